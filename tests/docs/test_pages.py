@@ -1,0 +1,34 @@
+"""The code samples of README.md and docs/ run: each page's ```python blocks, in order, in one namespace."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[int, str]]:
+    """The samples of a page, each with the number of the line it starts on."""
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, match.start(1)) + 1, match.group(1)) for match in FENCE.finditer(text)]
+
+
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if blocks(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_samples_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    namespace = {"__name__": "__main__"}
+    for line, source in blocks(page):
+        # Empty lines before the sample make a traceback point into the page.
+        exec(compile("\n" * (line - 1) + source, str(page), "exec"), namespace)
+
+
+def test_readme_and_guide_have_samples():
+    names = {page.name for page in PAGES}
+    assert {"README.md", "getting-started.md"} <= names
