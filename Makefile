@@ -46,7 +46,7 @@ bench: $(BENCH_READY) ## Run the benchmarks against other solvers (ONLY=name for
 	@set -e; for name in $(ONLY); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 docs: $(DOCS_READY) ## Build the documentation into site/
-	@$(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html"
 
 clean: ## Remove the environment, caches and everything built
