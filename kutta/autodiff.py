@@ -1,0 +1,59 @@
+"""What the loops need to know about PyTorch's transformations, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils import _pytree as pytree
+
+
+def under_transform() -> bool:
+    """Whether a ``torch.func`` transformation (grad, jvp, vmap, ...) is active."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def carries_gradient(value: Any) -> bool:
+    """Whether some tensor in a pytree is being differentiated, in reverse or forward mode."""
+    return any(_tensor_carries_gradient(leaf) for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _tensor_carries_gradient(tensor: Tensor) -> bool:
+    if tensor.requires_grad and torch.is_grad_enabled():
+        return True
+    if forward_ad._current_level < 0:
+        return False
+    return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+class _WorstOfBatch(torch.autograd.Function):
+    """The identity, except under vmap, where the largest value speaks for the whole batch."""
+
+    @staticmethod
+    def forward(values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError("step-size control is not differentiated")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None], values: Tensor) -> tuple[Tensor, None]:
+        return _WorstOfBatch.apply(values.amax(in_dims[0])), None  # type: ignore[arg-type]
+
+
+def read(values: Tensor) -> Any:
+    """The values as Python numbers: the loop's one transfer from device to host.
+
+    Under ``vmap`` the largest of the batch is read, so that one step size suits every member.
+    """
+    if under_transform():
+        with torch.no_grad():
+            values = _WorstOfBatch.apply(values.detach())  # type: ignore[assignment]
+    return values.tolist()

@@ -1,0 +1,205 @@
+"""What comes out of a solve: times, states, statistics, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+
+class Result(IntEnum):
+    """How a solve, or one trajectory of it, ended. Codes from `MAX_STEPS` up are failures."""
+
+    SUCCESS = 0
+    EVENT = 1
+    MAX_STEPS = 2
+    STEP_UNDERFLOW = 3
+    NON_FINITE = 4
+
+    @property
+    def failed(self) -> bool:
+        """Whether the final time (or a terminal event) was not reached."""
+        return self >= Result.MAX_STEPS
+
+    @property
+    def advice(self) -> str:
+        """What happened, and what to try."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Result.SUCCESS: "the final time was reached",
+    Result.EVENT: "a terminal event ended the solve",
+    Result.MAX_STEPS: (
+        "the largest number of steps was taken before the final time; raise max_steps, loosen rtol and atol, "
+        "or, if the steps stay small where the solution is smooth, use a method for stiff problems"
+    ),
+    Result.STEP_UNDERFLOW: (
+        "the step size fell below the smallest one allowed; the solution may be singular or stiff here, "
+        "the tolerances too tight for the state's dtype (try float64), or dtmin too large"
+    ),
+    Result.NON_FINITE: (
+        "the state or its derivative became infinite or NaN, and smaller steps did not help; "
+        "look at f near this time, or scale the problem"
+    ),
+}
+
+
+class SolveError(RuntimeError):
+    """A solve that did not reach its end.
+
+    Attributes:
+        result: the `Result` that names the failure.
+        t: the time that was reached.
+        dt: the step size that failed.
+        trajectory: index of the (first) failing trajectory in an ensemble, else ``None``.
+        solution: the partial `Solution`.
+    """
+
+    def __init__(
+        self,
+        result: Result,
+        t: float,
+        dt: float,
+        trajectory: int | None = None,
+        failures: int = 1,
+        solution: Solution | None = None,
+    ):
+        where = "" if trajectory is None else f" in trajectory {trajectory}"
+        more = "" if failures <= 1 else f" ({failures} trajectories failed; solution.result names each)"
+        super().__init__(
+            f"{result.name}{where} at t = {t:.9g} with step size {dt:.3g}: {result.advice}{more}. "
+            "Pass throw=False to get the partial solution."
+        )
+        self.result, self.t, self.dt, self.trajectory, self.solution = result, t, dt, trajectory, solution
+
+
+class Results:
+    """The `Result` of every trajectory of an ensemble: a sequence over a tensor of codes.
+
+    Attributes:
+        codes: one code a trajectory.
+    """
+
+    def __init__(self, codes: Int[Tensor, " B"]):
+        self.codes = codes
+
+    def __len__(self) -> int:
+        return self.codes.shape[0]
+
+    def __getitem__(self, trajectory: int) -> Result:
+        return Result(int(self.codes[trajectory]))
+
+    def __iter__(self) -> Iterator[Result]:
+        return (Result(code) for code in self.codes.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Results):
+            return torch.equal(self.codes.cpu(), other.codes.cpu())
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def failed(self) -> Tensor:
+        """Which trajectories failed, a bool tensor of shape ``(B,)``."""
+        return self.codes >= int(Result.MAX_STEPS)
+
+    def __repr__(self) -> str:
+        counts = {
+            result.name: int((self.codes == int(result)).sum())
+            for result in Result
+            if bool((self.codes == int(result)).any())
+        }
+        return f"Results({counts})"
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a solve cost: whole numbers, or int64 tensors of shape ``(B,)`` for an ensemble.
+
+    Attributes:
+        steps: attempted steps, ``accepted + rejected``.
+        accepted: steps that were kept.
+        rejected: steps that were tried again with a smaller step size.
+        function_evaluations: calls of ``f`` (in an ensemble, those made while the trajectory ran).
+        jacobian_evaluations: Jacobians, for implicit methods.
+        linear_solves: linear systems, for implicit methods.
+        engine: what executed the loop.
+    """
+
+    steps: int | Tensor = 0
+    accepted: int | Tensor = 0
+    rejected: int | Tensor = 0
+    function_evaluations: int | Tensor = 0
+    jacobian_evaluations: int | Tensor = 0
+    linear_solves: int | Tensor = 0
+    engine: str = "eager"
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """One event that happened, or in an ensemble the trajectories that an event ended together.
+
+    Attributes:
+        event: position in ``events``.
+        t: the time, a 0-dimensional tensor, or ``(n,)`` for ``n`` trajectories; differentiable.
+        y: the state then, before any change of state.
+        trajectories: their indices, ``(n,)``; ``None`` outside ensembles.
+    """
+
+    event: int
+    t: Tensor
+    y: Any
+    trajectories: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The result of `kutta.solve`.
+
+    Attributes:
+        ts: output times, shape ``(T,)``; ``(T, B)`` where the trajectories of an ensemble have
+            their own.
+        ys: states at those times, time first: ``(T, *y0.shape)``, or a pytree of such. In an
+            ensemble, outputs past a trajectory's end are NaN.
+        y1: state at the final time, or where the solve stopped.
+        t1: the time of `y1`; shape ``(B,)`` in an ensemble.
+        stats: what it cost.
+        result: how it ended; `Results` in an ensemble.
+        events: what happened, in order.
+        penalties: values of the regularisers, by name.
+    """
+
+    ts: Tensor
+    ys: Any
+    y1: Any
+    t1: Tensor
+    stats: Stats
+    result: Result | Results
+    events: tuple[EventRecord, ...] = ()
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+    interpolant: Callable[[Any], Any] | None = None
+
+    def __call__(self, t: float | Tensor) -> Any:
+        """The solution at any time between the first and the last, with ``dense=True``.
+
+        Args:
+            t: a number, or a tensor of shape ``(n,)`` of times.
+
+        Returns:
+            the state, shape ``y0.shape``; ``(n, *y0.shape)`` for ``n`` times.
+
+        Raises:
+            ValueError: without ``dense=True``, or for a time outside the solve.
+        """
+        if self.interpolant is None:
+            raise ValueError("this solution has no interpolant: call solve(..., dense=True)")
+        return self.interpolant(t)

@@ -1,0 +1,232 @@
+"""The one call: check the input, choose what was left open, hand over to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.regularizers.regularizer import Regularizer
+from kutta.solvers.adjoints import Adjoint, Direct
+from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
+from kutta.solvers.engines.eager import solve_ode
+from kutta.solvers.events import Event
+from kutta.solvers.method import Method
+from kutta.solvers.options import Options
+from kutta.solvers.runge_kutta import Tsit5
+from kutta.state import Layout, as_state, layout_of
+
+if TYPE_CHECKING:
+    from kutta.solution import Solution
+
+
+class Eager:
+    """The engine that runs the loop in Python, one tensor operation after the other: any `f`, any device."""
+
+
+def solve(
+    problem: ODEProblem | EnsembleProblem,
+    method: Method | None = None,
+    *,
+    rtol: Any = 1e-5,
+    atol: Any = 1e-7,
+    save_at: Tensor | Sequence[float] | str | None = None,
+    dense: bool = False,
+    controller: Controller | None = None,
+    dt0: float | None = None,
+    max_steps: int = 100_000,
+    events: Sequence[Event] = (),
+    adjoint: Adjoint | None = None,
+    penalties: dict[str, Regularizer] | None = None,
+    progress: bool = False,
+    engine: Any = "auto",
+    throw: bool = True,
+) -> Solution:
+    """Solve a differential equation.
+
+    Args:
+        problem: what to solve.
+        method: how; by default `Tsit5`.
+        rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
+            with the state; in an ensemble also one number a trajectory.
+        atol: absolute tolerance, likewise. In the units of the state.
+        save_at: output times: ``None`` for the final state only, a 1-dimensional tensor (in an
+            ensemble also ``(T, B)``) in the direction of the solve, or ``"steps"`` for the initial
+            state and every accepted step. Times that require gradients receive them.
+        dense: keep an interpolant of the whole solve, to be called as ``sol(t)``.
+        controller: chooses the step sizes: `PID` (the default), `I`, `PI`, or `Fixed`, `StepTo`.
+        dt0: first step size; estimated when not given. For a method without an error estimate it
+            stands for ``controller=Fixed(dt0)``.
+        max_steps: largest number of attempted steps (in an ensemble, of each trajectory).
+        events: what may happen on the way; see `Event`.
+        adjoint: how gradients come back: `Direct` (the default), `Recompute`, `Interpolating`, `Gauss`,
+            `Backsolve`.
+        penalties: regularisers by name, read off the accepted steps into ``sol.penalties``.
+        progress: show a progress bar (needs tqdm).
+        engine: what runs the loop; this version has ``Eager()``, which ``"auto"`` picks.
+        throw: raise `SolveError` when the solve fails; otherwise return what there is, with
+            ``sol.result`` naming the reason.
+
+    Returns:
+        the `Solution`.
+
+    Raises:
+        TypeError, ValueError: for arguments that do not fit, before the first step.
+        NotImplementedError: for what this version cannot do.
+        SolveError: when the final time cannot be reached.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> def oscillator(t, y):
+        ...     return torch.stack([y[1], -y[0]])
+        >>> y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        >>> sol = kt.solve(kt.ODEProblem(oscillator, y0, (0.0, 6.283185307179586)), rtol=1e-9, atol=1e-9)
+        >>> sol.result.name, bool(torch.allclose(sol.y1, y0, atol=1e-7))
+        ('SUCCESS', True)
+    """
+    if not isinstance(problem, ODEProblem | EnsembleProblem):
+        raise TypeError(f"problem must be an ODEProblem or EnsembleProblem; got {type(problem).__name__}")
+    _check_engine(engine)
+    method = _check_method(method)
+    ensemble = isinstance(problem, EnsembleProblem)
+    if not callable(problem.f):
+        raise TypeError(f"f must be callable; got {type(problem.f).__name__}")
+    if not isinstance(problem.args, tuple):
+        raise TypeError(f"args must be a tuple; got {type(problem.args).__name__}: write args=(value,)")
+    problem = replace(problem, y0=as_state(problem.y0))
+    layout = layout_of(problem.y0, ensemble)
+    method.check(layout)
+    span = _check_span(problem.t_span, layout)
+    options = Options(
+        method=method,
+        controller=_check_controller(controller, method, dt0),
+        adjoint=_check("adjoint", adjoint, Adjoint, Direct()),
+        rtol=rtol,
+        atol=atol,
+        save_at=_check_save_at(save_at, span, layout),
+        dense=dense,
+        events=_check_events(events),
+        penalties=_check_penalties(penalties),
+        dt0=dt0,
+        max_steps=max_steps,
+        progress=progress,
+    )
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
+    if isinstance(problem, EnsembleProblem):
+        from kutta.solvers.engines.ensemble import solve_ensemble
+
+        return solve_ensemble(replace(problem, t_span=span), layout, options, throw)
+    return solve_ode(replace(problem, t_span=span), layout, options, throw)
+
+
+def _check(name: str, value: Any, kind: type, default: Any) -> Any:
+    if value is None:
+        return default
+    if isinstance(value, type) and issubclass(value, kind):
+        raise TypeError(f"{name} must be an instance: write {value.__name__}() with its parentheses")
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}; got {type(value).__name__}")
+    return value
+
+
+def _check_method(method: Any) -> Method:
+    if isinstance(method, str):
+        raise TypeError(f"method must be a method object such as kutta.Tsit5(); got the string {method!r}")
+    return _check("method", method, Method, Tsit5())
+
+
+def _check_engine(engine: Any) -> None:
+    if engine is None or isinstance(engine, Eager) or engine in ("auto", "eager"):
+        return
+    raise NotImplementedError(f"this version has the eager engine only; got engine={engine!r}: leave it out")
+
+
+def _check_controller(controller: Any, method: Method, dt0: float | None) -> Controller:
+    if dt0 is not None and not (abs(dt0) > 0.0 and abs(dt0) < float("inf")):
+        raise ValueError(f"dt0 must be a positive, finite step size; got {dt0!r}")
+    controller = _check("controller", controller, Controller, None)
+    if controller is None:
+        if method.error_order is not None:
+            return PID()
+        if dt0 is None:
+            raise ValueError(
+                f"{type(method).__name__} estimates no error, so its step size must be given: "
+                "pass controller=kutta.Fixed(dt)"
+            )
+        return Fixed(abs(dt0))
+    if isinstance(controller, PID) and method.error_order is None:
+        raise ValueError(
+            f"{type(method).__name__} estimates no error, so {type(controller).__name__} cannot control it: "
+            "pass controller=kutta.Fixed(dt)"
+        )
+    if isinstance(controller, Fixed | StepTo) and dt0 is not None:
+        raise ValueError(f"dt0 is the first step size of an adaptive solve; {type(controller).__name__} has its own")
+    return controller
+
+
+def _check_span(t_span: Any, layout: Layout) -> tuple[Any, Any]:
+    try:
+        t0, t1 = t_span
+    except (TypeError, ValueError):
+        raise ValueError(f"t_span must hold the initial and the final time; got {t_span!r}") from None
+    return _check_time("t_span[0]", t0, layout), _check_time("t_span[1]", t1, layout)
+
+
+def _check_time(name: str, t: Any, layout: Layout) -> Any:
+    tensor = torch.as_tensor(t)
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{name} must be a real number; got {tensor.dtype}")
+    if tensor.dim() and (layout.batch is None or tensor.shape != (layout.batch,)):
+        wanted = "a number" if layout.batch is None else f"a number or a tensor of shape ({layout.batch},)"
+        raise ValueError(f"{name} must be {wanted}; got shape {tuple(tensor.shape)}")
+    if not bool(torch.isfinite(tensor.detach()).all()):
+        raise ValueError(f"{name} must be finite; got {t!r}")
+    return tensor.to(layout.device, torch.float64)
+
+
+def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) -> Any:
+    if save_at is None:
+        return None
+    if isinstance(save_at, str):
+        if save_at != "steps":
+            raise ValueError(f'save_at must be None, "steps" or a tensor of times; got {save_at!r}')
+        return save_at
+    ts = torch.as_tensor(save_at).to(layout.device, torch.float64)
+    per_trajectory = layout.batch is not None and ts.dim() == 2 and ts.shape[1] == layout.batch
+    if not (ts.dim() == 1 or per_trajectory) or ts.numel() == 0:
+        also = "" if layout.batch is None else f" or (T, {layout.batch})"
+        raise ValueError(f"save_at must be a non-empty tensor of times of shape (T,){also}; got {tuple(ts.shape)}")
+    times = ts.detach() if per_trajectory or layout.batch is None else ts.detach()[:, None]
+    t0, t1 = (t.detach() for t in span)
+    direction = torch.where(t1 >= t0, 1.0, -1.0)
+    if not bool((torch.diff(times * direction, dim=0) >= 0).all()):
+        raise ValueError("save_at must be sorted in the direction of the solve, from t_span[0] to t_span[1]")
+    if not bool(((times * direction >= t0 * direction) & (times * direction <= t1 * direction)).all()):
+        raise ValueError(
+            f"save_at must lie within t_span = ({_shown(t0)}, {_shown(t1)}); got times from {float(times.min()):.9g} "
+            f"to {float(times.max()):.9g}"
+        )
+    return ts
+
+
+def _shown(t: Tensor) -> str:
+    return f"{float(t):.9g}" if t.dim() == 0 else f"{float(t.min()):.9g}..{float(t.max()):.9g}"
+
+
+def _check_events(events: Any) -> tuple[Event, ...]:
+    events = (events,) if isinstance(events, Event) else tuple(events)
+    for index, event in enumerate(events):
+        _check(f"events[{index}]", event, Event, None)
+    return events
+
+
+def _check_penalties(penalties: Any) -> dict[str, Regularizer]:
+    penalties = dict(penalties or {})
+    for name, regularizer in penalties.items():
+        _check(f"penalties[{name!r}]", regularizer, Regularizer, None)
+    return penalties

@@ -1,0 +1,85 @@
+"""Which tensors a right-hand side depends on, for the adjoints that run it again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+Input = tuple[Tensor, ...]
+
+
+def differentiable_inputs(f: Callable[..., Any], args: tuple[Any, ...], slope: Any) -> Input:
+    """Every tensor other than time and state that receives a gradient through `f`.
+
+    They are the tensors among `args`, the parameters of modules and the tensors that `f` is made of
+    (bound objects, partial applications, closures), and the leaves found on the tape of one
+    evaluation, `slope`.
+    """
+    found: dict[int, Tensor] = {}
+    for leaf in pytree.tree_leaves(args):
+        if isinstance(leaf, Tensor) and leaf.requires_grad:
+            found[id(leaf)] = leaf
+    for tensor in [*_tensors_of(f, set()), *_leaves_on_tape(slope, set(found))]:
+        if tensor.requires_grad:
+            found[id(tensor)] = tensor
+    return tuple(found.values())
+
+
+def _tensors_of(value: Any, seen: set[int]) -> Iterator[Tensor]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+        yield from value.buffers()
+    elif isinstance(value, functools.partial):
+        for part in (value.func, *value.args, *value.keywords.values()):
+            yield from _tensors_of(part, seen)
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors_of(part, seen)
+    else:
+        yield from _tensors_of(getattr(value, "__self__", None), seen)
+        yield from _tensors_of(getattr(value, "__wrapped__", None), seen)
+        for cell in getattr(value, "__closure__", None) or ():
+            yield from _tensors_of(_content(cell), seen)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a name that is not bound yet
+        return None
+
+
+def _leaves_on_tape(slope: Any, known: set[int]) -> Iterator[Tensor]:
+    nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(slope) if isinstance(leaf, Tensor)]
+    seen: set[Any] = set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            yield variable
+        nodes.extend(following for following, _ in node.next_functions)
+
+
+def vector_jacobian_product(
+    slope: Callable[[], Tensor], inputs: tuple[Tensor, ...], cotangent: Tensor
+) -> tuple[Tensor, ...]:
+    """The products of `cotangent` with the derivatives of ``slope()`` to each of `inputs`."""
+    with torch.enable_grad():
+        value = slope()
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(one) for one in inputs)
+    grads = torch.autograd.grad(value, inputs, cotangent, allow_unused=True)
+    return tuple(torch.zeros_like(one) if g is None else g for g, one in zip(grads, inputs, strict=True))

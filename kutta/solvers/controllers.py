@@ -1,0 +1,187 @@
+"""Step-size control: from the size of the local error to the next step size.
+
+A trial step of size ``h`` is accepted when ``r = norm(error / (atol + rtol * max(|y0|, |y1|))) <= 1``.
+The next step size is ``h * factor`` with
+
+    factor = safety * r_n^(-b1/k) * r_{n-1}^(-b2/k) * r_{n-2}^(-b3/k),
+
+    b1 = proportional + integral + derivative,  b2 = -(proportional + 2 derivative),  b3 = derivative,
+
+``k`` being the local order of the error estimate (Soderlind, Automatic control and adaptive
+time-stepping, Numerical Algorithms 31, 2002). The formulas take Python numbers, for a problem with
+one step size, as well as tensors with one entry a trajectory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Number = Any  # a float, or a tensor with one entry a trajectory
+Norm = Callable[[Any], Tensor]
+
+# Ratios are kept within this range, so that a vanishing error or an infinite one is just small or large.
+SMALLEST_RATIO, LARGEST_RATIO = 1e-10, 1e10
+
+
+def tame(ratio: Number) -> Number:
+    """The error ratio without zero, infinity and NaN."""
+    if isinstance(ratio, Tensor):
+        return ratio.nan_to_num(nan=LARGEST_RATIO).clamp(SMALLEST_RATIO, LARGEST_RATIO)
+    return min(max(ratio, SMALLEST_RATIO), LARGEST_RATIO) if ratio == ratio else LARGEST_RATIO
+
+
+def _clip(value: Number, low: float, high: float) -> Number:
+    return value.clamp(low, high) if isinstance(value, Tensor) else min(max(value, low), high)
+
+
+@dataclass(frozen=True)
+class Controller:
+    """What every controller shares: limits of the step size and times to land on.
+
+    Attributes:
+        dtmin: smallest step size; a smaller one ends the solve with ``STEP_UNDERFLOW``.
+        dtmax: largest step size.
+        force_dtmin: accept steps of size `dtmin` whatever their error instead of failing.
+        step_ts: times at which a step must end exactly.
+        jump_ts: times at which `f` is discontinuous: a step ends there and the next one starts afresh.
+        norm: maps the scaled error, in the structure of the state, to a number; by default the root
+            mean square over all entries. In an ensemble it is called once for each trajectory.
+    """
+
+    dtmin: float = field(default=0.0, kw_only=True)
+    dtmax: float = field(default=math.inf, kw_only=True)
+    force_dtmin: bool = field(default=False, kw_only=True)
+    step_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
+    jump_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
+    norm: Norm | None = field(default=None, kw_only=True)
+
+    adaptive = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.dtmin <= self.dtmax:
+            raise ValueError(f"need 0 <= dtmin <= dtmax; got dtmin={self.dtmin}, dtmax={self.dtmax}")
+
+
+@dataclass(frozen=True)
+class PID(Controller):
+    """The proportional-integral-derivative controller of the formula above.
+
+    Attributes:
+        proportional: weight of the change of the error. The default 0.4 and `integral` 0.3 are
+            Gustafsson's PI controller, smooth where stability limits the step.
+        integral: weight of the error itself.
+        derivative: weight of the second difference of the error.
+        safety: aims below the tolerance, so that fewer steps are rejected.
+        min_factor: smallest change of the step size.
+        max_factor: largest change of the step size.
+
+    Example:
+        >>> import kutta as kt
+        >>> kt.PID(0.4, 0.3).proportional
+        0.4
+    """
+
+    proportional: float = 0.4
+    integral: float = 0.3
+    derivative: float = 0.0
+    safety: float = 0.9
+    min_factor: float = 0.2
+    max_factor: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.safety <= 1.0 or not 0.0 < self.min_factor < 1.0 < self.max_factor:
+            raise ValueError(
+                "need 0 < safety <= 1 and 0 < min_factor < 1 < max_factor; "
+                f"got {self.safety}, {self.min_factor}, {self.max_factor}"
+            )
+
+    @property
+    def memory(self) -> int:
+        """How many earlier error ratios the formula uses."""
+        return 2 if self.derivative else 1 if self.proportional else 0
+
+    def factor(self, ratio: Number, earlier: tuple[Number, ...], error_order: int) -> Number:
+        """The change of the step size after an error ratio (tamed), given the `memory` earlier ones."""
+        p, i, d = self.proportional, self.integral, self.derivative
+        value = self.safety * ratio ** (-(p + i + d) / error_order)
+        for weight, past in zip((p + 2 * d, -d), earlier, strict=False):
+            value = value * past ** (weight / error_order)
+        return _clip(value, self.min_factor, self.max_factor)
+
+    def shrink(self, ratio: Number, error_order: int) -> Number:
+        """The change after a rejected step: the integral rule alone, and always smaller."""
+        return _clip(self.safety * ratio ** (-1.0 / error_order), self.min_factor, self.safety)
+
+
+@dataclass(frozen=True)
+class I(PID):  # noqa: E742 - the controller's name
+    """The integral controller ``safety * r^(-1/k)``: fewest steps where accuracy limits them."""
+
+    proportional: float = 0.0
+    integral: float = 1.0
+
+
+@dataclass(frozen=True)
+class PI(PID):
+    """Gustafsson's proportional-integral controller, `PID` with its defaults."""
+
+
+@dataclass(frozen=True)
+class Fixed(Controller):
+    """Steps of one size; the last is cut to land on the final time.
+
+    Attributes:
+        dt: the step size, positive whatever the direction of time.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> problem = kt.ODEProblem(lambda t, y: -y, torch.ones(1), (0.0, 1.0))
+        >>> kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.1)).stats.steps
+        10
+    """
+
+    dt: float = 0.0
+
+    adaptive = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.dt > 0.0 and math.isfinite(self.dt)):
+            raise ValueError(f"Fixed(dt) needs a positive, finite step size; got {self.dt}")
+
+
+@dataclass(frozen=True)
+class StepTo(Controller):
+    """A prescribed list of step ends.
+
+    Attributes:
+        ts: times in the direction of the solve, from the first to the last of ``t_span``.
+    """
+
+    ts: Sequence[float] | Tensor = ()
+
+    adaptive = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.ts) < 2:
+            raise ValueError(f"StepTo(ts) needs the initial and the final time at least; got {len(self.ts)} times")
+
+
+def rms_norm(tree: Any) -> Tensor:
+    """Root mean square over all entries of a tensor or pytree of tensors."""
+    leaves = torch.utils._pytree.tree_leaves(tree)
+    total = sum(torch.linalg.vector_norm(leaf).square() for leaf in leaves)
+    return torch.sqrt(total / sum(leaf.numel() for leaf in leaves))  # type: ignore[arg-type, type-var]
+
+
+def max_norm(tree: Any) -> Tensor:
+    """Largest absolute value over all entries of a tensor or pytree of tensors."""
+    return torch.stack([leaf.abs().max() for leaf in torch.utils._pytree.tree_leaves(tree)]).max()

@@ -1,0 +1,244 @@
+"""The eager engine for a problem with one step size: leg after leg, from event to event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import carries_gradient, under_transform
+from kutta.problems import ODEProblem
+from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
+from kutta.solvers.adjoints.inputs import differentiable_inputs
+from kutta.solvers.events import EventWatch, Hit
+from kutta.solvers.field import VectorField
+from kutta.solvers.interpolation import DenseOutput
+from kutta.solvers.march import Course, Leg, march
+from kutta.solvers.options import Options
+from kutta.solvers.progress import progress_bar
+from kutta.solvers.stepper import Stepper
+from kutta.solvers.times import event_shift, flow, follow_initial_time, follow_output_time
+from kutta.solvers.tolerance import Tolerance
+from kutta.state import Layout
+
+
+@dataclass
+class Happening:
+    """An event with the tensors that a gradient needs.
+
+    Attributes:
+        record: what the solution will show.
+        shift: how its time moves, zero in value.
+        y: the state in the solver's layout.
+    """
+
+    record: EventRecord
+    shift: Tensor
+    y: Tensor
+
+
+def solve_ode(problem: ODEProblem, layout: Layout, options: Options, throw: bool) -> Solution:
+    """Solve a problem whose whole state shares one step size."""
+    field = VectorField(problem, layout)
+    t0, t1 = problem.t_span
+    y0 = follow_initial_time(field, t0, layout.ravel(problem.y0))
+    span = (float(t0.detach()), float(t1.detach()))
+    with progress_bar(options.progress, *span) as reached:
+        return _Solve(field, options, span, y0, reached).run(t1, throw)
+
+
+class _Solve:
+    """One call of `solve` in progress."""
+
+    def __init__(
+        self,
+        field: VectorField,
+        options: Options,
+        span: tuple[float, float],
+        y0: Tensor,
+        progress: Callable[[float], None],
+    ):
+        self.field, self.options, self.span, self.y0 = field, options, span, y0
+        self.adjoint = options.adjoint
+        self.inputs = self._inputs()
+        self.differentiates = torch.is_grad_enabled() and bool(self.inputs or carries_gradient(y0))
+        self._refuse_what_cannot_be_differentiated()
+        save = options.save_at
+        self.save = [] if save is None else save if isinstance(save, str) else save.detach().tolist()
+        self.first = sum(t == span[0] for t in self.save) if not isinstance(self.save, str) else 1
+        self.courses: list[Course] = []
+        self.happenings: list[Happening] = []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.adjoint.tapes):
+            tolerance = Tolerance(options.rtol, options.atol, options.controller.norm, field.layout)
+            self.stepper = Stepper(
+                field,
+                options.method,
+                options.controller,
+                tolerance,
+                span,
+                self._on_tape(y0),
+                options.dt0,
+                options.max_steps,
+            )
+        self.watch = EventWatch(options.events, field, self.stepper.stops.direction)
+        self.regularizers = tuple(options.penalties.values())
+        self.progress = progress
+
+    def run(self, t1: Any, throw: bool) -> Solution:
+        """Go from leg to leg until the end."""
+        y, hit = self.y0, None
+        penalties = tuple(one.init(y.detach()) for one in self.regularizers)
+        while True:
+            course = self._leg(y, penalties, hit)
+            penalties, y, hit = course.penalties, course.y1, course.hit
+            if hit is None:
+                break
+            happening = self._happen(hit, y)
+            self.happenings.append(happening)
+            y = happening.y
+            if self.options.events[hit.event].ends:
+                break
+            y = self._change(hit, happening)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.adjoint.tapes):
+                self.stepper.restart(hit.t, self._on_tape(y))
+            if self.stepper.done:
+                break
+        if hit is None and not self.stepper.result.failed:
+            y = follow_output_time(self.field, t1, y)
+        return self._solution(y, hit, penalties, throw)
+
+    def _inputs(self) -> tuple[Tensor, ...]:
+        """What the right-hand side depends on, for an adjoint that runs it again."""
+        if self.adjoint.tapes or not torch.is_grad_enabled():
+            return ()
+        problem = self.field.problem
+        with torch.enable_grad():
+            slope = self.field.derivative(self.span[0], self.y0.detach())
+        return differentiable_inputs(problem.f, problem.args, slope)
+
+    def _refuse_what_cannot_be_differentiated(self) -> None:
+        name, adjoint = type(self.adjoint).__name__, self.adjoint
+        if under_transform() and not adjoint.tapes:
+            raise NotImplementedError(f"torch.func transformations need adjoint=Direct(); got {name}()")
+        if not self.differentiates:
+            return
+        if self.options.penalties and not adjoint.sees_steps:
+            raise ValueError(
+                f"{name}() cannot differentiate penalties: error and stiffness estimates belong to the steps, not to "
+                "the continuous solution. Use adjoint=Direct() or Recompute()"
+            )
+        if self.options.dense and not adjoint.tapes:
+            raise ValueError(
+                f"dense=True is differentiable with adjoint=Direct() only; got {name}(). Ask for the times you need "
+                "with save_at, or solve under torch.no_grad()"
+            )
+
+    def _on_tape(self, y: Tensor) -> Tensor:
+        return y if self.adjoint.tapes else y.detach()
+
+    def _leg(self, y: Tensor, penalties: tuple[Any, ...], after: Hit | None) -> Course:
+        save = self.save if isinstance(self.save, str) else self.save[self._outputs() :]
+        leg = Leg(
+            self.stepper,
+            y,
+            save,
+            self.watch,
+            self.regularizers,
+            penalties,
+            self.options.dense,
+            self.progress,
+            after,
+        )
+        if self.differentiates or self.adjoint.tapes:
+            course = self.adjoint.go(leg, self.inputs)
+        else:
+            course = march(leg)
+        self.courses.append(course)
+        return course
+
+    def _outputs(self) -> int:
+        return self.first + sum(len(course.times) for course in self.courses)
+
+    def _happen(self, hit: Hit, y: Tensor) -> Happening:
+        """The event's time and state as functions of what the solve depends on."""
+        t = torch.scalar_tensor(hit.t, dtype=torch.float64, device=y.device)
+        shift = torch.zeros_like(t)
+        if carries_gradient((y, self.field.problem.args)):
+            shift = event_shift(self.field, self.watch.condition(hit.event), t, y)
+            y = flow(self.field, t, y, shift)
+        record = EventRecord(hit.event, t + shift, self.field.layout.unravel(y))
+        return Happening(record, shift, y)
+
+    def _change(self, hit: Hit, happening: Happening) -> Tensor:
+        """The state after the event, moved to the fixed time from which the solve goes on."""
+        change = self.options.events[hit.event].change
+        y = happening.y
+        if change is not None:
+            problem, layout = self.field.problem, self.field.layout
+            changed = change(happening.record.t, happening.record.y, *problem.args)
+            y = checked_change(changed, layout, happening.y, hit.event)
+        if carries_gradient(happening.shift):
+            y = flow(self.field, happening.record.t.detach(), y, -happening.shift)
+        return y
+
+    def _solution(self, y1: Tensor, hit: Hit | None, penalties: tuple[Any, ...], throw: bool) -> Solution:
+        stepper, layout, options = self.stepper, self.field.layout, self.options
+        ended = hit is not None and options.events[hit.event].ends
+        result = Result.EVENT if ended else stepper.result
+        t1 = self.happenings[-1].record.t if ended else self._time(stepper.t)
+        ts, rows = self._rows(t1, y1)
+        steps = [step for course in self.courses for step in course.steps]
+        counts = stepper.counts
+        solution = Solution(
+            ts=ts,
+            ys=layout.unravel(rows, axes=1),
+            y1=layout.unravel(y1),
+            t1=t1,
+            stats=Stats(counts.steps, counts.accepted, counts.rejected, self.field.evaluations),
+            result=result,
+            events=tuple(happening.record for happening in self.happenings),
+            penalties={
+                name: one.value(state)
+                for (name, one), state in zip(options.penalties.items(), penalties, strict=True)
+            },
+            interpolant=DenseOutput(steps, layout) if options.dense and steps else None,
+        )
+        if result.failed and throw:
+            raise SolveError(result, stepper.t, stepper.h, solution=solution)
+        return solution
+
+    def _rows(self, t1: Tensor, y1: Tensor) -> tuple[Tensor, Tensor]:
+        """Output times and states, ``(T,)`` and ``(T, *shape)``."""
+        save = self.options.save_at
+        if save is None:
+            return t1.reshape(1), y1[None]
+        nothing = self.y0.new_empty((0, *self.y0.shape))
+        chunks = [value for course in self.courses for value in course.values]
+        rows = torch.cat([nothing, *[self.y0[None]] * self.first, *chunks])
+        if isinstance(save, str):
+            times = [self.span[0], *(t for course in self.courses for t in course.times)]
+            return self._time(times), rows
+        ts = save[: rows.shape[0]]
+        if carries_gradient(ts):
+            rows = torch.stack([follow_output_time(self.field, t, row) for t, row in zip(ts, rows, strict=True)])
+        return ts, rows
+
+    def _time(self, value: Any) -> Tensor:
+        return torch.tensor(value, dtype=torch.float64, device=self.field.device)
+
+
+def checked_change(changed: Any, layout: Layout, y: Tensor, event: int) -> Tensor:
+    """The state that an event's `change` returned, in the solver's layout."""
+    try:
+        flat = layout.ravel(changed)
+    except (AttributeError, ValueError, RuntimeError) as problem:
+        raise ValueError(f"events[{event}].change must return a state like y0; got {changed!r}") from problem
+    if flat.shape != y.shape or flat.dtype != y.dtype:
+        raise ValueError(
+            f"events[{event}].change must return a state like y0, of shape {tuple(y.shape)} and {y.dtype}; "
+            f"got {tuple(flat.shape)} and {flat.dtype}"
+        )
+    return flat

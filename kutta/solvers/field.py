@@ -1,0 +1,153 @@
+"""The right-hand side as methods see it: everything but ``(t, y)`` bound, and every call checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.state import Layout
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+class VectorField:
+    """``dy/dt`` of one trajectory (or of one batch that shares its step size).
+
+    Times are Python floats or 0-dimensional tensors; states are tensors laid out by `layout`.
+
+    Attributes:
+        evaluations: number of calls so far.
+    """
+
+    def __init__(self, problem: ODEProblem, layout: Layout):
+        self.problem, self.layout = problem, layout
+        self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
+        self.evaluations = 0
+
+    def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """``f(t, y, *args)`` in the layout of the state."""
+        self.evaluations += 1
+        if isinstance(t, Tensor):
+            t = t.to(self.real_dtype)
+        else:
+            t = torch.scalar_tensor(t, dtype=self.real_dtype, device=self.device)
+        if not self.layout.is_single:
+            y = self.layout.unravel(y)
+        slope = self.problem.f(t, y, *self.problem.args)
+        return self._checked(slope, y)
+
+    def _checked(self, slope: Any, y: Any) -> Tensor:
+        if self.layout.is_single:
+            if (
+                isinstance(slope, Tensor)
+                and slope.shape == y.shape
+                and slope.dtype is self.dtype
+                and slope.device == y.device
+            ):
+                return slope
+            raise _wrong_slope(slope, y)
+        if pytree.tree_structure(slope) != self.layout.spec:
+            raise TypeError(
+                f"f must return the structure of the state, {self.layout.spec}; got {pytree.tree_structure(slope)}"
+            )
+        for part, leaf in zip(pytree.tree_leaves(slope), pytree.tree_leaves(y), strict=True):
+            if not isinstance(part, Tensor) or part.shape != leaf.shape or part.dtype is not self.dtype:
+                raise _wrong_slope(part, leaf)
+        return self.layout.ravel(slope)
+
+
+class EnsembleField:
+    """``dy/dt`` of the running trajectories of an ensemble.
+
+    Times have shape ``(b, 1)`` and states ``(b, D)``, so that both broadcast. `take` gives the
+    field of fewer trajectories.
+
+    Attributes:
+        evaluations: number of calls so far, shared by the fields taken from this one.
+    """
+
+    def __init__(self, problem: EnsembleProblem, layout: Layout):
+        self.problem, self.layout = problem, layout
+        self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
+        self.batched = batched_arguments(problem, layout.batch or 0)
+        self.args = tuple(problem.args)
+        self.calls = [0]
+        self._call = problem.f if problem.vectorized else self._mapped()
+
+    def _mapped(self) -> Any:
+        axes = tuple(
+            pytree.tree_map(lambda leaf: 0 if isinstance(leaf, Tensor) else None, arg) if batched else None
+            for arg, batched in zip(self.args, self.batched, strict=True)
+        )
+        return torch.func.vmap(self.problem.f, in_dims=(0, 0, *axes))
+
+    @property
+    def evaluations(self) -> int:
+        return self.calls[0]
+
+    def take(self, index: Int[Tensor, " b"]) -> EnsembleField:
+        """The field of the trajectories `index`, counting its calls with this one's."""
+        field = object.__new__(EnsembleField)
+        field.__dict__.update(self.__dict__)
+        field.layout = Layout(
+            self.layout.spec, self.layout.shapes, self.layout.dtype, self.layout.device, index.shape[0]
+        )
+        field.args = tuple(
+            pytree.tree_map(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, arg) if batched else arg
+            for arg, batched in zip(self.args, self.batched, strict=True)
+        )
+        return field
+
+    def derivative(self, t: Float[Tensor, "b 1"], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:
+        """``f`` of every trajectory."""
+        self.calls[0] += 1
+        state = self.layout.unravel(y)
+        slope = self._call(t.reshape(-1).to(self.real_dtype), state, *self.args)
+        if self.layout.is_single:
+            if isinstance(slope, Tensor) and slope.shape == state.shape and slope.dtype is self.dtype:
+                return slope.reshape(y.shape)
+            raise _wrong_slope(slope, state, ensemble=True)
+        if pytree.tree_structure(slope) != self.layout.spec:
+            raise TypeError(
+                f"f must return the structure of the state, {self.layout.spec}; got {pytree.tree_structure(slope)}"
+            )
+        for part, leaf in zip(pytree.tree_leaves(slope), pytree.tree_leaves(state), strict=True):
+            if not isinstance(part, Tensor) or part.shape != leaf.shape or part.dtype is not self.dtype:
+                raise _wrong_slope(part, leaf, ensemble=True)
+        return self.layout.ravel(slope)
+
+
+def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[bool, ...]:
+    """Which of ``problem.args`` are per trajectory."""
+    if problem.batched_args is not None:
+        if len(problem.batched_args) != len(problem.args):
+            raise ValueError(
+                f"batched_args must have one bool for each of args; got {len(problem.batched_args)} "
+                f"for {len(problem.args)}"
+            )
+        return tuple(problem.batched_args)
+    return tuple(
+        any(
+            isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch
+            for leaf in pytree.tree_leaves(arg)
+        )
+        for arg in problem.args
+    )
+
+
+def _wrong_slope(slope: Any, y: Tensor, ensemble: bool = False) -> Exception:
+    if not isinstance(slope, Tensor):
+        return TypeError(f"f must return a tensor like the state; got {type(slope).__name__}")
+    came = f"shape {tuple(slope.shape)}, {slope.dtype} on {slope.device}"
+    wanted = f"shape {tuple(y.shape)}, {y.dtype} on {y.device}"
+    hint = (
+        " (trajectories that have ended are dropped: per-trajectory data belongs into args, not into a closure)"
+        if ensemble and slope.dim() and slope.shape[1:] == y.shape[1:]
+        else ""
+    )
+    return ValueError(f"f must return a derivative of the state's shape, dtype and device, {wanted}; got {came}{hint}")

@@ -1,0 +1,132 @@
+"""What a time-stepping method is: two verbs, and the record of a step that everything else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.interpolation import hermite
+
+if TYPE_CHECKING:
+    Time = float | Tensor
+
+
+class Field(Protocol):
+    """The part of a problem that a method may use: any object with a `derivative`."""
+
+    def derivative(self, t: Any, y: Any) -> Any:
+        """``dy/dt`` at ``(t, y)``."""
+        ...
+
+
+@dataclass
+class Step:
+    """One step from ``(t0, y0)`` to ``(t1, y1)``: what saving, events and regularisers read.
+
+    In an ensemble, times and step sizes have shape ``(b, 1)`` and states ``(b, D)``.
+
+    Attributes:
+        t0: time at the start.
+        t1: time at the end.
+        dt: the step size, ``t1 - t0``.
+        y0: state at the start.
+        y1: state at the end.
+        field: what gave the derivatives.
+        error: estimate of the local error, of the state's shape; ``None`` without one.
+        stages: the stage derivatives ``k_i``.
+        interpolant: maps ``theta = (t - t0) / dt``, a number or a tensor that broadcasts with the
+            state, to the state there; by default the cubic Hermite polynomial through both ends.
+        accepted: whether the step was kept; per trajectory in an ensemble.
+        slopes: derivatives at both ends, for the Hermite polynomial; evaluated when first needed.
+    """
+
+    t0: Time
+    t1: Time
+    dt: Time
+    y0: Tensor
+    y1: Tensor
+    field: Field
+    error: Tensor | None = None
+    stages: tuple[Tensor, ...] = ()
+    interpolant: Callable[[Any], Tensor] | None = None
+    accepted: bool | Tensor = True
+    slopes: tuple[Tensor, Tensor] | None = None
+
+    def at(self, theta: Any, lanes: Tensor | None = None) -> Tensor:
+        """The state at ``theta`` in [0, 1].
+
+        Args:
+            theta: a number or 0-dimensional tensor; in an ensemble a tensor of shape ``(m, 1)``.
+            lanes: in an ensemble, the row of the step that each entry of `theta` asks for, shape
+                ``(m,)``, repetitions allowed; by default every row once.
+        """
+        if self.interpolant is None:
+            start, end = self._end_slopes()
+            ends = (self.dt, self.y0, self.y1, start, end)
+            if lanes is not None:
+                ends = tuple(value[lanes] for value in ends)  # type: ignore[index]
+            return hermite(theta, *ends)
+        if lanes is None:
+            return self.interpolant(theta)
+        rows = [self.interpolant(one.expand(self.y0.shape[0], 1))[lane] for one, lane in zip(theta, lanes, strict=True)]
+        return torch.stack(rows)
+
+    def many(self, thetas: list[float]) -> Tensor:
+        """The states at several positions of a step with one step size, stacked."""
+        return torch.stack([self.at(theta) for theta in thetas])
+
+    def _end_slopes(self) -> tuple[Tensor, Tensor]:
+        if self.slopes is None:
+            self.slopes = (self.field.derivative(self.t0, self.y0), self.field.derivative(self.t1, self.y1))
+        return self.slopes
+
+
+class Method:
+    """A numerical scheme: a frozen dataclass of coefficients and options, without state.
+
+    A method of one's own derives from this and gives two verbs::
+
+        init(problem, t, y) -> carry                    what the first step needs
+        step(problem, t, y, dt, carry) -> (Step, carry) one trial step
+
+    ``problem.derivative(t, y)`` evaluates the right-hand side. The carry is a pytree of tensors
+    (or ``None``) handed from each accepted step to the next; in an ensemble its tensors have the
+    trajectories on axis 0. A rejected step is tried again from the carry it started with.
+
+    Attributes:
+        order: order of the solution.
+        error_order: local order of the error estimate, ``error = O(dt**error_order)``; ``None`` for
+            a method without one, which takes fixed steps only.
+        source: where it was published.
+        kind: the family, for listings.
+        carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
+    """
+
+    order: int
+    error_order: int | None = None
+    source: str = ""
+    kind: ClassVar[str] = "one step"
+    carries_slope: ClassVar[bool] = False
+
+    def check(self, layout: Any) -> None:
+        """Refuse a state that this method cannot advance."""
+
+    def init(self, problem: Field, t: Time, y: Tensor) -> Any:
+        """The carry at the start of a solve or after a jump."""
+        return None
+
+    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Any) -> tuple[Step, Any]:
+        """One trial step of size `dt`, and the carry after it."""
+        raise NotImplementedError
+
+    def resume(self, step: Step, carry: Any) -> Any:
+        """The carry for the next trial, once the watchers have read `step`.
+
+        `carry` is the one after an accepted step, or the one a rejected step started with. A method
+        that has meanwhile evaluated a slope there may hand it on.
+        """
+        return carry

@@ -1,0 +1,367 @@
+"""Explicit Runge-Kutta methods: one step for every tableau.
+
+With step size ``h``, stages ``g_i = y + h * sum_{j<i} a_ij k_j`` and slopes ``k_i = f(t + c_i h, g_i)``.
+
+The stage inputs are accumulated column by column: as soon as ``k_j`` is known, ``h * a_ij * k_j`` is
+added to all later inputs at once, a rank-one update. That is one tensor operation a stage, whatever
+the number of stages, and its derivative is one matrix-vector product, so that backpropagating
+through a step needs no sums over stages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kutta.solvers import tableaus
+from kutta.solvers.interpolation import hermite
+from kutta.solvers.method import Field, Method, Step
+from kutta.solvers.tableaus.tableau import Tableau
+
+if TYPE_CHECKING:
+    from kutta.solvers.method import Time
+
+
+class Coefficients:
+    """A tableau's numbers in the dtype and on the device of a state.
+
+    Attributes:
+        nodes: the nodes ``c`` as floats.
+        c: the same as a column of float64.
+        columns: column ``j`` below the diagonal of ``a``, with ``b_j`` beneath it unless the last
+            stage is evaluated at the new state already.
+        error, second_error: weights of the error estimates.
+        interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
+        extra_a: rows of the stages that only the interpolant needs.
+    """
+
+    def __init__(self, tableau: Tableau, dtype: torch.dtype, device: torch.device):
+        def tensor(values: Any, kind: torch.dtype = dtype) -> Tensor:
+            return torch.tensor(np.array(values, dtype=np.float64), dtype=kind, device=device)
+
+        self.nodes = [float(node) for node in tableau.c]
+        self.c = tensor(tableau.c, torch.float64)[:, None, None]
+        rows = list(tableau.a[1:]) if tableau.first_same_as_last else [*tableau.a[1:], tableau.b]
+        self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
+        self.error = None if tableau.error is None else tensor(tableau.error)
+        self.second_error = None if tableau.second_error is None else tensor(tableau.second_error)
+        dense = tableau.interpolant
+        self.weights = None if dense is None else np.array(dense.weights, dtype=np.float64)
+        self.extra_c = [] if dense is None else [float(node) for node in dense.extra_c]
+        self.extra_a = [] if dense is None else [tensor(row) for row in dense.extra_a]
+
+    @cached_property
+    def interpolation(self) -> Tensor:
+        """Polynomial coefficients, shape ``(stages, degree)``."""
+        assert self.weights is not None
+        with torch.inference_mode(False):
+            return torch.as_tensor(self.weights).to(self.columns[0].device, self.columns[0].dtype)
+
+
+@lru_cache(maxsize=256)
+def coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> Coefficients:
+    """The numbers of `tableau` for states of this dtype and device, made once."""
+    with torch.inference_mode(False):
+        return Coefficients(tableau, dtype, device)
+
+
+@dataclass
+class RungeKuttaStep(Step):
+    """A Runge-Kutta step, with the interpolant of its tableau."""
+
+    tableau: Tableau = tableaus.EULER
+    stacked: Tensor | None = None
+
+    def at(self, theta: Any, lanes: Tensor | None = None) -> Tensor:
+        if self.tableau.interpolant is None:
+            return self._hermite(theta, lanes)
+        slopes = self._interpolation_slopes()
+        weights = self._weights(theta)
+        if not isinstance(self.dt, Tensor):
+            return self.y0 + self.dt * (weights @ slopes.flatten(1)).view(self.y0.shape)
+        if lanes is None:
+            return self.y0 + self.dt * torch.einsum("bs,sbd->bd", weights, slopes)
+        return self.y0[lanes] + self.dt[lanes] * torch.einsum("ms,smd->md", weights, slopes[:, lanes])
+
+    def many(self, thetas: list[float]) -> Tensor:
+        """The states at several positions, stacked: one matrix product."""
+        if self.tableau.interpolant is None or isinstance(self.dt, Tensor):
+            return super().many(thetas)
+        slopes = self._interpolation_slopes()
+        powers = np.array(thetas)[:, None] ** np.arange(1, self._coefficients.weights.shape[1] + 1)  # type: ignore
+        weights = torch.as_tensor(powers @ self._coefficients.weights.T * self.dt)  # type: ignore[union-attr]
+        weights = weights.to(self.y0.device, self.y0.dtype)
+        shape = (len(thetas), *self.y0.shape)
+        return torch.addmm(self.y0.reshape(1, -1), weights, slopes.flatten(1)).view(shape)
+
+    @property
+    def _coefficients(self) -> Coefficients:
+        return coefficients(self.tableau, self.y0.dtype, self.y0.device)
+
+    def _weights(self, theta: Any) -> Tensor:
+        table = self._coefficients.interpolation
+        theta = torch.as_tensor(theta, device=table.device).to(table.dtype)
+        powers = torch.cumprod(theta.reshape(*theta.shape[:1], 1).expand(*theta.shape[:1], table.shape[1]), dim=-1)
+        return powers @ table.T
+
+    def closing_slope(self) -> Tensor:
+        """``f(t1, y1)``: the last stage, or one evaluation that the next step takes over."""
+        if self.slopes is None:
+            end = (
+                self.stages[-1]
+                if self.tableau.first_same_as_last
+                else self.field.derivative(self.t1, self.y1)
+            )
+            self.slopes = (self.stages[0], end)
+        return self.slopes[1]
+
+    def _hermite(self, theta: Any, lanes: Tensor | None) -> Tensor:
+        ends = (self.dt, self.y0, self.y1, self.stages[0], self.closing_slope())
+        if lanes is not None:
+            ends = tuple(value[lanes] for value in ends)  # type: ignore[index, assignment]
+        return hermite(theta, *ends)
+
+    def _interpolation_slopes(self) -> Tensor:
+        """All slopes that the interpolant combines, stacked; made once a step."""
+        dense = self.tableau.interpolant
+        assert dense is not None
+        have = 0 if self.stacked is None else self.stacked.shape[0]
+        if self.stacked is not None and have == len(dense.weights):
+            return self.stacked
+        slopes = list(self.stages)
+        if len(slopes) < len(dense.weights):
+            slopes += [] if self.tableau.first_same_as_last else [self.closing_slope()]
+            for node, row in zip(self._coefficients.extra_c, self._coefficients.extra_a, strict=True):
+                increment = torch.mv(torch.stack(slopes).flatten(1).T, row).view(self.y0.shape)
+                slopes.append(self.field.derivative(self.t0 + node * self.dt, self.y0 + self.dt * increment))
+        self.stacked = torch.stack(slopes)
+        return self.stacked
+
+
+@dataclass(frozen=True)
+class RungeKutta(Method):
+    """An explicit Runge-Kutta method given by its tableau.
+
+    Attributes:
+        tableau: the coefficients; see `kutta.solvers.tableaus.tableau.Tableau`.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> method = kt.RungeKutta(kt.tableaus.BOSH3)
+        >>> problem = kt.ODEProblem(lambda t, y: -y, torch.ones(1, dtype=torch.float64), (0.0, 1.0))
+        >>> round(float(kt.solve(problem, method, rtol=1e-8, atol=1e-10).y1), 6)
+        0.367879
+    """
+
+    tableau: Tableau
+    kind = "explicit Runge-Kutta"
+    carries_slope = True
+
+    @property
+    def order(self) -> int:  # type: ignore[override]
+        return self.tableau.order
+
+    @property
+    def error_order(self) -> int | None:  # type: ignore[override]
+        if self.tableau.error is None:
+            return None
+        return min(self.tableau.order, self.tableau.embedded_order or self.tableau.order) + 1
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        return self.tableau.source
+
+    def init(self, problem: Field, t: Time, y: Tensor) -> Tensor:
+        """The first slope."""
+        return problem.derivative(t, y)
+
+    def resume(self, step: Step, carry: Any) -> Any:
+        """The slope where the next trial starts, when this one has evaluated it."""
+        if not step.accepted:
+            return step.stages[0]
+        if carry is None and step.slopes is not None:
+            return step.slopes[1]
+        return carry
+
+    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Any) -> tuple[RungeKuttaStep, Any]:
+        numbers = coefficients(self.tableau, y.dtype, y.device)
+        times = stage_times(t, dt, numbers, y)
+        slope = problem.derivative(times[0], y) if carry is None else carry
+        slopes, inputs, state = [slope], y.reshape(-1), y
+        for index, column in enumerate(numbers.columns):
+            inputs = _accumulate(inputs, column, slope, dt)
+            state, inputs = _take_first(inputs, len(column), y.shape)
+            if index + 1 < self.tableau.stages:
+                slope = problem.derivative(times[index + 1], state)
+                slopes.append(slope)
+        return self._record(problem, t, y, dt, state, slopes, numbers)
+
+    def _record(
+        self, problem: Field, t: Time, y0: Tensor, dt: Time, y1: Tensor, slopes: list[Tensor], numbers: Coefficients
+    ) -> tuple[RungeKuttaStep, Any]:
+        stacked, error = None, None
+        if numbers.error is not None:
+            stacked = torch.stack(slopes)
+            error = _estimate(stacked, numbers, dt).view(y0.shape)
+        step = RungeKuttaStep(
+            t, t + dt, dt, y0, y1, problem, error, tuple(slopes), tableau=self.tableau, stacked=stacked
+        )
+        return step, (slopes[-1] if self.tableau.first_same_as_last else None)
+
+
+def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
+    """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
+    if not isinstance(t, Tensor) or t.dim() == 0:
+        return [t + node * dt for node in numbers.nodes]
+    return torch.addcmul(t, numbers.c, dt.to(t.dtype)).to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)  # type: ignore[union-attr]
+
+
+def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tensor:
+    """``inputs_i + dt * column_i * slope`` for every row ``i``; a flat state stands for equal rows."""
+    if isinstance(dt, Tensor):
+        return torch.addr(inputs, column, (slope * dt).reshape(-1))
+    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)
+
+
+def _take_first(inputs: Tensor, rows: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """The first row in the shape of the state, and the rest."""
+    if rows == 1:
+        return inputs.view(shape), inputs
+    first, rest = inputs.split((1, rows - 1))
+    return first.view(shape), rest
+
+
+def _estimate(slopes: Tensor, numbers: Coefficients, dt: Time) -> Tensor:
+    """The error estimate ``dt * sum_i e_i k_i``, of shape ``y``.
+
+    Dormand and Prince's eighth-order method has two estimates, of order five and three. Hairer,
+    Norsett and Wanner (II.10) damp the first by the second, ``|e5|^2 / sqrt(|e5|^2 + 0.01 |e3|^2)``
+    in norms over the state; here it is done entry by entry, whose sum of squares is never smaller
+    (Titu's lemma), so the step is never less safe.
+    """
+    flat = slopes.flatten(1).T
+    error = torch.mv(flat, numbers.error)  # type: ignore[arg-type]
+    if numbers.second_error is not None:
+        rough = torch.mv(flat, numbers.second_error).abs()
+        fine = error.abs()
+        tiny = torch.finfo(fine.dtype).tiny
+        error = error * (fine / (fine.square() + 0.01 * rough.square()).sqrt().clamp_min(tiny))
+    error = error.view(slopes.shape[1:])
+    return error * dt
+
+
+@dataclass(frozen=True)
+class Euler(RungeKutta):
+    """Euler's method, order 1: ``y + h f(t, y)``. Fixed steps only."""
+
+    tableau: Tableau = tableaus.EULER
+
+
+@dataclass(frozen=True)
+class Midpoint(RungeKutta):
+    """The explicit midpoint rule, order 2, two evaluations. Fixed steps only."""
+
+    tableau: Tableau = tableaus.MIDPOINT
+
+
+@dataclass(frozen=True)
+class Heun(RungeKutta):
+    """Heun's method, order 2, with Euler's method as its error estimate."""
+
+    tableau: Tableau = tableaus.HEUN
+
+
+@dataclass(frozen=True)
+class Ralston(RungeKutta):
+    """Ralston's method, order 2, of smallest truncation error bound among two-stage methods."""
+
+    tableau: Tableau = tableaus.RALSTON
+
+
+@dataclass(frozen=True)
+class SSPRK33(RungeKutta):
+    """Shu and Osher's strong-stability-preserving method, order 3, for hyperbolic problems."""
+
+    tableau: Tableau = tableaus.SSPRK33
+
+
+@dataclass(frozen=True)
+class RK4(RungeKutta):
+    """The classical Runge-Kutta method, order 4, four evaluations. Fixed steps only."""
+
+    tableau: Tableau = tableaus.RK4
+
+
+@dataclass(frozen=True)
+class RK38(RungeKutta):
+    """Kutta's 3/8 rule, order 4, four evaluations. Fixed steps only."""
+
+    tableau: Tableau = tableaus.RK38
+
+
+@dataclass(frozen=True)
+class Fehlberg2(RungeKutta):
+    """Fehlberg's 2(1) pair, for loose tolerances."""
+
+    tableau: Tableau = tableaus.FEHLBERG2
+
+
+@dataclass(frozen=True)
+class Bosh3(RungeKutta):
+    """Bogacki and Shampine's 3(2) pair, for tolerances looser than about 1e-3."""
+
+    tableau: Tableau = tableaus.BOSH3
+
+
+@dataclass(frozen=True)
+class Dopri5(RungeKutta):
+    """Dormand and Prince's 5(4) pair with its fourth-order interpolant."""
+
+    tableau: Tableau = tableaus.DOPRI5
+
+
+@dataclass(frozen=True)
+class Tsit5(RungeKutta):
+    """Tsitouras's 5(4) pair with its fourth-order interpolant: the default for non-stiff problems."""
+
+    tableau: Tableau = tableaus.TSIT5
+
+
+@dataclass(frozen=True)
+class Dopri8(RungeKutta):
+    """Dormand and Prince's 8(5,3) method (DOP853) with its seventh-order interpolant, for tight tolerances."""
+
+    tableau: Tableau = tableaus.DOPRI8
+
+
+@dataclass(frozen=True)
+class Vern6(RungeKutta):
+    """Verner's most efficient 6(5) pair."""
+
+    tableau: Tableau = tableaus.VERN6
+
+
+@dataclass(frozen=True)
+class Vern7(RungeKutta):
+    """Verner's most efficient 7(6) pair, for tolerances of about 1e-8."""
+
+    tableau: Tableau = tableaus.VERN7
+
+
+@dataclass(frozen=True)
+class Vern8(RungeKutta):
+    """Verner's most efficient 8(7) pair, for tolerances of about 1e-10."""
+
+    tableau: Tableau = tableaus.VERN8
+
+
+@dataclass(frozen=True)
+class Vern9(RungeKutta):
+    """Verner's most efficient 9(8) pair, for tolerances near the limit of float64."""
+
+    tableau: Tableau = tableaus.VERN9

@@ -1,0 +1,35 @@
+"""Coefficient tables: Runge-Kutta methods and symplectic splittings, as exact numbers with their sources."""
+
+from .dormand_prince import DOPRI5, DOPRI8
+from .low_order import BOSH3, EULER, FEHLBERG2, HEUN, MIDPOINT, RALSTON, RK4, RK38, SSPRK33
+from .splitting import KAHAN_LI6, RUTH3, SEMI_IMPLICIT_EULER, VELOCITY_VERLET, YOSHIDA4, Splitting
+from .tableau import Interpolant, Tableau
+from .tsitouras import TSIT5
+from .verner import VERN6, VERN7, VERN8, VERN9
+
+__all__ = [
+    "BOSH3",
+    "DOPRI5",
+    "DOPRI8",
+    "EULER",
+    "FEHLBERG2",
+    "HEUN",
+    "KAHAN_LI6",
+    "MIDPOINT",
+    "RALSTON",
+    "RK4",
+    "RK38",
+    "RUTH3",
+    "SEMI_IMPLICIT_EULER",
+    "SSPRK33",
+    "TSIT5",
+    "VELOCITY_VERLET",
+    "VERN6",
+    "VERN7",
+    "VERN8",
+    "VERN9",
+    "YOSHIDA4",
+    "Interpolant",
+    "Splitting",
+    "Tableau",
+]
