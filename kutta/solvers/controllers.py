@@ -112,7 +112,8 @@ class PID(Controller):
         p, i, d = self.proportional, self.integral, self.derivative
         value = self.safety * ratio ** (-(p + i + d) / error_order)
         for weight, past in zip((p + 2 * d, -d), earlier, strict=False):
-            value = value * past ** (weight / error_order)
+            if weight:
+                value = value * past ** (weight / error_order)
         return _clip(value, self.min_factor, self.max_factor)
 
     def shrink(self, ratio: Number, error_order: int) -> Number:

@@ -74,11 +74,15 @@ class Event:
 
 @dataclass(frozen=True)
 class Hit:
-    """Where a step is cut: event number `event` at position `theta` and time `t`."""
+    """Where a step is cut: event number `event` at position `theta` and time `t`.
+
+    `size` is the larger absolute value of the condition at the ends of the step.
+    """
 
     event: int
     theta: float
     t: float
+    size: float
 
 
 class EventWatch:
@@ -114,9 +118,9 @@ class EventWatch:
 
     def start(self, t: float, y: Tensor, after: Hit | None = None) -> None:
         """Take the signs at the start, where the event that was just hit counts as zero."""
-        before, values = self.values, self.evaluate(t, y)
+        values = self.evaluate(t, y)
         self.values = read(torch.stack([value.to(torch.float64) for value in values])) if values else []
-        if after is not None and abs(self.values[after.event]) <= NEGLIGIBLE * abs(before[after.event]):
+        if after is not None and abs(self.values[after.event]) <= NEGLIGIBLE * after.size:
             self.values[after.event] = 0.0
         self.values = [value or self._sign_after(event, t, y) for event, value in enumerate(self.values)]
 
@@ -137,7 +141,7 @@ class EventWatch:
             for event, (old, new) in enumerate(zip(self.values, values, strict=True))
             if _crosses(old, new, self.events[event].direction)
         ]
-        hits = [self._locate(step, event) for event in crossed]
+        hits = [self._locate(step, event, values[event]) for event in crossed]
         first = min(hits, key=lambda hit: hit.theta, default=None)
         if first is None:
             # A condition that was zero keeps its last sign, so that touching zero is no crossing.
@@ -145,7 +149,7 @@ class EventWatch:
         return first
 
     @torch.no_grad()
-    def _locate(self, step: Step, event: int) -> Hit:
+    def _locate(self, step: Step, event: int, value: float) -> Hit:
         g, length = self.condition(event), step.t1 - step.t0
         device = step.y0.device
 
@@ -156,7 +160,8 @@ class EventWatch:
 
         start = next((theta for theta in (0.0, *SOON) if at(theta) * self.values[event] > 0.0), 1.0)
         theta = brentq(at, start, 1.0, xtol=1e-15, rtol=1e-15) if start < 1.0 and at(1.0) != 0.0 else 1.0
-        return Hit(event, float(theta), step.t0 + float(theta) * length)
+        size = max(abs(value), abs(self.values[event]))
+        return Hit(event, float(theta), step.t0 + float(theta) * length, size)
 
 
 def _crosses(old: float, new: float, direction: int) -> bool:

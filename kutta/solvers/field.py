@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -77,30 +79,45 @@ class EnsembleField:
         self.batched = batched_arguments(problem, layout.batch or 0)
         self.args = tuple(problem.args)
         self.calls = [0]
-        self._call = problem.f if problem.vectorized else self._mapped()
+        self.index: Tensor | None = None
+        self._call = problem.f if problem.vectorized else self.mapped(problem.f)
 
-    def _mapped(self) -> Any:
+    def mapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function ``(t, y, *args)`` of one trajectory as one of all rows."""
         axes = tuple(
             pytree.tree_map(lambda leaf: 0 if isinstance(leaf, Tensor) else None, arg) if batched else None
             for arg, batched in zip(self.args, self.batched, strict=True)
         )
-        return torch.func.vmap(self.problem.f, in_dims=(0, 0, *axes))
+        return torch.func.vmap(function, in_dims=(0, 0, *axes))
 
     @property
     def evaluations(self) -> int:
+        """Number of calls so far."""
         return self.calls[0]
 
     def take(self, index: Int[Tensor, " b"]) -> EnsembleField:
         """The field of the trajectories `index`, counting its calls with this one's."""
-        field = object.__new__(EnsembleField)
-        field.__dict__.update(self.__dict__)
-        field.layout = Layout(
-            self.layout.spec, self.layout.shapes, self.layout.dtype, self.layout.device, index.shape[0]
-        )
-        field.args = tuple(
+        layout = replace(self.layout, batch=index.shape[0])
+        return self._with(layout, index if self.index is None else self.index[index], self.rows(index))
+
+    def again(self) -> EnsembleField:
+        """This field with its arguments taken anew, so that they are on the tape of the present."""
+        if self.index is None:
+            return self
+        whole = self._with(self.layout, None, self.problem.args)
+        return self._with(self.layout, self.index, whole.rows(self.index))
+
+    def rows(self, index: Tensor) -> tuple[Any, ...]:
+        """The arguments of some trajectories."""
+        return tuple(
             pytree.tree_map(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, arg) if batched else arg
             for arg, batched in zip(self.args, self.batched, strict=True)
         )
+
+    def _with(self, layout: Layout, index: Tensor | None, args: tuple[Any, ...]) -> EnsembleField:
+        field = object.__new__(EnsembleField)
+        field.__dict__.update(self.__dict__)
+        field.layout, field.index, field.args = layout, index, args
         return field
 
     def derivative(self, t: Float[Tensor, "b 1"], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
@@ -56,30 +56,35 @@ class Step:
     accepted: bool | Tensor = True
     slopes: tuple[Tensor, Tensor] | None = None
 
-    def at(self, theta: Any, lanes: Tensor | None = None) -> Tensor:
-        """The state at ``theta`` in [0, 1].
-
-        Args:
-            theta: a number or 0-dimensional tensor; in an ensemble a tensor of shape ``(m, 1)``.
-            lanes: in an ensemble, the row of the step that each entry of `theta` asks for, shape
-                ``(m,)``, repetitions allowed; by default every row once.
-        """
+    def at(self, theta: Any) -> Tensor:
+        """The state at ``theta`` in [0, 1]: a number, or in an ensemble a tensor of shape ``(b, 1)``."""
         if self.interpolant is None:
-            start, end = self._end_slopes()
-            ends = (self.dt, self.y0, self.y1, start, end)
-            if lanes is not None:
-                ends = tuple(value[lanes] for value in ends)  # type: ignore[index]
-            return hermite(theta, *ends)
-        if lanes is None:
-            return self.interpolant(theta)
-        rows = [self.interpolant(one.expand(self.y0.shape[0], 1))[lane] for one, lane in zip(theta, lanes, strict=True)]
-        return torch.stack(rows)
+            start, end = self.end_slopes()
+            return hermite(theta, self.dt, self.y0, self.y1, start, end)
+        return self.interpolant(theta)
+
+    def rows(self, index: Tensor) -> Step:
+        """In an ensemble, the steps of the trajectories `index`, repetitions allowed.
+
+        A method whose steps have an interpolant of their own says here how to take its rows.
+        """
+        if self.interpolant is not None:
+            raise NotImplementedError(f"{type(self).__name__} must define rows(index) to be used in an ensemble")
+        return replace(
+            self,
+            **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
+            field=self.field.take(index),  # type: ignore[attr-defined]
+            error=None,
+            stages=tuple(stage[index] for stage in self.stages),
+            slopes=None if self.slopes is None else tuple(slope[index] for slope in self.slopes),
+        )
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions of a step with one step size, stacked."""
         return torch.stack([self.at(theta) for theta in thetas])
 
-    def _end_slopes(self) -> tuple[Tensor, Tensor]:
+    def end_slopes(self) -> tuple[Tensor, Tensor]:
+        """The derivatives at both ends, evaluated when first needed."""
         if self.slopes is None:
             self.slopes = (self.field.derivative(self.t0, self.y0), self.field.derivative(self.t1, self.y1))
         return self.slopes

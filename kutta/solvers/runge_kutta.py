@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.interpolation import hermite
 from kutta.solvers.method import Field, Method, Step
 from kutta.solvers.tableaus.tableau import Tableau
 
@@ -77,16 +76,24 @@ class RungeKuttaStep(Step):
     tableau: Tableau = tableaus.EULER
     stacked: Tensor | None = None
 
-    def at(self, theta: Any, lanes: Tensor | None = None) -> Tensor:
+    def at(self, theta: Any) -> Tensor:
         if self.tableau.interpolant is None:
-            return self._hermite(theta, lanes)
-        slopes = self._interpolation_slopes()
-        weights = self._weights(theta)
-        if not isinstance(self.dt, Tensor):
-            return self.y0 + self.dt * (weights @ slopes.flatten(1)).view(self.y0.shape)
-        if lanes is None:
+            return super().at(theta)
+        slopes, weights = self._interpolation_slopes(), self._weights(theta)
+        if isinstance(self.dt, Tensor):
             return self.y0 + self.dt * torch.einsum("bs,sbd->bd", weights, slopes)
-        return self.y0[lanes] + self.dt[lanes] * torch.einsum("ms,smd->md", weights, slopes[:, lanes])
+        return self.y0 + self.dt * (weights @ slopes.flatten(1)).view(self.y0.shape)
+
+    def rows(self, index: Tensor) -> RungeKuttaStep:
+        stacked = (torch.stack(self.stages) if self.stacked is None else self.stacked)[:, index]
+        return RungeKuttaStep(
+            **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
+            field=self.field.take(index),  # type: ignore[attr-defined]
+            stages=tuple(stacked[: len(self.stages)]),
+            slopes=None if self.slopes is None else (self.slopes[0][index], self.slopes[1][index]),
+            tableau=self.tableau,
+            stacked=stacked,
+        )
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions, stacked: one matrix product."""
@@ -109,22 +116,12 @@ class RungeKuttaStep(Step):
         powers = torch.cumprod(theta.reshape(*theta.shape[:1], 1).expand(*theta.shape[:1], table.shape[1]), dim=-1)
         return powers @ table.T
 
-    def closing_slope(self) -> Tensor:
-        """``f(t1, y1)``: the last stage, or one evaluation that the next step takes over."""
+    def end_slopes(self) -> tuple[Tensor, Tensor]:
+        """The first slope, and the last stage or else one evaluation that the next step takes over."""
         if self.slopes is None:
-            end = (
-                self.stages[-1]
-                if self.tableau.first_same_as_last
-                else self.field.derivative(self.t1, self.y1)
-            )
-            self.slopes = (self.stages[0], end)
-        return self.slopes[1]
-
-    def _hermite(self, theta: Any, lanes: Tensor | None) -> Tensor:
-        ends = (self.dt, self.y0, self.y1, self.stages[0], self.closing_slope())
-        if lanes is not None:
-            ends = tuple(value[lanes] for value in ends)  # type: ignore[index, assignment]
-        return hermite(theta, *ends)
+            closes = self.tableau.first_same_as_last
+            self.slopes = (self.stages[0], self.stages[-1] if closes else self.field.derivative(self.t1, self.y1))
+        return self.slopes
 
     def _interpolation_slopes(self) -> Tensor:
         """All slopes that the interpolant combines, stacked; made once a step."""
@@ -135,7 +132,7 @@ class RungeKuttaStep(Step):
             return self.stacked
         slopes = list(self.stages)
         if len(slopes) < len(dense.weights):
-            slopes += [] if self.tableau.first_same_as_last else [self.closing_slope()]
+            slopes += [] if self.tableau.first_same_as_last else [self.end_slopes()[1]]
             for node, row in zip(self._coefficients.extra_c, self._coefficients.extra_a, strict=True):
                 increment = torch.mv(torch.stack(slopes).flatten(1).T, row).view(self.y0.shape)
                 slopes.append(self.field.derivative(self.t0 + node * self.dt, self.y0 + self.dt * increment))
@@ -182,6 +179,8 @@ class RungeKutta(Method):
 
     def resume(self, step: Step, carry: Any) -> Any:
         """The slope where the next trial starts, when this one has evaluated it."""
+        if isinstance(step.accepted, Tensor):
+            return carry
         if not step.accepted:
             return step.stages[0]
         if carry is None and step.slopes is not None:

@@ -28,6 +28,8 @@ from kutta.solvers.tolerance import Tolerance
 
 # A step is stretched by up to this part of itself to land on a stop rather than leave a sliver.
 STRETCH = 1e-3
+# No step is smaller than this part of the whole solve, even at t = 0 where times have no last place.
+TINY = 1e-30
 
 
 @dataclass
@@ -111,6 +113,7 @@ class Stepper:
         self.counts, self.result, self.probed = Counts(), Result.SUCCESS, [0.0]
         self.earlier: tuple[float, ...] = (1.0, 1.0)
         self.after_rejection = False
+        self.floor = TINY * abs(self.t1 - self.t)
         self.carry = method.init(vector_field, self.t, y)
         self.size = y.detach().abs()
         self.h = self._first_step(dt0)
@@ -188,7 +191,8 @@ class Stepper:
             factor = self.controller.factor(ratio, self.earlier, self.method.error_order)  # type: ignore[arg-type]
             grown = abs(step.dt) * (min(factor, 1.0) if self.after_rejection else factor)
             # A step cut short to land on a stop says nothing against the size proposed before it.
-            self.h = min(max(grown, self.h if abs(step.dt) < self.h else 0.0), self.controller.dtmax)
+            cut_short = abs(step.dt) < self.h * (1.0 - STRETCH)
+            self.h = min(max(grown, self.h if cut_short else 0.0), self.controller.dtmax)
             self.h = max(self.h, self.controller.dtmin)
             self.earlier = (ratio, self.earlier[0])
             self.after_rejection = False
@@ -205,7 +209,7 @@ class Stepper:
         self.after_rejection = True
         size = abs(step.dt)
         self.h = size * self.controller.shrink(tame(ratio), self.method.error_order)  # type: ignore[arg-type]
-        smallest = max(self.controller.dtmin, 4.0 * math.ulp(self.t))
+        smallest = max(self.controller.dtmin, 4.0 * math.ulp(self.t), self.floor)
         if size <= smallest:
             self.result = Result.STEP_UNDERFLOW if math.isfinite(ratio) else Result.NON_FINITE
         self.h = max(self.h, smallest)

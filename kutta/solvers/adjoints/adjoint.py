@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import Tensor
+
 from kutta.solvers.adjoints.inputs import Input
+from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.march import Course, Leg
 
 
@@ -29,4 +32,13 @@ class Adjoint:
             inputs: the tensors that the right-hand side depends on; empty when nothing is
                 differentiated.
         """
+        raise NotImplementedError
+
+    @property
+    def block(self) -> int:
+        """For ensembles: how many trials make a segment of the chain that is gone through again."""
+        return 1
+
+    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+        """For ensembles: the end and the outputs of a chain, as differentiable functions."""
         raise NotImplementedError

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from kutta.solvers.adjoints.adjoint import Adjoint
 from kutta.solvers.adjoints.inputs import Input
+from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.march import Course, Leg, march
 
 
@@ -13,11 +16,19 @@ from kutta.solvers.march import Course, Leg, march
 class Direct(Adjoint):
     """Differentiate the accepted steps as they were taken: exact, fast, memory grows with the steps.
 
-    Step sizes are constants. Works with double backward and, for problems with one step size,
-    under ``torch.func`` transformations. The default.
+    Step sizes are constants. Works with double backward and under ``torch.func`` transformations.
+    The default. An ensemble is solved without a tape first; then its accepted steps are taken on the
+    tape, so that a rejected step of one trajectory is never on it.
     """
 
     tapes = True
 
     def go(self, leg: Leg, inputs: Input) -> Course:
         return march(leg)
+
+    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+        state, outputs = start, []
+        for segment in chain.segments:
+            state, values = segment(state)
+            outputs += values
+        return state, outputs

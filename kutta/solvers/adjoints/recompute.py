@@ -51,6 +51,13 @@ class Recompute(Adjoint):
         stepper.y, course.y1, course.penalties = end.y, end.y, end.penalties
         return course
 
+    @property
+    def block(self) -> int:
+        return self.segment
+
+    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+        return replay(chain, start, inputs)
+
 
 def _segment(block: Sequence[Transition], method: Method, field: Any, leg: Leg) -> Segment:
     """A run of accepted steps as a function of the state before it."""

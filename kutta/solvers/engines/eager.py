@@ -13,6 +13,7 @@ from kutta.autodiff import carries_gradient, under_transform
 from kutta.problems import ODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints.inputs import differentiable_inputs
+from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.field import VectorField
 from kutta.solvers.interpolation import DenseOutput
@@ -228,17 +229,3 @@ class _Solve:
 
     def _time(self, value: Any) -> Tensor:
         return torch.tensor(value, dtype=torch.float64, device=self.field.device)
-
-
-def checked_change(changed: Any, layout: Layout, y: Tensor, event: int) -> Tensor:
-    """The state that an event's `change` returned, in the solver's layout."""
-    try:
-        flat = layout.ravel(changed)
-    except (AttributeError, ValueError, RuntimeError) as problem:
-        raise ValueError(f"events[{event}].change must return a state like y0; got {changed!r}") from problem
-    if flat.shape != y.shape or flat.dtype != y.dtype:
-        raise ValueError(
-            f"events[{event}].change must return a state like y0, of shape {tuple(y.shape)} and {y.dtype}; "
-            f"got {tuple(flat.shape)} and {flat.dtype}"
-        )
-    return flat

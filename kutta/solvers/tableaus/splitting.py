@@ -98,7 +98,7 @@ _half = row(
     -0.70624617255763935980996482   0.08221359629355080023149045
     """
 )
-_kick, _drift = _composed((*_half, 1 - 2 * sum(_half), *reversed(_half)))
+_kick, _drift = _composed((*_half, 1 - 2 * sum(_half, Fraction(0)), *reversed(_half)))
 
 KAHAN_LI6 = Splitting(
     name="Kahan-Li 6",
