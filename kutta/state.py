@@ -62,11 +62,11 @@ class Layout:
         """The user's state for a tensor that may have `axes` further leading axes."""
         if self.is_single:
             lead = flat.shape[: axes + (self.batch is not None)]
-            return flat.reshape(*lead, *self.shapes[0])
+            return flat.reshape((*lead, *self.shapes[0]))
         lead = flat.shape[:-1]
         parts = flat.split(self.sizes, dim=-1)
         return pytree.tree_unflatten(
-            [part.reshape(*lead, *shape) for part, shape in zip(parts, self.shapes, strict=True)], self.spec
+            [part.reshape((*lead, *shape)) for part, shape in zip(parts, self.shapes, strict=True)], self.spec
         )
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""Faces for switchers: the calls of other libraries, with kutta's engine underneath."""
