@@ -82,7 +82,7 @@ class RungeKuttaStep(Step):
         slopes, weights = self._interpolation_slopes(), self._weights(theta)
         if isinstance(self.dt, Tensor):
             return self.y0 + self.dt * torch.einsum("bs,sbd->bd", weights, slopes)
-        return self.y0 + self.dt * (weights @ slopes.flatten(1)).view(self.y0.shape)
+        return self.y0 + self.dt * (weights @ _rows(slopes)).view(self.y0.shape)
 
     def rows(self, index: Tensor) -> RungeKuttaStep:
         stacked = (torch.stack(self.stages) if self.stacked is None else self.stacked)[:, index]
@@ -104,7 +104,7 @@ class RungeKuttaStep(Step):
         weights = torch.as_tensor(powers @ self._coefficients.weights.T * self.dt)  # type: ignore[union-attr]
         weights = weights.to(self.y0.device, self.y0.dtype)
         shape = (len(thetas), *self.y0.shape)
-        return torch.addmm(self.y0.reshape(1, -1), weights, slopes.flatten(1)).view(shape)
+        return torch.addmm(self.y0.reshape(1, -1), weights, _rows(slopes)).view(shape)
 
     @property
     def _coefficients(self) -> Coefficients:
@@ -134,7 +134,7 @@ class RungeKuttaStep(Step):
         if len(slopes) < len(dense.weights):
             slopes += [] if self.tableau.first_same_as_last else [self.end_slopes()[1]]
             for node, row in zip(self._coefficients.extra_c, self._coefficients.extra_a, strict=True):
-                increment = torch.mv(torch.stack(slopes).flatten(1).T, row).view(self.y0.shape)
+                increment = torch.mv(_rows(torch.stack(slopes)).T, row).view(self.y0.shape)
                 slopes.append(self.field.derivative(self.t0 + node * self.dt, self.y0 + self.dt * increment))
         self.stacked = torch.stack(slopes)
         return self.stacked
@@ -235,6 +235,11 @@ def _take_first(inputs: Tensor, rows: int, shape: torch.Size) -> tuple[Tensor, T
     return first.view(shape), rest
 
 
+def _rows(slopes: Tensor) -> Tensor:
+    """Stacked slopes as a matrix, also for a state without axes."""
+    return slopes.reshape(slopes.shape[0], -1)
+
+
 def _estimate(slopes: Tensor, numbers: Coefficients, dt: Time) -> Tensor:
     """The error estimate ``dt * sum_i e_i k_i``, of shape ``y``.
 
@@ -243,7 +248,7 @@ def _estimate(slopes: Tensor, numbers: Coefficients, dt: Time) -> Tensor:
     in norms over the state; here it is done entry by entry, whose sum of squares is never smaller
     (Titu's lemma), so the step is never less safe.
     """
-    flat = slopes.flatten(1).T
+    flat = _rows(slopes).T
     error = torch.mv(flat, numbers.error)  # type: ignore[arg-type]
     if numbers.second_error is not None:
         rough = torch.mv(flat, numbers.second_error).abs()
