@@ -107,18 +107,19 @@ class PID(Controller):
         """How many earlier error ratios the formula uses."""
         return 2 if self.derivative else 1 if self.proportional else 0
 
-    def factor(self, ratio: Number, earlier: tuple[Number, ...], error_order: int) -> Number:
-        """The change of the step size after an error ratio (tamed), given the `memory` earlier ones."""
+    def factor(self, ratio: Number, earlier: Sequence[Number], error_order: int) -> tuple[Number, Number]:
+        """The error ratio, tamed, and the change of the step size after it.
+
+        `earlier` holds the tamed ratios of the last accepted steps, newest first. A rejected step
+        (``ratio > 1``) follows the same formula and comes out smaller by at least `safety`.
+        """
         p, i, d = self.proportional, self.integral, self.derivative
-        value = self.safety * ratio ** (-(p + i + d) / error_order)
+        ratio = tame(ratio)
+        value = ratio ** (-(p + i + d) / error_order) * self.safety
         for weight, past in zip((p + 2 * d, -d), earlier, strict=False):
             if weight:
                 value = value * past ** (weight / error_order)
-        return _clip(value, self.min_factor, self.max_factor)
-
-    def shrink(self, ratio: Number, error_order: int) -> Number:
-        """The change after a rejected step: the integral rule alone, and always smaller."""
-        return _clip(self.safety * ratio ** (-1.0 / error_order), self.min_factor, self.safety)
+        return ratio, _clip(value, self.min_factor, self.max_factor)
 
 
 @dataclass(frozen=True)

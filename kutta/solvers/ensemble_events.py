@@ -31,7 +31,7 @@ class Cut:
         lanes: which trajectories.
         event: which event, for each.
         theta: the position in the step, ``(n, 1)``.
-        t: the time, ``(n, 1)``.
+        t: the time, ``(n,)``.
         size: larger absolute value of the condition at the ends of the step, ``(n,)``.
     """
 
@@ -39,16 +39,16 @@ class Cut:
     lanes: Int[Tensor, " n"]
     event: Int[Tensor, " n"]
     theta: Float[Tensor, "n 1"]
-    t: Float[Tensor, "n 1"]
+    t: Float[Tensor, " n"]
     size: Float[Tensor, " n"]
 
 
 def condition_of(event: Event, number: int, field: EnsembleField) -> Callable[[Tensor, Tensor], Tensor]:
-    """``g(t, y)`` for times ``(n, 1)`` and states ``(n, D)`` of the rows of `field`, giving ``(n,)``."""
+    """``g(t, y)`` for times ``(n,)`` and states ``(n, D)`` of the rows of `field`, giving ``(n,)``."""
     g = event.condition if field.problem.vectorized else field.mapped(event.condition)
 
     def condition(t: Tensor, y: Tensor) -> Tensor:
-        value = g(t[:, 0], field.layout.unravel(y), *field.args)
+        value = g(t, field.layout.unravel(y), *field.args)
         if not isinstance(value, Tensor) or value.numel() != t.shape[0] or value.is_complex():
             came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"events[{number}].condition must return one real number a trajectory; got {came}")
@@ -91,7 +91,7 @@ class EnsembleEventWatch:
     def _signs_after(self, stepper: EnsembleStepper) -> Tensor:
         conditions = [condition_of(event, number, stepper.field) for number, event in enumerate(self.events)]
         rates = [rate_of_change(stepper.field, condition, stepper.t, stepper.y) for condition in conditions]
-        signs = torch.stack([torch.sign(rate) for rate in rates], dim=1) * stepper.direction
+        signs = torch.stack([stepper.along(torch.sign(rate)) for rate in rates], dim=1)
         return signs * torch.finfo(torch.float64).tiny
 
     def crossings(self, stepper: EnsembleStepper, kept: Tensor) -> Tensor:
@@ -105,21 +105,20 @@ class EnsembleEventWatch:
         self.values = torch.where(kept[:, None] & (new != 0.0), new, old)
         return self.crossed.any(dim=1)
 
-    def cut(self, step: Step, move: Tensor, stepper: EnsembleStepper) -> Cut:
+    def cut(self, step: Step, stepper: EnsembleStepper) -> Cut:
         """End each row that crossed at its first event."""
-        rows = torch.nonzero(self.crossed.any(dim=1))[:, 0]
+        rows, move = torch.nonzero(self.crossed.any(dim=1))[:, 0], stepper.along(stepper.last[3])
         thetas = torch.full((len(rows), len(self.events)), torch.inf, dtype=torch.float64, device=rows.device)
         for number in range(len(self.events)):
             among = torch.nonzero(self.crossed[rows, number])[:, 0]
             if len(among):
                 thetas[among, number] = self._locate(number, step.rows(rows[among]), move[rows[among]], rows[among])
         theta, event = thetas.min(dim=1)
-        theta = theta[:, None]
-        inside = step.rows(rows)
-        t = torch.where(theta == 1.0, inside.t1, inside.t0 + theta * move[rows])
-        y = torch.where(theta == 1.0, inside.y1, inside.at(theta))
+        inside, column = step.rows(rows), theta[:, None]
+        t = torch.where(theta == 1.0, inside.t1[:, 0], inside.t0[:, 0] + theta * move[rows])  # type: ignore[index]
+        y = torch.where(column == 1.0, inside.y1, inside.at(column))
         stepper.stop(rows, t, y)
-        return Cut(rows, stepper.lanes[rows], event, theta, t, self.sizes[rows, event])
+        return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event])
 
     def _locate(self, number: int, step: Step, move: Tensor, rows: Tensor) -> Float[Tensor, " n"]:
         """Positions where one condition crosses zero in the given rows."""
@@ -131,7 +130,7 @@ class EnsembleEventWatch:
             position = torch.as_tensor(theta, dtype=torch.float64, device=device)[:, None]
             part = step.rows(index)
             y = torch.where(position == 1.0, part.y1, torch.where(position == 0.0, part.y0, part.at(position)))
-            t = part.t0 + position * move[index]
+            t = part.t0[:, 0] + position[:, 0] * move[index]  # type: ignore[index]
             condition = condition_of(self.events[number], number, field.take(index))
             return condition(t, y).to(torch.float64).cpu().numpy()
 

@@ -101,7 +101,7 @@ class EnsembleCourse:
     Attributes:
         readings: what the outputs are, and `values` the states, one tensor ``(n, D)`` for each.
         lanes: the trajectories in the order in which they ended; `ended` holds tensors of their last
-            states and penalties, `t1` their last times, `codes`, `steps`, `accepted`, `evaluations`
+            states and penalties, `t1` their last times, `codes`, `steps`, `rejected`, `evaluations`
             what the stepper counted, `h` their step sizes.
         cuts: the events that ended trajectories.
         dense: the trials and the trajectories of their rows, if kept.
@@ -131,14 +131,14 @@ def march_ensemble(leg: EnsembleLeg, record_every: int = 0) -> EnsembleCourse:
         if record_every and len(course.transitions) % record_every == 0:
             course.starts.append(State(stepper.y, None if fresh else stepper.carry, penalties))
         calls, active, before = stepper.field.evaluations, stepper.running, stepper.field
-        step, move = stepper.trial()
-        running, due, crossed = _read(stepper, outputs, leg.watch, step.accepted)
+        step = stepper.trial()
+        running, due, crossed = _read(stepper, outputs, leg.watch)
         cut = None
         if crossed:
-            cut = leg.watch.cut(step, move, stepper)
+            cut = leg.watch.cut(step, stepper)
             course.cuts.append(cut)
-            running, due, _ = _read(stepper, outputs, None, step.accepted)
-        reading = outputs.take(step, move, stepper, due) if due else None
+            running, due, _ = _read(stepper, outputs, None)
+        reading = outputs.take(step, stepper, due) if due else None
         if reading is not None:
             course.readings.append(reading)
             course.values.append(values_of(step, reading))
@@ -173,16 +173,19 @@ def march_ensemble(leg: EnsembleLeg, record_every: int = 0) -> EnsembleCourse:
     return course
 
 
-def _read(
-    stepper: EnsembleStepper, outputs: _Outputs, watch: EnsembleEventWatch | None, kept: Any
-) -> tuple[int, int, int]:
+def _read(stepper: EnsembleStepper, outputs: _Outputs, watch: EnsembleEventWatch | None) -> tuple[int, int, int]:
     """The one transfer to the host: rows left, outputs to take, and rows with an event."""
-    counts = [stepper.running.sum()]
-    counts += [outputs.pending(stepper).sum()] if outputs.wanted else []
-    counts += [watch.crossings(stepper, kept).sum()] if watch is not None and watch.events else []
-    numbers = torch.stack(counts).tolist() if len(counts) > 1 else [counts[0].item()]
-    due = numbers[1] if outputs.wanted else 0
-    return numbers[0], due, numbers[-1] if len(numbers) > 1 + outputs.wanted else 0
+    counts = [stepper.running, stepper.troubled]
+    counts += [outputs.pending(stepper)] if outputs.wanted else []
+    tried, kept, *_ = stepper.last
+    counts += [watch.crossings(stepper, tried & kept)] if watch is not None and watch.events else []
+    running, troubled, *others = torch.stack(counts).sum(dim=1).tolist()
+    if troubled or stepper.trials >= stepper.max_steps:
+        stepper.fail()
+        stepper.exhaust()
+        running = int(stepper.running.sum())
+    due = others[0] if outputs.wanted else 0
+    return running, due, others[-1] if len(others) > outputs.wanted else 0
 
 
 def _partition(running: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,7 +197,7 @@ def _end(course: EnsembleCourse, stepper: EnsembleStepper, rows: Tensor, penalti
     """Note what has become of rows that leave."""
     course.lanes.append(stepper.lanes[rows])
     course.ended.append((stepper.y[rows], take(rows, penalties)))
-    names = ("t", "h", "codes", "steps", "accepted", "evaluations")
+    names = ("t", "h", "codes", "steps", "rejected", "evaluations")
     course.counts.append({name: getattr(stepper, name)[rows] for name in names})
 
 
@@ -213,26 +216,24 @@ class _Outputs:
         if isinstance(save, str):
             self.index = stepper.accepted
         elif save is not None:
-            # Sorted along the solve, so a row's next output is found by bisection.
+            # Sorted along the solve, so that a row's next output is found by bisection.
             self.sign = stepper.direction
-            own = save.shape[1] > 1 or bool((self.sign != self.sign[0]).any())
             columns = save[:, stepper.lanes] if save.shape[1] > 1 else save
-            self.keys = (columns.T * self.sign if own else columns.T * self.sign[0]).contiguous()
-            self.index = self._reached(stepper.t)
+            self.keys = (columns.T if self.sign is None else columns.T * self.sign[:, None]).contiguous()
+            self.index = self._reached(stepper)
 
-    def _reached(self, t: Tensor) -> Tensor:
+    def _reached(self, stepper: EnsembleStepper) -> Tensor:
         """How many output times have been reached."""
-        times = t * self.sign
         if self.keys.shape[0] == 1:
-            return torch.searchsorted(self.keys[0], times[:, 0].contiguous(), right=True)
-        return torch.searchsorted(self.keys, times.contiguous(), right=True)[:, 0]
+            return torch.searchsorted(self.keys[0], stepper.s, right=True)
+        return torch.searchsorted(self.keys, stepper.s[:, None], right=True)[:, 0]
 
     def pending(self, stepper: EnsembleStepper) -> Tensor:
         """How many outputs each row has passed since they were last taken."""
-        self.reached = stepper.accepted if self.every_step else self._reached(stepper.t)
+        self.reached = stepper.accepted if self.every_step else self._reached(stepper)
         return self.reached - self.index
 
-    def take(self, step: Step, move: Tensor, stepper: EnsembleStepper, total: int) -> Reading:
+    def take(self, step: Step, stepper: EnsembleStepper, total: int) -> Reading:
         """The outputs in a trial."""
         count = self.reached - self.index
         rows = torch.repeat_interleave(count, output_size=total)
@@ -242,10 +243,12 @@ class _Outputs:
         if self.every_step:
             t, index = stepper.t[rows], index + 1
         else:
-            t = (self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index])[:, None] * self.sign[rows]
-        theta = ((t - step.t0[rows]) / move[rows]).clamp(0.0, 1.0)  # type: ignore[index]
-        theta = torch.where(t == step.t1[rows], 1.0, theta)  # type: ignore[index]
-        return Reading(rows, stepper.lanes[rows], index, theta, t[:, 0])
+            t = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
+            t = t if self.sign is None else t * self.sign[rows]
+        end = step.t1[rows, 0]  # type: ignore[index]
+        theta = ((t - step.t0[rows, 0]) / stepper.along(stepper.last[3])[rows]).clamp(0.0, 1.0)  # type: ignore[index]
+        theta = torch.where(t == end, 1.0, theta)
+        return Reading(rows, stepper.lanes[rows], index, theta[:, None], t)
 
     def pack(self, rows: Tensor) -> None:
         """Keep only some rows."""
@@ -253,9 +256,8 @@ class _Outputs:
             return
         self.index = self.index[rows]
         if not self.every_step:
-            self.sign = self.sign[rows]
-            if self.keys.shape[0] > 1:
-                self.keys = self.keys[rows]
+            self.sign = None if self.sign is None else self.sign[rows]
+            self.keys = self.keys if self.keys.shape[0] == 1 else self.keys[rows]
 
 
 def segments_of(course: EnsembleCourse, leg: EnsembleLeg, method: Method, every: int) -> list[Segment]:

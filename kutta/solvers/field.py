@@ -66,8 +66,8 @@ class VectorField:
 class EnsembleField:
     """``dy/dt`` of the running trajectories of an ensemble.
 
-    Times have shape ``(b, 1)`` and states ``(b, D)``, so that both broadcast. `take` gives the
-    field of fewer trajectories.
+    Times have shape ``(b,)`` or ``(b, 1)`` and states ``(b, D)``. `take` gives the field of fewer
+    trajectories.
 
     Attributes:
         evaluations: number of calls so far, shared by the fields taken from this one.
@@ -79,6 +79,7 @@ class EnsembleField:
         self.batched = batched_arguments(problem, layout.batch or 0)
         self.args = tuple(problem.args)
         self.calls = [0]
+        self.flat = layout.is_single and len(layout.shapes[0]) == 1
         self.index: Tensor | None = None
         self._call = problem.f if problem.vectorized else self.mapped(problem.f)
 
@@ -120,11 +121,20 @@ class EnsembleField:
         field.layout, field.index, field.args = layout, index, args
         return field
 
-    def derivative(self, t: Float[Tensor, "b 1"], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:
+    def derivative(self, t: Float[Tensor, "b ..."], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:
         """``f`` of every trajectory."""
         self.calls[0] += 1
+        if t.dim() > 1:
+            t = t.reshape(-1)
+        if t.dtype is not self.real_dtype:
+            t = t.to(self.real_dtype)
+        if self.flat:
+            slope = self._call(t, y, *self.args)
+            if isinstance(slope, Tensor) and slope.shape == y.shape and slope.dtype is self.dtype:
+                return slope
+            raise _wrong_slope(slope, y, ensemble=True)
         state = self.layout.unravel(y)
-        slope = self._call(t.reshape(-1).to(self.real_dtype), state, *self.args)
+        slope = self._call(t, state, *self.args)
         if self.layout.is_single:
             if isinstance(slope, Tensor) and slope.shape == state.shape and slope.dtype is self.dtype:
                 return slope.reshape(y.shape)

@@ -44,7 +44,7 @@ class Coefficients:
             return torch.tensor(np.array(values, dtype=np.float64), dtype=kind, device=device)
 
         self.nodes = [float(node) for node in tableau.c]
-        self.c = tensor(tableau.c, torch.float64)[:, None, None]
+        self.c = tensor(tableau.c, torch.float64)[:, None]
         rows = list(tableau.a[1:]) if tableau.first_same_as_last else [*tableau.a[1:], tableau.b]
         self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
         self.error = None if tableau.error is None else tensor(tableau.error)
@@ -112,7 +112,7 @@ class RungeKuttaStep(Step):
 
     def _weights(self, theta: Any) -> Tensor:
         table = self._coefficients.interpolation
-        theta = torch.as_tensor(theta, device=table.device).to(table.dtype)
+        theta = torch.as_tensor(theta, dtype=table.dtype, device=table.device)
         powers = torch.cumprod(theta.reshape(*theta.shape[:1], 1).expand(*theta.shape[:1], table.shape[1]), dim=-1)
         return powers @ table.T
 
@@ -217,7 +217,8 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
     """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
     if not isinstance(t, Tensor) or t.dim() == 0:
         return [t + node * dt for node in numbers.nodes]
-    return torch.addcmul(t, numbers.c, dt.to(t.dtype)).to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)  # type: ignore[union-attr]
+    times = torch.addcmul(t[:, 0], numbers.c, dt[:, 0])  # type: ignore[index]
+    return times.to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)
 
 
 def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tensor:

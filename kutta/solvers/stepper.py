@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kutta.autodiff import read
 from kutta.solution import Result
-from kutta.solvers.controllers import PID, Controller, StepTo, tame
+from kutta.solvers.controllers import PID, Controller, StepTo
 from kutta.solvers.field import VectorField
 from kutta.solvers.initial_step import initial_step
 from kutta.solvers.method import Method, Step
@@ -111,7 +111,7 @@ class Stepper:
         self.t, self.t1 = span
         self.y, self.stops, self.max_steps, self.probe = y, stops_of(controller, *span), max_steps, probe
         self.counts, self.result, self.probed = Counts(), Result.SUCCESS, [0.0]
-        self.earlier: tuple[float, ...] = (1.0, 1.0)
+        self.earlier: tuple[float, ...] = (1.0,) * getattr(controller, "memory", 0)
         self.after_rejection = False
         self.floor = TINY * abs(self.t1 - self.t)
         self.carry = method.init(vector_field, self.t, y)
@@ -187,18 +187,21 @@ class Stepper:
         self.counts.accepted += 1
         self.y, self.t, self.carry = step.y1, step.t1, carry
         if isinstance(self.controller, PID):
-            ratio = tame(ratio)
-            factor = self.controller.factor(ratio, self.earlier, self.method.error_order)  # type: ignore[arg-type]
+            ratio, factor = self._factor(ratio)
             grown = abs(step.dt) * (min(factor, 1.0) if self.after_rejection else factor)
             # A step cut short to land on a stop says nothing against the size proposed before it.
             cut_short = abs(step.dt) < self.h * (1.0 - STRETCH)
             self.h = min(max(grown, self.h if cut_short else 0.0), self.controller.dtmax)
             self.h = max(self.h, self.controller.dtmin)
-            self.earlier = (ratio, self.earlier[0])
+            self.earlier = (ratio, *self.earlier)[: self.controller.memory]
             self.after_rejection = False
         if step.t1 in self.stops.jumps:
             self.t = _just_after(step.t1, self.stops.direction, self.field.real_dtype)
             self.restart(self.t, self.y)
+
+    def _factor(self, ratio: float) -> tuple[float, float]:
+        assert isinstance(self.controller, PID)
+        return self.controller.factor(ratio, self.earlier, self.method.error_order or 1)
 
     def _reject(self, step: Step, ratio: float) -> None:
         self.counts.rejected += 1
@@ -208,7 +211,7 @@ class Stepper:
             return
         self.after_rejection = True
         size = abs(step.dt)
-        self.h = size * self.controller.shrink(tame(ratio), self.method.error_order)  # type: ignore[arg-type]
+        self.h = size * min(self._factor(ratio)[1], self.controller.safety)
         smallest = max(self.controller.dtmin, 4.0 * math.ulp(self.t), self.floor)
         if size <= smallest:
             self.result = Result.STEP_UNDERFLOW if math.isfinite(ratio) else Result.NON_FINITE

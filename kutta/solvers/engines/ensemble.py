@@ -32,8 +32,8 @@ def solve_ensemble(problem: EnsembleProblem, layout: Layout, options: Options, t
     if under_transform() and any(torch._C._functorch.is_batchedtensor(leaf) for leaf in pytree.tree_leaves(problem.y0)):
         raise NotImplementedError("vmap over an EnsembleProblem: put the batch into the ensemble's own axis instead")
     field = EnsembleField(problem, layout)
-    t0, t1 = (t.expand(layout.batch)[:, None] for t in problem.t_span)
-    y0 = follow_initial_time(field, t0, layout.ravel(problem.y0))
+    t0, t1 = (t.expand(layout.batch) for t in problem.t_span)
+    y0 = follow_initial_time(field, t0[:, None], layout.ravel(problem.y0))
     with progress_bar(options.progress, float(t0.detach().mean()), float(t1.detach().mean())) as reached:
         solve = _EnsembleSolve(field, options, t0, t1, y0, reached if options.progress else None)
         return solve.run(throw)
@@ -48,7 +48,7 @@ class _Totals:
     h: Tensor
     codes: Tensor
     steps: Tensor
-    accepted: Tensor
+    rejected: Tensor
     evaluations: Tensor
     penalties: tuple[Any, ...]
 
@@ -86,7 +86,8 @@ class _EnsembleSolve:
     def _inputs(self) -> tuple[Tensor, ...]:
         if not torch.is_grad_enabled() or under_transform():
             return ()
-        slope = self.field.derivative(self.t0.detach(), self.y0.detach())
+        with torch.enable_grad():
+            slope = self.field.derivative(self.t0.detach(), self.y0.detach())
         return differentiable_inputs(self.field.problem.f, self.field.problem.args, slope)
 
     def _save_times(self) -> Tensor | str | None:
@@ -114,14 +115,13 @@ class _EnsembleSolve:
                 options.method,
                 options.controller,
                 tolerance,
-                totals.t[lanes],
-                self.t1.detach()[lanes],
+                (totals.t[lanes], self.t1.detach()[lanes]),
                 start.detach(),
                 lanes,
                 totals.h[lanes] if cut is not None else self._first_size(len(lanes)),
                 options.max_steps,
             )
-            stepper.steps, stepper.accepted = totals.steps[lanes], totals.accepted[lanes]
+            stepper.steps, stepper.rejected = totals.steps[lanes], totals.rejected[lanes]
             stepper.trials = int(stepper.steps.max())
             stepper.evaluations = totals.evaluations[lanes] + (field.evaluations - calls)
         watch = EnsembleEventWatch(options.events)
@@ -141,7 +141,7 @@ class _EnsembleSolve:
         if self.options.dt0 is None:
             return None
         size = min(abs(self.options.dt0), self.options.controller.dtmax)
-        return torch.full((rows, 1), size, dtype=torch.float64, device=self.y0.device)
+        return torch.full((rows,), size, dtype=torch.float64, device=self.y0.device)
 
     def _differentiate(self, course: EnsembleCourse, leg: EnsembleLeg, every: int) -> None:
         """Replace the values of a course by differentiable ones."""
@@ -155,7 +155,7 @@ class _EnsembleSolve:
     def _collect(self, course: EnsembleCourse) -> None:
         """Put what a leg found where it belongs among all trajectories."""
         totals, lanes = self.totals, torch.cat(course.lanes)
-        for name in ("t", "h", "codes", "steps", "accepted", "evaluations"):
+        for name in ("t", "h", "codes", "steps", "rejected", "evaluations"):
             values = torch.cat([count[name] for count in course.counts])
             setattr(totals, name, getattr(totals, name).index_put((lanes,), values))
         totals.y = totals.y.index_put((lanes,), torch.cat([y for y, _ in course.ended]))
@@ -178,7 +178,7 @@ class _EnsembleSolve:
         if not going:
             return torch.empty(0, dtype=torch.int64, device=self.y0.device), None
         merged = join_cuts(going)
-        unfinished = (merged.t != self.t1.detach()[merged.lanes])[:, 0]
+        unfinished = merged.t != self.t1.detach()[merged.lanes]
         merged = take_cut(merged, unfinished)
         return merged.lanes, merged
 
@@ -188,9 +188,9 @@ class _EnsembleSolve:
         y, t = totals.y[cut.lanes], cut.t
         shift = torch.zeros_like(t)
         if self.differentiates:
-            shift = event_shift(field, condition_of(event, number, field), t, y)[:, None].to(torch.float64)
-            y = flow(field, t, y, shift)
-        time, state = (t + shift)[:, 0], field.layout.unravel(y)
+            shift = event_shift(field, condition_of(event, number, field), t, y).to(torch.float64)
+            y = flow(field, t[:, None], y, shift[:, None])
+        time, state = t + shift, field.layout.unravel(y)
         self.records.append(EventRecord(number, time, state, cut.lanes))
         if event.ends:
             totals.codes = totals.codes.index_fill(0, cut.lanes, int(Result.EVENT))
@@ -198,7 +198,7 @@ class _EnsembleSolve:
             change = event.change if field.problem.vectorized else field.mapped(event.change)
             y = checked_change(change(time, state, *field.args), field.layout, y, number)
         if self.differentiates and not event.ends:
-            y = flow(field, t, y, -shift)
+            y = flow(field, t[:, None], y, -shift[:, None])
         totals.y = totals.y.index_put((cut.lanes,), y)
 
     def _solution(self, throw: bool) -> Solution:
@@ -210,7 +210,7 @@ class _EnsembleSolve:
             ys=layout.unravel(rows, axes=1),
             y1=layout.unravel(y1),
             t1=self._final_times(),
-            stats=Stats(totals.steps, totals.accepted, totals.steps - totals.accepted, totals.evaluations),
+            stats=Stats(totals.steps, totals.steps - totals.rejected, totals.rejected, totals.evaluations),
             result=result,
             events=tuple(self.records),
             penalties={
@@ -227,8 +227,7 @@ class _EnsembleSolve:
         return solution
 
     def _final_times(self) -> Tensor:
-        t = self.totals.t[:, 0]
-        t = torch.where(self.totals.codes == int(Result.SUCCESS), self.t1[:, 0], t)
+        t = torch.where(self.totals.codes == int(Result.SUCCESS), self.t1, self.totals.t)
         for record in self.records:
             if self.options.events[record.event].ends:
                 t = t.index_put((record.trajectories,), record.t)  # type: ignore[arg-type]
@@ -239,7 +238,7 @@ class _EnsembleSolve:
         if not carries_gradient(self.t1):
             return y
         reached = (self.totals.codes == int(Result.SUCCESS))[:, None]
-        return torch.where(reached, follow_output_time(self.field, self.t1, y), y)
+        return torch.where(reached, follow_output_time(self.field, self.t1[:, None], y), y)
 
     def _rows(self, y1: Tensor) -> tuple[Tensor, Tensor]:
         """Output times, ``(T,)`` or ``(T, B)``, and states, ``(T, B, D)``."""
@@ -251,7 +250,7 @@ class _EnsembleSolve:
         if isinstance(save, str):
             return self._every_step()
         count = save.shape[0]
-        first = torch.nonzero(self.save == self.t0.detach().T)  # type: ignore[union-attr]
+        first = torch.nonzero(self.save == self.t0.detach())  # type: ignore[union-attr]
         rows = self._scatter(count, first)
         if carries_gradient(save):
             times = save if save.dim() == 2 else save[:, None].expand(count, rows.shape[1])
@@ -269,7 +268,7 @@ class _EnsembleSolve:
         lanes = torch.arange(batch, device=self.y0.device)
         first = torch.stack([torch.zeros_like(lanes), lanes], dim=1)
         ts = torch.full((count, batch), torch.nan, dtype=torch.float64, device=self.y0.device)
-        ts[0] = self.t0.detach()[:, 0]
+        ts[0] = self.t0.detach()
         for reading, _ in self.readings:
             ts[reading.index, reading.lanes] = reading.t
         return ts, self._scatter(count, first)
