@@ -33,6 +33,7 @@ class Cut:
         theta: the position in the step, ``(n, 1)``.
         t: the time, ``(n,)``.
         size: larger absolute value of the condition at the ends of the step, ``(n,)``.
+        h: step size with which to go on, ``(n,)``.
     """
 
     rows: Int[Tensor, " n"]
@@ -41,6 +42,7 @@ class Cut:
     theta: Float[Tensor, "n 1"]
     t: Float[Tensor, " n"]
     size: Float[Tensor, " n"]
+    h: Float[Tensor, " n"]
 
 
 def condition_of(event: Event, number: int, field: EnsembleField) -> Callable[[Tensor, Tensor], Tensor]:
@@ -118,7 +120,7 @@ class EnsembleEventWatch:
         t = torch.where(theta == 1.0, inside.t1[:, 0], inside.t0[:, 0] + theta * move[rows])  # type: ignore[index]
         y = torch.where(column == 1.0, inside.y1, inside.at(column))
         stepper.stop(rows, t, y)
-        return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event])
+        return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event], stepper.h[rows])
 
     def _locate(self, number: int, step: Step, move: Tensor, rows: Tensor) -> Float[Tensor, " n"]:
         """Positions where one condition crosses zero in the given rows."""

@@ -10,6 +10,7 @@ through a step needs no sums over stages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ class Coefficients:
         nodes: the nodes ``c`` as floats.
         c: the same as a column of float64.
         columns: column ``j`` below the diagonal of ``a``, with ``b_j`` beneath it unless the last
-            stage is evaluated at the new state already.
+            stage is evaluated at the new state already; `sizes` are their lengths, and `below` holds
+            them one after the other, shaped to multiply the step sizes of an ensemble.
         error, second_error: weights of the error estimates.
         interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
         extra_a: rows of the stages that only the interpolant needs.
@@ -47,6 +49,8 @@ class Coefficients:
         self.c = tensor(tableau.c, torch.float64)[:, None]
         rows = list(tableau.a[1:]) if tableau.first_same_as_last else [*tableau.a[1:], tableau.b]
         self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
+        self.sizes = [len(column) for column in self.columns]
+        self.below = torch.cat(self.columns)[:, None, None]
         self.error = None if tableau.error is None else tensor(tableau.error)
         self.second_error = None if tableau.second_error is None else tensor(tableau.second_error)
         dense = tableau.interpolant
@@ -191,10 +195,11 @@ class RungeKutta(Method):
         numbers = coefficients(self.tableau, y.dtype, y.device)
         times = stage_times(t, dt, numbers, y)
         slope = problem.derivative(times[0], y) if carry is None else carry
-        slopes, inputs, state = [slope], y.reshape(-1), y
-        for index, column in enumerate(numbers.columns):
+        slopes, state = [slope], y
+        inputs = y if isinstance(dt, Tensor) else y.reshape(-1)
+        for index, column in enumerate(_columns(numbers, dt)):
             inputs = _accumulate(inputs, column, slope, dt)
-            state, inputs = _take_first(inputs, len(column), y.shape)
+            state, inputs = _take_first(inputs, numbers.sizes[index], y.shape)
             if index + 1 < self.tableau.stages:
                 slope = problem.derivative(times[index + 1], state)
                 slopes.append(slope)
@@ -221,18 +226,25 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
     return times.to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)
 
 
+def _columns(numbers: Coefficients, dt: Time) -> Sequence[Tensor]:
+    """The columns of the tableau; for an ensemble times the step sizes, each ``(m, b, 1)``."""
+    if isinstance(dt, Tensor) and dt.dim():
+        return (numbers.below * dt).split_with_sizes(numbers.sizes)
+    return numbers.columns
+
+
 def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tensor:
-    """``inputs_i + dt * column_i * slope`` for every row ``i``; a flat state stands for equal rows."""
-    if isinstance(dt, Tensor):
-        return torch.addr(inputs, column, (slope * dt).reshape(-1))
-    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)
+    """``inputs_i + dt * column_i * slope`` for every row ``i``; one state stands for equal rows."""
+    if column.dim() > 1:
+        return torch.addcmul(inputs, column, slope)
+    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)  # type: ignore[arg-type]
 
 
 def _take_first(inputs: Tensor, rows: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
     """The first row in the shape of the state, and the rest."""
     if rows == 1:
         return inputs.view(shape), inputs
-    first, rest = inputs.split((1, rows - 1))
+    first, rest = inputs.split_with_sizes((1, rows - 1))
     return first.view(shape), rest
 
 

@@ -118,7 +118,7 @@ class _EnsembleSolve:
                 (totals.t[lanes], self.t1.detach()[lanes]),
                 start.detach(),
                 lanes,
-                totals.h[lanes] if cut is not None else self._first_size(len(lanes)),
+                cut.h if cut is not None else self._first_size(len(lanes)),
                 options.max_steps,
             )
             stepper.steps, stepper.rejected = totals.steps[lanes], totals.rejected[lanes]
