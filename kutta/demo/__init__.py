@@ -1,0 +1,1 @@
+"""What `kutta demo` does: parameters of an ODE from a real record, and a neural ODE classifier."""
