@@ -177,7 +177,8 @@ class Stepper:
             ratio, *self.probed = read(torch.stack([value.reshape(()).to(torch.float64) for value in values]))
         else:
             ratio = read(values[0])
-        forced = self.controller.force_dtmin and abs(step.dt) <= self.controller.dtmin and math.isfinite(ratio)
+        smallest = self.controller.dtmin * (1.0 + STRETCH)
+        forced = self.controller.force_dtmin and abs(step.dt) <= smallest and math.isfinite(ratio)
         step.accepted = ratio <= 1.0 or forced
         if step.accepted:
             self.size = size
@@ -213,7 +214,7 @@ class Stepper:
         size = abs(step.dt)
         self.h = size * min(self._factor(ratio)[1], self.controller.safety)
         smallest = max(self.controller.dtmin, 4.0 * math.ulp(self.t), self.floor)
-        if size <= smallest:
+        if size <= smallest * (1.0 + STRETCH):
             self.result = Result.STEP_UNDERFLOW if math.isfinite(ratio) else Result.NON_FINITE
         self.h = max(self.h, smallest)
 
