@@ -14,6 +14,7 @@ from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Reco
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method, Step
+from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.runge_kutta import (
     RK4,
     RK38,
@@ -33,3 +34,4 @@ from kutta.solvers.runge_kutta import (
     Vern8,
     Vern9,
 )
+from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4

@@ -177,8 +177,7 @@ def _read(stepper: EnsembleStepper, outputs: _Outputs, watch: EnsembleEventWatch
     """The one transfer to the host: rows left, outputs to take, and rows with an event."""
     counts = [stepper.running, stepper.troubled]
     counts += [outputs.pending(stepper)] if outputs.wanted else []
-    tried, kept, *_ = stepper.last
-    counts += [watch.crossings(stepper, tried & kept)] if watch is not None and watch.events else []
+    counts += [watch.crossings(stepper, stepper.last[1])] if watch is not None and watch.events else []
     running, troubled, *others = torch.stack(counts).sum(dim=1).tolist()
     if troubled or stepper.trials >= stepper.max_steps:
         stepper.fail()
@@ -286,7 +285,8 @@ def _again(
     (y, carry, penalties), field = state, transition.field.again()
     if transition.fresh or carry is None:
         carry = method.init(field, transition.t, y)
-    step, carry = method.step(field, transition.t, y, transition.dt, carry)
+    step, after = method.step(field, transition.t, y, transition.dt, carry)
+    carry = select(transition.accepted, after, carry)
     step.t1, step.accepted = transition.t1, transition.accepted
     outputs = [] if transition.reading is None else [values_of(step, transition.reading)]
     if regularizers:

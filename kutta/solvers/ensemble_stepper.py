@@ -54,6 +54,8 @@ def select(mask: Tensor, new: Any, old: Any) -> Any:
         return None
     if isinstance(new, Tensor):
         return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+    if pytree.tree_structure(new) != pytree.tree_structure(old):
+        return new  # a method that is still gathering its history: no row has one to keep
     return pytree.tree_map(lambda a, b: select(mask, a, b) if isinstance(a, Tensor) else a, new, old)
 
 
@@ -129,9 +131,9 @@ class EnsembleStepper:
         )
         step.t1 = self.along(end)[:, None]
         ratio = self._ratio(step)
-        kept = ratio <= 1.0
+        kept = (ratio <= 1.0) & self.running
         if self.controller.force_dtmin:
-            kept |= (size <= self.controller.dtmin) & torch.isfinite(ratio)
+            kept |= (size <= self.controller.dtmin) & torch.isfinite(ratio) & self.running
         step.accepted = kept
         tried, self.steps = self.running, self.steps + self.running
         if isinstance(self.controller, PID):
@@ -229,7 +231,13 @@ class EnsembleStepper:
         if not bool(jumped.any()):
             return
         self.s = torch.where(jumped, self._neighbour(self.s, math.inf), self.s)
-        self.carry = select(jumped, self.method.init(self.field, self.t[:, None], self.y), self.carry)
+        fresh = self.method.init(self.field, self.t[:, None], self.y)
+        if pytree.tree_structure(fresh) != pytree.tree_structure(self.carry):
+            raise NotImplementedError(
+                f"{type(self.method).__name__} cannot start single trajectories afresh: jump_ts in an ensemble "
+                "needs a one-step method"
+            )
+        self.carry = select(jumped, fresh, self.carry)
 
     def _troubles(self, tried: Tensor, kept: Tensor) -> Tensor:
         """Rows that `fail` should look at: cheap to tell, and never missing one that has failed."""

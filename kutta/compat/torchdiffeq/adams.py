@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import kutta
 from kutta.compat.torchdiffeq.fixed_grid import FixedGridODESolver
+from kutta.solvers import multistep
 from kutta.solvers.method import Method
 
 ORDER = 4
+MAX_ORDER = 12
 
 
 class AdamsBashforth(FixedGridODESolver):
@@ -17,7 +17,7 @@ class AdamsBashforth(FixedGridODESolver):
 
     Args:
         arguments: those of `FixedGridODESolver`.
-        max_order: the order.
+        max_order: the order; kutta's methods go up to 9, and larger values, up to 12, mean 9.
         max_iters: accepted; no iteration is needed.
         implicit: accepted; the class says which it is.
         options: those of `FixedGridODESolver`.
@@ -32,11 +32,12 @@ class AdamsBashforth(FixedGridODESolver):
         **options: Any,
     ):
         super().__init__(*arguments, **options)
-        self.order = int(max_order)
+        assert max_order <= MAX_ORDER, f"max_order must be at most {MAX_ORDER}; got {max_order}"
+        self.order = min(int(max_order), multistep.HIGHEST_ORDER)
 
     def method(self) -> Method:
         """kutta's method for one step."""
-        return kutta.AdamsBashforth(self.order)
+        return multistep.AdamsBashforth(self.order)
 
 
 class AdamsBashforthMoulton(AdamsBashforth):
@@ -44,4 +45,4 @@ class AdamsBashforthMoulton(AdamsBashforth):
 
     def method(self) -> Method:
         """kutta's method for one step."""
-        return kutta.AdamsBashforthMoulton(self.order)
+        return multistep.AdamsBashforthMoulton(self.order)

@@ -111,7 +111,7 @@ class AdaptiveStepsizeODESolver:
         """`kutta.solve` from the first to the last of the times `t`."""
         try:
             return solve(
-                ODEProblem(self.func, self.y0, (t[0], t[-1])),
+                ODEProblem(self.func, self.y0, (t[0], t[-1].detach())),
                 self._method(),
                 rtol=self.rtol,
                 atol=self.atol,

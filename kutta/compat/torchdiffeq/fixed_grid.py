@@ -2,17 +2,17 @@
 
 There is no error to control, so the steps are taken one after the other without reading anything
 from the device: a state that becomes infinite or NaN stays so, and the other entries go on. Where
-the grid requires gradients, step sizes are tensors and the gradient is that of the discrete solution.
+the grid requires gradients, step sizes are tensors and the gradient is that of the discrete solution
+(Adams methods, whose weights depend on the grid, take that of the continuous one).
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -25,10 +25,11 @@ from kutta.solvers import tableaus
 from kutta.solvers.events import Event, EventWatch, Hit
 from kutta.solvers.field import VectorField
 from kutta.solvers.method import Field, Method, Step
+from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.runge_kutta import RungeKutta
 from kutta.solvers.tableaus.parse import butcher, row
 from kutta.solvers.tableaus.tableau import Tableau
-from kutta.solvers.times import follow_initial_time
+from kutta.solvers.times import follow_initial_time, follow_output_time
 from kutta.state import layout_of
 
 MAX_EVENT_STEPS = 20_000
@@ -115,13 +116,15 @@ class FixedGridODESolver:
         rows = [self.y0]
         if len(t) == 1:
             return self.y0[None].clone()
-        grid = self._grid(t)
-        times = _times(t, on_tape=carries_gradient(grid))
-        forward = 1.0 if t[-1] >= t[0] else -1.0
-        steps = self._steps(pairwise(_times(grid, on_tape=carries_gradient(grid))), grid)
-        for step in steps:
+        method, field, grid = self.method(), self._field(t), self._grid(t)
+        on_tape = carries_gradient(grid) and not isinstance(method, AdamsBashforth | AdamsBashforthMoulton)
+        times, forward = _times(t, on_tape), 1.0 if t[-1] >= t[0] else -1.0
+        y0 = self.y0 if on_tape else follow_initial_time(field, t[0], self.y0)
+        for step in self._steps(method, field, y0, pairwise(_times(grid, on_tape))):
             while len(rows) < len(times) and forward * (times[len(rows)] - step.t1) <= 0.0:  # type: ignore[operator]
                 rows.append(_output(step, times[len(rows)]))
+        if not on_tape:
+            rows[1:] = [follow_output_time(field, time, row) for time, row in zip(t[1:], rows[1:], strict=True)]
         return torch.stack(rows)
 
     def integrate_until_event(
@@ -135,10 +138,11 @@ class FixedGridODESolver:
         if starts_at_event(event_fn, t0, self.y0):
             return t0.detach(), torch.stack([self.y0, self.y0])
         field = self._field(t0)
+        y0 = follow_initial_time(field, t0, self.y0)
         watch = EventWatch((Event(event_fn),), field, direction)
-        watch.start(start, self.y0)
+        watch.start(start, y0)
         edges = ((start + index * size, start + (index + 1) * size) for index in count())
-        for step, _ in zip(self._steps(edges, t0), range(MAX_EVENT_STEPS), strict=False):
+        for step in self._steps(self.method(), field, y0, islice(edges, MAX_EVENT_STEPS)):
             hit = watch.first(step, read(torch.stack(watch.probe(step)).to(torch.float64)))
             if hit is not None:
                 return self._ending(step, hit)
@@ -165,13 +169,14 @@ class FixedGridODESolver:
         start = float(t.detach().reshape(-1)[0])
         return VectorField(ODEProblem(self.func, self.y0, (start, start)), layout_of(self.y0, ensemble=False))
 
-    def _steps(self, edges: Iterator[tuple[Any, Any]], t: Tensor) -> Iterator[Step]:
+    def _steps(
+        self, method: Method, field: VectorField, y: Tensor, edges: Iterable[tuple[Any, Any]]
+    ) -> Iterator[Step]:
         """One step for each pair of times."""
-        method, field = self.method(), self._field(t)
-        y, carry = self.y0, None
+        carry = None
         callback = getattr(self.func, "callback_step", None)
         for index, (t0, t1) in enumerate(edges):
-            dt = t1 - t0
+            dt = _in_dtype(t1 - t0, field)
             if callback is not None:
                 callback(*callback_arguments(t0, y, dt))
             view = Perturbed(field, t0, dt) if self.perturb else field
@@ -179,8 +184,8 @@ class FixedGridODESolver:
                 carry = method.init(view, t0, y)
             step, carry = method.step(view, t0, y, dt, carry)
             step.t1 = t1
-            if step.error is not None:  # one rounding of the state a step, which counts on long grids in float32
-                step.y1 = step.y0 + step.error
+            if isinstance(method, RungeKutta):  # one rounding of the state a step, which counts on long grids in float32
+                step.y1 = step.y0 + step.error  # type: ignore[operator]
             if self.interp == "linear":
                 step.interpolant = _Chord(step.y0, step.y1)
             yield step
@@ -205,7 +210,7 @@ class _Chord:
 
 def _output(step: Step, t: Any) -> Tensor:
     """The state at a time in a step."""
-    return step.y1 if t == step.t1 else step.at((t - step.t0) / step.dt)
+    return step.y1 if t == step.t1 else step.at(_in_dtype((t - step.t0) / step.dt, step.field))
 
 
 def _uniform(t: Tensor, step_size: Any) -> Tensor:
@@ -222,11 +227,16 @@ def _times(t: Tensor, on_tape: bool) -> list[Any]:
     return list(wide.unbind()) if on_tape else wide.tolist()
 
 
+def _in_dtype(value: Any, field: Any) -> Any:
+    """A number as it is; a tensor in the state's real dtype, which a state without axes would take over."""
+    return value.to(field.real_dtype) if isinstance(value, Tensor) else value
+
+
 class Perturbed:
     """A right-hand side that is never evaluated at the ends of a step, but a hair's breadth inside."""
 
     def __init__(self, field: VectorField, t0: Any, dt: Any):
-        self.field = field
+        self.field, self.real_dtype = field, field.real_dtype
         self.inwards = {float(t0): float(dt), float(t0 + dt): -float(dt)}
 
     def derivative(self, t: Any, y: Tensor) -> Tensor:
