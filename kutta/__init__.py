@@ -5,6 +5,7 @@ A problem says what to solve, a method says how, an engine says where the loop r
 """
 
 from kutta import regularizers
+from kutta.integrator import Integrator
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats

@@ -14,6 +14,7 @@ from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.engines.eager import solve_ode
+from kutta.solvers.engines.ensemble import solve_ensemble
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
 from kutta.solvers.options import Options
@@ -88,40 +89,64 @@ def solve(
         >>> sol.result.name, bool(torch.allclose(sol.y1, y0, atol=1e-7))
         ('SUCCESS', True)
     """
+    _check_engine(engine)
+    problem, layout, options = prepare(
+        problem,
+        method,
+        rtol=rtol,
+        atol=atol,
+        save_at=save_at,
+        dense=dense,
+        controller=controller,
+        dt0=dt0,
+        max_steps=max_steps,
+        events=events,
+        adjoint=adjoint,
+        penalties=penalties,
+        progress=progress,
+    )
+    run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode
+    return run(problem, layout, options, throw)
+
+
+def prepare(
+    problem: Any,
+    method: Any,
+    *,
+    save_at: Any = None,
+    controller: Any = None,
+    dt0: float | None = None,
+    max_steps: int = 100_000,
+    events: Any = (),
+    adjoint: Any = None,
+    penalties: Any = None,
+    **others: Any,
+) -> tuple[Any, Layout, Options]:
+    """Check all arguments of a solve and fill in those left open."""
     if not isinstance(problem, ODEProblem | EnsembleProblem):
         raise TypeError(f"problem must be an ODEProblem or EnsembleProblem; got {type(problem).__name__}")
-    _check_engine(engine)
-    method = _check_method(method)
-    ensemble = isinstance(problem, EnsembleProblem)
     if not callable(problem.f):
         raise TypeError(f"f must be callable; got {type(problem.f).__name__}")
     if not isinstance(problem.args, tuple):
         raise TypeError(f"args must be a tuple; got {type(problem.args).__name__}: write args=(value,)")
-    problem = replace(problem, y0=as_state(problem.y0))
-    layout = layout_of(problem.y0, ensemble)
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
+    method, y0 = _check_method(method), as_state(problem.y0)
+    layout = layout_of(y0, isinstance(problem, EnsembleProblem))
     method.check(layout)
     span = _check_span(problem.t_span, layout)
     options = Options(
         method=method,
         controller=_check_controller(controller, method, dt0),
         adjoint=_check("adjoint", adjoint, Adjoint, Direct()),
-        rtol=rtol,
-        atol=atol,
         save_at=_check_save_at(save_at, span, layout),
-        dense=dense,
         events=_check_events(events),
         penalties=_check_penalties(penalties),
         dt0=dt0,
         max_steps=max_steps,
-        progress=progress,
+        **others,
     )
-    if not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
-    if isinstance(problem, EnsembleProblem):
-        from kutta.solvers.engines.ensemble import solve_ensemble
-
-        return solve_ensemble(replace(problem, t_span=span), layout, options, throw)
-    return solve_ode(replace(problem, t_span=span), layout, options, throw)
+    return replace(problem, y0=y0, t_span=span), layout, options
 
 
 def _check(name: str, value: Any, kind: type, default: Any) -> Any:
@@ -178,7 +203,7 @@ def _check_span(t_span: Any, layout: Layout) -> tuple[Any, Any]:
 
 
 def _check_time(name: str, t: Any, layout: Layout) -> Any:
-    tensor = torch.as_tensor(t)
+    tensor = _as_times(t)
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"{name} must be a real number; got {tensor.dtype}")
     if tensor.dim() and (layout.batch is None or tensor.shape != (layout.batch,)):
@@ -189,6 +214,14 @@ def _check_time(name: str, t: Any, layout: Layout) -> Any:
     return tensor.to(layout.device, torch.float64)
 
 
+def _as_times(t: Any) -> Tensor:
+    """Times as a tensor; Python floats keep all their digits, whatever the default dtype."""
+    tensor = torch.as_tensor(t)
+    if isinstance(t, Tensor) or not tensor.is_floating_point():
+        return tensor
+    return torch.as_tensor(t, dtype=torch.float64)
+
+
 def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) -> Any:
     if save_at is None:
         return None
@@ -196,7 +229,7 @@ def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) ->
         if save_at != "steps":
             raise ValueError(f'save_at must be None, "steps" or a tensor of times; got {save_at!r}')
         return save_at
-    ts = torch.as_tensor(save_at).to(layout.device, torch.float64)
+    ts = _as_times(save_at).to(layout.device, torch.float64)
     per_trajectory = layout.batch is not None and ts.dim() == 2 and ts.shape[1] == layout.batch
     if not (ts.dim() == 1 or per_trajectory) or ts.numel() == 0:
         also = "" if layout.batch is None else f" or (T, {layout.batch})"

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 HIGHEST_ORDER = 9
 
 
+Past = tuple[tuple[Any, ...], tuple[Tensor, ...]]  # a History as a plain tuple, which the carry is
+
+
 class History(NamedTuple):
     """Slopes of earlier steps and their times, newest first."""
 
@@ -64,17 +67,17 @@ class AdamsBashforth(Method):
     def __post_init__(self) -> None:
         _check_order(type(self).__name__, self.order, 1)
 
-    def init(self, problem: Field, t: Time, y: Tensor) -> History:
+    def init(self, problem: Field, t: Time, y: Tensor) -> Past:
         """No slopes yet."""
-        return History()
+        return (), ()
 
-    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: History) -> tuple[Step, History]:
+    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Past) -> tuple[Step, Past]:
         slope = problem.derivative(t, y)
-        history = carry.with_newest(t, slope, self.order)
+        history = History(*carry).with_newest(t, slope, self.order)
         if len(history.slopes) < self.order:
-            return _start(self.order, problem, t, y, dt, slope), history
+            return _start(self.order, problem, t, y, dt, slope), tuple(history)
         y1 = y + _increment(history.times, history.slopes, t, dt)
-        return Step(t, t + dt, dt, y, y1, problem), history
+        return Step(t, t + dt, dt, y, y1, problem), tuple(history)
 
 
 @dataclass(frozen=True)
@@ -105,19 +108,19 @@ class AdamsBashforthMoulton(Method):
     def error_order(self) -> int:  # type: ignore[override]
         return self.order
 
-    def init(self, problem: Field, t: Time, y: Tensor) -> History:
+    def init(self, problem: Field, t: Time, y: Tensor) -> Past:
         """No slopes yet."""
-        return History()
+        return (), ()
 
-    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: History) -> tuple[Step, History]:
+    def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Past) -> tuple[Step, Past]:
         slope = problem.derivative(t, y)
-        history = carry.with_newest(t, slope, self.order - 1)
+        history = History(*carry).with_newest(t, slope, self.order - 1)
         if len(history.slopes) < self.order - 1:
-            return _start(self.order, problem, t, y, dt, slope), history
+            return _start(self.order, problem, t, y, dt, slope), tuple(history)
         predicted = y + _increment(history.times, history.slopes, t, dt)
         ahead = problem.derivative(t + dt, predicted)
         y1 = y + _increment((t + dt, *history.times), (ahead, *history.slopes), t, dt)
-        return Step(t, t + dt, dt, y, y1, problem, error=y1 - predicted), history
+        return Step(t, t + dt, dt, y, y1, problem, error=y1 - predicted), tuple(history)
 
 
 def _check_order(name: str, order: int, lowest: int) -> None:

@@ -175,16 +175,17 @@ class FixedGridODESolver:
         """One step for each pair of times."""
         carry = None
         callback = getattr(self.func, "callback_step", None)
-        for index, (t0, t1) in enumerate(edges):
-            dt = _in_dtype(t1 - t0, field)
+        for index, (start, end) in enumerate(edges):
+            t0, t1 = float(start), float(end)
             if callback is not None:
-                callback(*callback_arguments(t0, y, dt))
-            view = Perturbed(field, t0, dt) if self.perturb else field
+                callback(*callback_arguments(t0, y, t1 - t0))
+            view: Any = Stretched(field, start, end) if isinstance(start, Tensor) else field
+            view = Perturbed(view, t0, t1 - t0) if self.perturb else view
             if index == 0 and not method.carries_slope:
                 carry = method.init(view, t0, y)
-            step, carry = method.step(view, t0, y, dt, carry)
-            step.t1 = t1
-            if isinstance(method, RungeKutta):  # one rounding of the state a step, which counts on long grids in float32
+            step, carry = method.step(view, t0, y, t1 - t0, carry)
+            step.t0, step.t1 = start, end
+            if isinstance(method, RungeKutta):  # one rounding of the state a step, which counts in float32
                 step.y1 = step.y0 + step.error  # type: ignore[operator]
             if self.interp == "linear":
                 step.interpolant = _Chord(step.y0, step.y1)
@@ -210,7 +211,10 @@ class _Chord:
 
 def _output(step: Step, t: Any) -> Tensor:
     """The state at a time in a step."""
-    return step.y1 if t == step.t1 else step.at(_in_dtype((t - step.t0) / step.dt, step.field))
+    if t == step.t1:
+        return step.y1
+    theta = (t - step.t0) / (step.t1 - step.t0)
+    return step.at(theta.to(step.field.real_dtype) if isinstance(theta, Tensor) else theta)  # type: ignore[attr-defined]
 
 
 def _uniform(t: Tensor, step_size: Any) -> Tensor:
@@ -227,28 +231,38 @@ def _times(t: Tensor, on_tape: bool) -> list[Any]:
     return list(wide.unbind()) if on_tape else wide.tolist()
 
 
-def _in_dtype(value: Any, field: Any) -> Any:
-    """A number as it is; a tensor in the state's real dtype, which a state without axes would take over."""
-    return value.to(field.real_dtype) if isinstance(value, Tensor) else value
+class Stretched:
+    """A right-hand side on a step whose ends are differentiated, while its size stays a number.
+
+    With ``r = (t1 - t0) / stop(t1 - t0)``, one in value, ``r f`` over a step of constant size is ``f``
+    over a step of size ``t1 - t0``.
+    """
+
+    def __init__(self, field: VectorField, t0: Tensor, t1: Tensor):
+        self.field, self.real_dtype = field, field.real_dtype
+        self.t0, size = float(t0), (t1 - t0).detach()
+        self.moved, self.stretch = t0 - t0.detach(), (t1 - t0 - size) / size
+
+    def derivative(self, t: Any, y: Tensor) -> Tensor:
+        """``dy/dt`` for a time of the step with constant ends."""
+        time = t + self.moved + (t - self.t0) * self.stretch
+        return self.field.derivative(time, y) * (1.0 + self.stretch.to(self.real_dtype))
 
 
 class Perturbed:
     """A right-hand side that is never evaluated at the ends of a step, but a hair's breadth inside."""
 
-    def __init__(self, field: VectorField, t0: Any, dt: Any):
+    def __init__(self, field: VectorField | Stretched, t0: float, dt: float):
         self.field, self.real_dtype = field, field.real_dtype
-        self.inwards = {float(t0): float(dt), float(t0 + dt): -float(dt)}
+        self.inwards = {t0: dt, t0 + dt: -dt}
 
     def derivative(self, t: Any, y: Tensor) -> Tensor:
         """``dy/dt``, with `t` moved to the next number inside the step if it is one of its ends."""
         direction = self.inwards.get(float(t))
-        return self.field.derivative(t if direction is None else _neighbour(t, direction, self.field), y)
-
-
-def _neighbour(t: Any, direction: float, field: VectorField) -> Tensor:
-    t = torch.as_tensor(t, device=field.device).to(field.real_dtype)
-    target = torch.full_like(t.detach(), math.copysign(math.inf, direction))
-    return t + (torch.nextafter(t.detach(), target) - t.detach())
+        if direction is not None:
+            time = torch.as_tensor(t, dtype=self.real_dtype, device=y.device)
+            t = torch.nextafter(time, torch.full_like(time, math.copysign(math.inf, direction)))
+        return self.field.derivative(t, y)
 
 
 class _StepFunction(Method):

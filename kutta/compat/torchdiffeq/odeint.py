@@ -107,7 +107,7 @@ def odeint_event(
         >>> from kutta.compat.torchdiffeq import odeint_event
         >>> y0 = torch.ones((), dtype=torch.float64, requires_grad=True)
         >>> time, _ = odeint_event(lambda t, y: -y, y0, torch.tensor(0.0), event_fn=lambda t, y: y - 0.5)
-        >>> round(float(time), 4), round(float(torch.autograd.grad(time, y0)[0]), 4)
+        >>> round(time.item(), 4), round(float(torch.autograd.grad(time, y0)[0]), 4)
         (0.6931, 1.0)
     """
     start = t0.reshape(-1)
