@@ -240,8 +240,7 @@ class _ArrayEvent(torch.autograd.Function):
         t, y = ctx.saved_tensors
         small = float(np.sqrt(np.finfo(float).eps))
         ahead, behind = (
-            _ArrayEvent.apply(ctx.event, ctx.args, t + shift * dt, y + shift * dy)
-            for shift in (small, -small)
+            _ArrayEvent.apply(ctx.event, ctx.args, t + shift * dt, y + shift * dy) for shift in (small, -small)
         )
         return (ahead - behind) / (2 * small)
 

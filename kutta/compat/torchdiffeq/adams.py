@@ -36,7 +36,7 @@ class AdamsBashforth(FixedGridODESolver):
         self.order = min(int(max_order), multistep.HIGHEST_ORDER)
 
     def method(self) -> Method:
-        """kutta's method for one step."""
+        """Kutta's method for one step."""
         return multistep.AdamsBashforth(self.order)
 
 
@@ -44,5 +44,5 @@ class AdamsBashforthMoulton(AdamsBashforth):
     """The implicit Adams method as predictor and corrector, of order four unless `max_order` says otherwise."""
 
     def method(self) -> Method:
-        """kutta's method for one step."""
+        """Kutta's method for one step."""
         return multistep.AdamsBashforthMoulton(self.order)

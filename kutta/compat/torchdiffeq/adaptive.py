@@ -143,9 +143,7 @@ class AdaptiveStepsizeODESolver:
     def _stepper(self, field: VectorField, start: float, direction: float, y0: Tensor) -> Stepper:
         tolerance = Tolerance(self.rtol, self.atol, self.controller.norm, field.layout)
         span = (start, direction * HORIZON)
-        return Stepper(
-            field, self._method(), self.controller, tolerance, span, y0, self.first_step, self.max_num_steps
-        )
+        return Stepper(field, self._method(), self.controller, tolerance, span, y0, self.first_step, self.max_num_steps)
 
     def _method(self) -> RungeKutta:
         before, rejected = (getattr(self.func, name, None) for name in ("callback_step", "callback_reject_step"))

@@ -187,7 +187,7 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         t, ys, *params = ctx.saved_tensors
         run = _Backward(ctx.request, ctx.solve, ctx.adjoint_options, tuple(params), ctx.needs_input_grad[4])
         with torch.no_grad():

@@ -22,7 +22,7 @@ from kutta.autodiff import carries_gradient, read
 from kutta.compat.torchdiffeq.adaptive import callback_arguments, starts_at_event, warn_about_unused
 from kutta.problems import ODEProblem
 from kutta.solvers import tableaus
-from kutta.solvers.events import Event, EventWatch, Hit
+from kutta.solvers.events import Event, EventWatch
 from kutta.solvers.field import VectorField
 from kutta.solvers.method import Field, Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
@@ -102,7 +102,7 @@ class FixedGridODESolver:
         return {"callback_step"}
 
     def method(self) -> Method:
-        """kutta's method for one step."""
+        """Kutta's method for one step."""
         if self.tableau is None:
             return _StepFunction(self._step_func)
         return RungeKutta(_with_increment(self.tableau))
@@ -120,9 +120,9 @@ class FixedGridODESolver:
         on_tape = carries_gradient(grid) and not isinstance(method, AdamsBashforth | AdamsBashforthMoulton)
         times, forward = _times(t, on_tape), 1.0 if t[-1] >= t[0] else -1.0
         y0 = self.y0 if on_tape else follow_initial_time(field, t[0], self.y0)
-        for step in self._steps(method, field, y0, pairwise(_times(grid, on_tape))):
-            while len(rows) < len(times) and forward * (times[len(rows)] - step.t1) <= 0.0:  # type: ignore[operator]
-                rows.append(_output(step, times[len(rows)]))
+        for step, start, end in self._steps(method, field, y0, pairwise(_times(grid, on_tape))):
+            while len(rows) < len(times) and forward * (times[len(rows)] - end) <= 0.0:
+                rows.append(_output(step, start, end, times[len(rows)]))
         if not on_tape:
             rows[1:] = [follow_output_time(field, time, row) for time, row in zip(t[1:], rows[1:], strict=True)]
         return torch.stack(rows)
@@ -142,15 +142,12 @@ class FixedGridODESolver:
         watch = EventWatch((Event(event_fn),), field, direction)
         watch.start(start, y0)
         edges = ((start + index * size, start + (index + 1) * size) for index in count())
-        for step in self._steps(self.method(), field, y0, islice(edges, MAX_EVENT_STEPS)):
+        for step, before, after in self._steps(self.method(), field, y0, islice(edges, MAX_EVENT_STEPS)):
             hit = watch.first(step, read(torch.stack(watch.probe(step)).to(torch.float64)))
             if hit is not None:
-                return self._ending(step, hit)
+                time = torch.tensor(hit.t, dtype=torch.float64, device=self.y0.device)
+                return time, torch.stack([self.y0, _output(step, before, after, hit.t)])
         raise RuntimeError(f"Reached maximum number of iterations {MAX_EVENT_STEPS}.")
-
-    def _ending(self, step: Step, hit: Hit) -> tuple[Tensor, Tensor]:
-        time = torch.tensor(hit.t, dtype=torch.float64, device=self.y0.device)
-        return time, torch.stack([self.y0, _output(step, hit.t)])
 
     def _grid(self, t: Tensor) -> Tensor:
         """The ends of all steps."""
@@ -171,12 +168,12 @@ class FixedGridODESolver:
 
     def _steps(
         self, method: Method, field: VectorField, y: Tensor, edges: Iterable[tuple[Any, Any]]
-    ) -> Iterator[Step]:
-        """One step for each pair of times."""
+    ) -> Iterator[tuple[Step, Any, Any]]:
+        """One step for each pair of times, and the pair."""
         carry = None
         callback = getattr(self.func, "callback_step", None)
         for index, (start, end) in enumerate(edges):
-            t0, t1 = float(start), float(end)
+            t0, t1 = _number(start), _number(end)
             if callback is not None:
                 callback(*callback_arguments(t0, y, t1 - t0))
             view: Any = Stretched(field, start, end) if isinstance(start, Tensor) else field
@@ -184,12 +181,12 @@ class FixedGridODESolver:
             if index == 0 and not method.carries_slope:
                 carry = method.init(view, t0, y)
             step, carry = method.step(view, t0, y, t1 - t0, carry)
-            step.t0, step.t1 = start, end
+            step.t1 = t1
             if isinstance(method, RungeKutta):  # one rounding of the state a step, which counts in float32
                 step.y1 = step.y0 + step.error  # type: ignore[operator]
             if self.interp == "linear":
                 step.interpolant = _Chord(step.y0, step.y1)
-            yield step
+            yield step, start, end
             y, carry = step.y1, None if self.perturb and method.carries_slope else method.resume(step, carry)
 
 
@@ -209,11 +206,15 @@ class _Chord:
         return self.y0 + theta * (self.y1 - self.y0)
 
 
-def _output(step: Step, t: Any) -> Tensor:
-    """The state at a time in a step."""
-    if t == step.t1:
+def _number(t: Any) -> float:
+    return float(t.detach()) if isinstance(t, Tensor) else t
+
+
+def _output(step: Step, start: Any, end: Any, t: Any) -> Tensor:
+    """The state at a time in a step with the given ends."""
+    if t == end:
         return step.y1
-    theta = (t - step.t0) / (step.t1 - step.t0)
+    theta = (t - start) / (end - start)
     return step.at(theta.to(step.field.real_dtype) if isinstance(theta, Tensor) else theta)  # type: ignore[attr-defined]
 
 
@@ -240,7 +241,7 @@ class Stretched:
 
     def __init__(self, field: VectorField, t0: Tensor, t1: Tensor):
         self.field, self.real_dtype = field, field.real_dtype
-        self.t0, size = float(t0), (t1 - t0).detach()
+        self.t0, size = _number(t0), (t1 - t0).detach()
         self.moved, self.stretch = t0 - t0.detach(), (t1 - t0 - size) / size
 
     def derivative(self, t: Any, y: Tensor) -> Tensor:
@@ -258,7 +259,7 @@ class Perturbed:
 
     def derivative(self, t: Any, y: Tensor) -> Tensor:
         """``dy/dt``, with `t` moved to the next number inside the step if it is one of its ends."""
-        direction = self.inwards.get(float(t))
+        direction = self.inwards.get(_number(t))
         if direction is not None:
             time = torch.as_tensor(t, dtype=self.real_dtype, device=y.device)
             t = torch.nextafter(time, torch.full_like(time, math.copysign(math.inf, direction)))

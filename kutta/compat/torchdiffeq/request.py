@@ -117,9 +117,7 @@ def _tolerance(name: str, value: Any, shapes: Shapes | None) -> Any:
     assert len(parts) == len(shapes), (
         f"If using tupled {name} it must have the same length as the tuple y0; got {len(parts)} for {len(shapes)}"
     )
-    return torch.cat(
-        [torch.as_tensor(part).expand(shape.numel()) for part, shape in zip(parts, shapes, strict=True)]
-    )
+    return torch.cat([torch.as_tensor(part).expand(shape.numel()) for part, shape in zip(parts, shapes, strict=True)])
 
 
 def _is_sequence(value: Any) -> bool:
