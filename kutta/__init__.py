@@ -36,3 +36,93 @@ from kutta.solvers.runge_kutta import (
     Vern9,
 )
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
+
+__all__ = [
+    "PI",
+    "PID",
+    "RK4",
+    "RK38",
+    "SSPRK33",
+    "AdamsBashforth",
+    "AdamsBashforthMoulton",
+    "Backsolve",
+    "Bosh3",
+    "Direct",
+    "Dopri5",
+    "Dopri8",
+    "Eager",
+    "EnsembleProblem",
+    "Euler",
+    "Event",
+    "EventRecord",
+    "Fehlberg2",
+    "Fixed",
+    "Gauss",
+    "Heun",
+    "I",
+    "Integrator",
+    "Interpolating",
+    "KahanLi6",
+    "Method",
+    "Midpoint",
+    "ODEProblem",
+    "Ralston",
+    "Recompute",
+    "Regularizer",
+    "Result",
+    "Results",
+    "RungeKutta",
+    "Ruth3",
+    "SemiImplicitEuler",
+    "Solution",
+    "SolveError",
+    "Stats",
+    "Step",
+    "StepTo",
+    "SymplecticSplitting",
+    "Tsit5",
+    "VelocityVerlet",
+    "Vern6",
+    "Vern7",
+    "Vern8",
+    "Vern9",
+    "Yoshida4",
+    "max_norm",
+    "regularizers",
+    "rms_norm",
+    "solve",
+    "tableaus",
+]
+
+# Names of the design that this version does not have yet, and what they belong to.
+_PLANNED = {
+    "the engines to come": "Compiled Kernel Jax Ray",
+    "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
+    "stiff, split and exponential methods": (
+        "SplitODEProblem Kvaerno5 Rosenbrock23 Rodas5P Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 "
+        "ARS222 ARS443"
+    ),
+    "diffusion sampling": (
+        "DiffusionProblem DDIM DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB "
+        "AdaptiveMultistep SolverSchedule diffusion"
+    ),
+    "linear, root and least-squares problems": (
+        "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
+        "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
+        "AugmentedLagrangian"
+    ),
+    "partial differential equations": "pde",
+    "neural operators": "operators",
+    "the reversible adjoint": "Reversible",
+}
+
+
+def __getattr__(name: str) -> object:
+    for what, planned in _PLANNED.items():
+        if name in planned.split():
+            raise AttributeError(
+                f"kutta.{name} is not part of this version, which solves non-stiff ordinary differential equations; "
+                f""
+                f"it comes with {what}"
+            )
+    raise AttributeError(f"module 'kutta' has no attribute {name!r}")

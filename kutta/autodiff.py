@@ -6,13 +6,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.autograd import forward_ad
 from torch.utils import _pytree as pytree
 
 
 def under_transform() -> bool:
     """Whether a ``torch.func`` transformation (grad, jvp, vmap, ...) is active."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return _functorch.peek_interpreter_stack() is not None
+
+
+def is_mapped(value: Any) -> bool:
+    """Whether some tensor in a pytree is one of a batch under ``vmap``."""
+    return under_transform() and any(
+        _functorch.is_batchedtensor(leaf) for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)
+    )
 
 
 def carries_gradient(value: Any) -> bool:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Time = float | Tensor
+Time = Any  # a number, a 0-dimensional tensor, or for an ensemble a tensor of shape (B,)
 
 
 @dataclass(frozen=True)

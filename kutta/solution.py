@@ -110,7 +110,7 @@ class Results:
     @property
     def failed(self) -> Tensor:
         """Which trajectories failed, a bool tensor of shape ``(B,)``."""
-        return self.codes >= int(Result.MAX_STEPS)
+        return torch.ge(self.codes, int(Result.MAX_STEPS))
 
     def __repr__(self) -> str:
         counts = {

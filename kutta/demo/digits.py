@@ -216,11 +216,10 @@ def load_split(seed: int) -> Split:
     data = load_digits()
     pixels = torch.from_numpy(data.data / 16.0).float()  # type: ignore[attr-defined]
     labels = torch.from_numpy(data.target).long()  # type: ignore[attr-defined]
-    rows = torch.arange(len(labels))
-    rest, test = train_test_split(rows, test_size=360, stratify=labels, random_state=seed)
+    everything = Images(pixels, labels)
+    rest, test = train_test_split(range(len(labels)), test_size=360, stratify=labels, random_state=seed)
     train, validation = train_test_split(rest, test_size=180, stratify=labels[rest], random_state=seed)
-    images = Images(pixels, labels)
-    return Split(images[train], images[validation], images[test])
+    return Split(*(everything[torch.as_tensor(rows)] for rows in (train, validation, test)))
 
 
 def distort(pixels: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ logarithms ``p = log(alpha, beta, gamma, delta, u(1900), v(1900))``, so that all
 from __future__ import annotations
 
 import csv
+import math
 import time
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +24,7 @@ from torch import Tensor
 import kutta as kt
 
 NAMES = ("alpha", "beta", "gamma", "delta", "hares in 1900", "lynx in 1900")
+SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 UNITS = ("1/year", "1/(year × 1000 lynx)", "1/year", "1/(year × 1000 hares)", "1000 pelts", "1000 pelts")
 GUESS = (1.0, 0.05, 1.0, 0.05)
 """Where the search starts: the prior means of Carpenter's case study."""
@@ -105,6 +107,12 @@ class Fit:
         """Standard errors of the values by the delta method, ``exp(p) sqrt(diag C)``."""
         return self.values * self.covariance.diagonal().sqrt()
 
+    @property
+    def interval80(self) -> tuple[Tensor, Tensor]:
+        """Central 80 % intervals of the values, ``exp(p -+ 1.2816 sqrt(diag C))``."""
+        half_width = 1.2816 * self.covariance.diagonal().sqrt()
+        return (self.p - half_width).exp(), (self.p + half_width).exp()
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -127,6 +135,11 @@ class Forecast:
     fewest_steps: int
     most_steps: int
     seconds: float
+
+
+def decimals(value: float) -> int:
+    """Decimals that show two significant figures of a number, and at least one."""
+    return max(1, 1 - math.floor(math.log10(value)))
 
 
 def load_record() -> Record:
@@ -204,7 +217,7 @@ def fit(record: Record, progress: bool = False) -> Fit:
     model = _Residuals(record, progress)
     guess = np.log(np.concatenate((GUESS, record.pelts[0].numpy())))
     with model.bar:
-        answer = least_squares(model, guess, model.jacobian)
+        answer = least_squares(model, guess, model.jacobian)  # type: ignore[arg-type]
     if not answer.success:
         raise RuntimeError(f"the fit of the hare and lynx record did not converge: {answer.message}")
     squares, count = 2.0 * answer.cost, record.pelts.numel()
@@ -242,9 +255,7 @@ def forecast(found: Fit, years: Tensor, draws: int, seed: int, progress: bool = 
     generator = torch.Generator().manual_seed(seed)
     values, noise = draw(found, draws, generator)
     span = (float(years[0]), float(years[-1]))
-    problem = kt.EnsembleProblem(
-        lotka_volterra, values[:, 4:], span, args=tuple(values[:, :4].T), vectorized=True
-    )
+    problem = kt.EnsembleProblem(lotka_volterra, values[:, 4:], span, args=tuple(values[:, :4].T), vectorized=True)
     solution = kt.solve(problem, kt.Tsit5(), rtol=TOLERANCE, atol=TOLERANCE, save_at=years, progress=progress)
     error = noise[:, None] * torch.randn(solution.ys.shape, generator=generator, dtype=torch.float64)
     steps = torch.as_tensor(solution.stats.steps)

@@ -9,7 +9,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from kutta.demo import digits, hare_lynx
@@ -57,7 +59,7 @@ class Picture:
     png: bytes
 
 
-def style(theme: Theme) -> dict[str, Any]:
+def style(theme: Theme) -> Any:
     """Matplotlib settings of a theme."""
     return {
         "axes.edgecolor": theme.faint,
@@ -99,13 +101,13 @@ def render(name: str, title: str, caption: str, draw: Callable[[Theme], Figure])
 
 def forecast(study: hare_lynx.Study, theme: Theme) -> Figure:
     """Record, fitted curve and prediction intervals of both species over the years."""
-    figure = Figure(figsize=(7.6, 5.6))
+    figure = Figure(figsize=(6.4, 5.2))
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, species, name, colour in ((upper, 0, "hares", theme.hare), (lower, 1, "lynx", theme.lynx)):
         _fan(axes, study, species, colour)
         _record(axes, study, species, theme)
-        axes.set_ylabel(f"{name} (1000 pelts a year)")
-        axes.legend(loc="upper right", ncols=4, fontsize=8.5, columnspacing=1.2, handlelength=1.6)
+        axes.set_ylabel(f"{name}\n(1000 pelts a year)")
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=9, handlelength=1.6)
     lower.set_xlabel("year")
     lower.set_xlim(float(study.ahead.years[0]) - 0.5, float(study.ahead.years[-1]) + 0.5)
     return figure
@@ -132,17 +134,17 @@ def _record(axes: Any, study: hare_lynx.Study, species: int, theme: Theme) -> No
     axes.plot(study.record.years, pelts, "o", color=theme.ink, markersize=4, label="record", zorder=3)
     last = float(study.record.years[-1])
     axes.axvline(last + 0.5, color=theme.ink, linewidth=0.9, linestyle=(0, (4, 3)))
-    top = 2.3 * float(pelts.max())
+    top = 1.65 * float(pelts.max())
     axes.set_ylim(0.0, top)
-    axes.text(last + 1.0, 0.80 * top, "forecast", fontsize=9)
+    axes.text(last + 1.0, 0.90 * top, "forecast", fontsize=9)
 
 
 def phase(study: hare_lynx.Study, theme: Theme) -> Figure:
     """Orbits of drawn parameters, the fitted orbit and the record in the plane of both species."""
-    figure = Figure(figsize=(5.4, 4.6))
+    figure = Figure(figsize=(5.0, 4.4))
     axes = figure.subplots()
     cycle = study.ahead.years <= study.record.years[-1]
-    for orbit in study.ahead.populations[cycle][:, :80].unbind(1):
+    for orbit in study.ahead.populations[cycle][::2, :60].unbind(1):
         axes.plot(orbit[:, 0], orbit[:, 1], color=theme.accent, alpha=0.10, linewidth=0.8)
     fitted = hare_lynx.solve_record(study.fit.p, study.ahead.years[cycle]).ys
     axes.plot(fitted[:, 0], fitted[:, 1], color=theme.accent, linewidth=2.0, label="fitted orbit")
@@ -158,10 +160,31 @@ def phase(study: hare_lynx.Study, theme: Theme) -> Figure:
     return figure
 
 
+def comparison(study: hare_lynx.Study, theme: Theme) -> Figure:
+    """Estimates and published means with 80 % intervals, relative to the published mean."""
+    figure = Figure(figsize=(5.0, 4.4))
+    axes = figure.subplots()
+    low, high = study.fit.interval80
+    for row, (name, published) in enumerate(hare_lynx.CARPENTER.items()):
+        ours = [float(one[row]) / published.mean for one in (study.fit.values, low, high)]
+        theirs = [one / published.mean for one in (published.mean, published.low, published.high)]
+        for shift, (mean, *ends), colour, mark in ((-0.13, ours, theme.accent, "o"), (0.13, theirs, theme.lynx, "s")):
+            axes.plot(ends, [row + shift] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(mean, row + shift, mark, color=colour, markersize=7)
+    axes.plot([], [], "o-", color=theme.accent, label="this fit")
+    axes.plot([], [], "s-", color=theme.lynx, label="published")
+    axes.set_yticks(range(len(hare_lynx.CARPENTER)), [hare_lynx.SYMBOLS[name] for name in hare_lynx.CARPENTER], size=13)
+    axes.set_ylim(len(hare_lynx.CARPENTER) - 0.4, -1.0)
+    axes.grid(False, axis="y")
+    axes.set_xlabel("value / published mean")
+    axes.legend(loc="upper right", ncols=2, fontsize=9)
+    return figure
+
+
 def training(study: digits.Study, theme: Theme) -> Figure:
     """Loss and validation error of each epoch."""
     history = study.history
-    figure = Figure(figsize=(5.4, 4.0))
+    figure = Figure(figsize=(5.0, 3.8))
     upper, lower = figure.subplots(2, 1, sharex=True)
     epochs = range(1, len(history.loss) + 1)
     upper.semilogy(epochs, history.loss, color=theme.hare)
@@ -180,7 +203,7 @@ def training(study: digits.Study, theme: Theme) -> Figure:
 def evaluations(study: digits.Study, theme: Theme) -> Figure:
     """Mean number of function evaluations of a training solve in each epoch."""
     history = study.history
-    figure = Figure(figsize=(5.4, 4.0))
+    figure = Figure(figsize=(5.0, 3.8))
     axes = figure.subplots()
     axes.plot(range(1, len(history.evaluations) + 1), history.evaluations, color=theme.accent)
     axes.set_ylim(0.0, 1.2 * max(history.evaluations))
@@ -192,7 +215,7 @@ def evaluations(study: digits.Study, theme: Theme) -> Figure:
 def flow(study: digits.Study, theme: Theme) -> Figure:
     """The test images in the plane that separates the classes at the end, at three times."""
     ts, points, labels = study.flow.ts, study.flow.points, study.flow.labels
-    figure = Figure(figsize=(7.6, 3.1))
+    figure = Figure(figsize=(6.6, 3.2))
     frames = (0, len(ts) // 2, len(ts) - 1)
     for axes, frame in zip(figure.subplots(1, 3, sharex=True, sharey=True), frames, strict=True):
         for digit in range(digits.CLASSES):
@@ -201,10 +224,14 @@ def flow(study: digits.Study, theme: Theme) -> Figure:
         axes.set_title(f"t = {float(ts[frame]):.1f}")
         axes.set_xlabel("first discriminant")
     figure.axes[0].set_ylabel("second discriminant")
-    for digit in range(digits.CLASSES):
-        x, y = points[-1, labels == digit].median(dim=0).values.tolist()
-        axes.text(x, y, str(digit), ha="center", va="center", fontsize=12, weight="bold")
+    figure.legend(*_swatches(), loc="outside lower center", ncols=10, handletextpad=0.2, columnspacing=1.2)
     return figure
+
+
+def _swatches() -> tuple[list[Line2D], list[str]]:
+    """A point and a name for the colour of each digit."""
+    points = [Line2D([], [], color=colour, marker="o", linestyle="", markersize=6) for colour in CLASS_COLOURS]
+    return points, [str(digit) for digit in range(digits.CLASSES)]
 
 
 def confusion(study: digits.Study, theme: Theme) -> Figure:
@@ -233,10 +260,11 @@ def mistakes(study: digits.Study, theme: Theme, most: int = 8) -> Figure:
     columns = 4
     figure = Figure(figsize=(5.4, 1.6 * max(1, -(-len(wrong) // columns)) + 0.2))
     grid = figure.subplots(max(1, -(-len(wrong) // columns)), columns, squeeze=False)
+    shades = LinearSegmentedColormap.from_list("ink", [to_rgba(theme.ink, 0.0), to_rgba(theme.ink, 1.0)])
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, row in zip(grid.flat, wrong.tolist(), strict=False):
-        axes.imshow(outcome.images.pixels[row].view(digits.SIDE, digits.SIDE), cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(outcome.images.pixels[row].view(digits.SIDE, digits.SIDE), cmap=shades, vmin=0, vmax=1)
         axes.set_title(f"{int(outcome.images.labels[row])} read as {int(outcome.predicted[row])}", fontsize=9)
     return figure
 
@@ -255,8 +283,14 @@ def hare_lynx_pictures(study: hare_lynx.Study) -> list[Picture]:
         render(
             "hare_lynx_phase",
             "Phase portrait",
-            "The fitted orbit over the years of the record, orbits of 80 parameter draws behind it, and the record.",
+            "The fitted orbit over the years of the record, orbits of 60 parameter draws behind it, and the record.",
             lambda theme: phase(study, theme),
+        ),
+        render(
+            "hare_lynx_comparison",
+            "Against the published estimates",
+            "Estimates with 80 % intervals: maximum likelihood here, posterior mean in Carpenter's case study.",
+            lambda theme: comparison(study, theme),
         ),
     ]
 

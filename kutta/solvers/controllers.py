@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 Number = Any  # a float, or a tensor with one entry a trajectory
 Norm = Callable[[Any], Tensor]
@@ -179,11 +180,11 @@ class StepTo(Controller):
 
 def rms_norm(tree: Any) -> Tensor:
     """Root mean square over all entries of a tensor or pytree of tensors."""
-    leaves = torch.utils._pytree.tree_leaves(tree)
-    total = sum(torch.linalg.vector_norm(leaf).square() for leaf in leaves)
-    return torch.sqrt(total / sum(leaf.numel() for leaf in leaves))  # type: ignore[arg-type, type-var]
+    leaves = pytree.tree_leaves(tree)
+    squares = torch.stack([torch.linalg.vector_norm(leaf).square() for leaf in leaves])
+    return torch.sqrt(squares.sum() / sum(leaf.numel() for leaf in leaves))
 
 
 def max_norm(tree: Any) -> Tensor:
     """Largest absolute value over all entries of a tensor or pytree of tensors."""
-    return torch.stack([leaf.abs().max() for leaf in torch.utils._pytree.tree_leaves(tree)]).max()
+    return torch.stack([leaf.abs().max() for leaf in pytree.tree_leaves(tree)]).max()

@@ -117,7 +117,7 @@ class EnsembleEventWatch:
                 thetas[among, number] = self._locate(number, step.rows(rows[among]), move[rows[among]], rows[among])
         theta, event = thetas.min(dim=1)
         inside, column = step.rows(rows), theta[:, None]
-        t = torch.where(theta == 1.0, inside.t1[:, 0], inside.t0[:, 0] + theta * move[rows])  # type: ignore[index]
+        t = torch.where(theta == 1.0, inside.t1[:, 0], inside.t0[:, 0] + theta * move[rows])
         y = torch.where(column == 1.0, inside.y1, inside.at(column))
         stepper.stop(rows, t, y)
         return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event], stepper.h[rows])
@@ -132,7 +132,7 @@ class EnsembleEventWatch:
             position = torch.as_tensor(theta, dtype=torch.float64, device=device)[:, None]
             part = step.rows(index)
             y = torch.where(position == 1.0, part.y1, torch.where(position == 0.0, part.y0, part.at(position)))
-            t = part.t0[:, 0] + position[:, 0] * move[index]  # type: ignore[index]
+            t = part.t0[:, 0] + position[:, 0] * move[index]
             condition = condition_of(self.events[number], number, field.take(index))
             return condition(t, y).to(torch.float64).cpu().numpy()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints.replay import Segment, State
@@ -144,7 +145,7 @@ def march_ensemble(leg: EnsembleLeg, record_every: int = 0) -> EnsembleCourse:
             course.values.append(values_of(step, reading))
         if leg.regularizers:
             updated = update_penalties(leg.regularizers, penalties, step)
-            penalties = select(step.accepted, updated, penalties)  # type: ignore[arg-type]
+            penalties = select(step.accepted, updated, penalties)
         if leg.dense:
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
@@ -159,10 +160,19 @@ def march_ensemble(leg: EnsembleLeg, record_every: int = 0) -> EnsembleCourse:
                 leg.watch.pack(staying)
             stepper.pack(staying)
         if record_every:
-            dt = torch.where(step.accepted[:, None], step.dt, 0.0)  # type: ignore[index, call-overload]
+            dt = torch.where(step.accepted[:, None], step.dt, 0.0)
             course.transitions.append(
                 EnsembleTransition(
-                    before, step.t0, dt, step.t1, step.accepted, reading, cut, leaving, staying, fresh  # type: ignore[arg-type]
+                    before,
+                    step.t0,
+                    dt,
+                    step.t1,
+                    step.accepted,
+                    reading,
+                    cut,
+                    leaving,
+                    staying,
+                    fresh,
                 )
             )
         fresh = stepper.jumps is not None
@@ -244,8 +254,8 @@ class _Outputs:
         else:
             t = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
             t = t if self.sign is None else t * self.sign[rows]
-        end = step.t1[rows, 0]  # type: ignore[index]
-        theta = ((t - step.t0[rows, 0]) / stepper.along(stepper.last[3])[rows]).clamp(0.0, 1.0)  # type: ignore[index]
+        end = step.t1[rows, 0]
+        theta = ((t - step.t0[rows, 0]) / stepper.along(stepper.last[3])[rows]).clamp(0.0, 1.0)
         theta = torch.where(t == end, 1.0, theta)
         return Reading(rows, stepper.lanes[rows], index, theta[:, None], t)
 
@@ -305,4 +315,4 @@ def _again(
 
 def final_tensors(y: Tensor, penalties: tuple[Any, ...]) -> list[Tensor]:
     """The tensors that a row leaves behind."""
-    return [y, *(leaf for leaf in torch.utils._pytree.tree_leaves(penalties) if isinstance(leaf, Tensor))]
+    return [y, *(leaf for leaf in pytree.tree_leaves(penalties) if isinstance(leaf, Tensor))]

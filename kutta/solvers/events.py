@@ -132,7 +132,7 @@ class EventWatch:
 
     def probe(self, step: Step) -> list[Tensor]:
         """All conditions at the end of a trial step."""
-        return self.evaluate(step.t1, step.y1)  # type: ignore[arg-type]
+        return self.evaluate(step.t1, step.y1)
 
     def first(self, step: Step, values: list[float]) -> Hit | None:
         """The first event in an accepted step at whose end the conditions are `values`."""
@@ -159,7 +159,7 @@ class EventWatch:
             return float(read(g(time, state.detach())))
 
         start = next((theta for theta in (0.0, *SOON) if at(theta) * self.values[event] > 0.0), 1.0)
-        theta = brentq(at, start, 1.0, xtol=1e-15, rtol=1e-15) if start < 1.0 and at(1.0) != 0.0 else 1.0
+        theta: Any = brentq(at, start, 1.0, xtol=1e-15) if start < 1.0 and at(1.0) != 0.0 else 1.0
         size = max(abs(value), abs(self.values[event]))
         return Hit(event, float(theta), step.t0 + float(theta) * length, size)
 

@@ -159,10 +159,7 @@ def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[bool, ...]:
             )
         return tuple(problem.batched_args)
     return tuple(
-        any(
-            isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch
-            for leaf in pytree.tree_leaves(arg)
-        )
+        any(isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch for leaf in pytree.tree_leaves(arg))
         for arg in problem.args
     )
 

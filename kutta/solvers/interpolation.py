@@ -87,11 +87,9 @@ class EnsembleDenseOutput:
             raise ValueError(f"t must be a number or a tensor of shape (n,); got shape {tuple(t.shape)}")
         times = t.reshape(-1).to(self.layout.device, torch.float64)
         size = self.steps[0][0].y0.shape[1]
-        out = torch.full(
-            (len(times), batch, size), float("nan"), dtype=self.layout.dtype, device=self.layout.device
-        )
+        out = torch.full((len(times), batch, size), float("nan"), dtype=self.layout.dtype, device=self.layout.device)
         for step, lanes in self.steps:
-            theta = (times[:, None] - step.t0[:, 0]) / step.dt[:, 0]  # type: ignore[index]
+            theta = (times[:, None] - step.t0[:, 0]) / step.dt[:, 0]
             inside = (theta >= 0) & (theta <= 1) & step.accepted  # NaN where dt is zero
             for row in torch.nonzero(inside.any(dim=1))[:, 0].tolist():
                 value = step.at(theta[row, :, None].to(self.layout.real_dtype))

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.adjoints.replay import State
 from kutta.regularizers.regularizer import Regularizer
+from kutta.solvers.adjoints.replay import State
 from kutta.solvers.events import EventWatch, Hit
-from kutta.solvers.method import Method, Step
+from kutta.solvers.method import Step
 from kutta.solvers.stepper import Stepper
 
 
@@ -115,13 +115,13 @@ def march(leg: Leg, record_every: int = 0) -> Course:
         if record_every:
             if len(course.transitions) % record_every == 0:
                 course.starts.append(start)
-            course.transitions.append(Transition(step.t0, step.dt, step.t1, thetas, cut, fresh))  # type: ignore[arg-type]
+            course.transitions.append(Transition(step.t0, step.dt, step.t1, thetas, cut, fresh))
         if leg.dense:
             step.at(0.5)  # evaluates what the interpolant needs, while f is what it was
             course.steps.append(step)
             step.t1 = step.t1 if course.hit is None else course.hit.t
         fresh = course.hit is None and step.t1 in stepper.stops.jumps
-        leg.progress(step.t1)  # type: ignore[arg-type]
+        leg.progress(step.t1)
         if course.hit is not None:
             stepper.t, stepper.y = course.hit.t, state_at(step, course.hit.theta)
             break
@@ -163,7 +163,7 @@ class _Pending:
         end = step.t1 if hit is None else hit.t
         if self.every_step:
             theta = 1.0 if hit is None else hit.theta
-            self._add(course, [end], states_at(step, [theta]))  # type: ignore[list-item]
+            self._add(course, [end], states_at(step, [theta]))
             return [theta]
         first = self.next
         while self.next < len(self.times) and self.direction * self.times[self.next] <= self.direction * end:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from kutta.solvers.interpolation import hermite
 
-if TYPE_CHECKING:
-    Time = float | Tensor
+Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape (b, 1)
 
 
 class Field(Protocol):
@@ -49,11 +48,11 @@ class Step:
     dt: Time
     y0: Tensor
     y1: Tensor
-    field: Field
+    field: Any
     error: Tensor | None = None
     stages: tuple[Tensor, ...] = ()
     interpolant: Callable[[Any], Tensor] | None = None
-    accepted: bool | Tensor = True
+    accepted: Any = True
     slopes: tuple[Tensor, Tensor] | None = None
 
     def at(self, theta: Any) -> Tensor:
@@ -73,7 +72,7 @@ class Step:
         return replace(
             self,
             **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
-            field=self.field.take(index),  # type: ignore[attr-defined]
+            field=self.field.take(index),
             error=None,
             stages=tuple(stage[index] for stage in self.stages),
             slopes=None if self.slopes is None else tuple(slope[index] for slope in self.slopes),

@@ -15,17 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.solvers.method import Field, Method, Step
+from kutta.solvers.method import Field, Method, Step, Time
 from kutta.solvers.runge_kutta import Dopri5, Dopri8, RungeKutta
-
-if TYPE_CHECKING:
-    from kutta.solvers.method import Time
 
 # A start of order p spoils nothing up to order p + 1, since the number of first steps is fixed.
 HIGHEST_ORDER = 9
@@ -75,9 +72,9 @@ class AdamsBashforth(Method):
         slope = problem.derivative(t, y)
         history = History(*carry).with_newest(t, slope, self.order)
         if len(history.slopes) < self.order:
-            return _start(self.order, problem, t, y, dt, slope), tuple(history)
+            return _start(self.order, problem, t, y, dt, slope), (history.times, history.slopes)
         y1 = y + _increment(history.times, history.slopes, t, dt)
-        return Step(t, t + dt, dt, y, y1, problem), tuple(history)
+        return Step(t, t + dt, dt, y, y1, problem), (history.times, history.slopes)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class AdamsBashforthMoulton(Method):
         _check_order(type(self).__name__, self.order, 2)
 
     @property
-    def error_order(self) -> int:  # type: ignore[override]
+    def error_order(self) -> int:
         return self.order
 
     def init(self, problem: Field, t: Time, y: Tensor) -> Past:
@@ -116,11 +113,11 @@ class AdamsBashforthMoulton(Method):
         slope = problem.derivative(t, y)
         history = History(*carry).with_newest(t, slope, self.order - 1)
         if len(history.slopes) < self.order - 1:
-            return _start(self.order, problem, t, y, dt, slope), tuple(history)
+            return _start(self.order, problem, t, y, dt, slope), (history.times, history.slopes)
         predicted = y + _increment(history.times, history.slopes, t, dt)
         ahead = problem.derivative(t + dt, predicted)
         y1 = y + _increment((t + dt, *history.times), (ahead, *history.slopes), t, dt)
-        return Step(t, t + dt, dt, y, y1, problem, error=y1 - predicted), tuple(history)
+        return Step(t, t + dt, dt, y, y1, problem, error=y1 - predicted), (history.times, history.slopes)
 
 
 def _check_order(name: str, order: int, lowest: int) -> None:
@@ -137,11 +134,11 @@ def _start(order: int, problem: Field, t: Time, y: Tensor, dt: Time, slope: Tens
 def _increment(times: Sequence[Any], slopes: Sequence[Tensor], t: Time, dt: Time) -> Tensor:
     """``h * sum_i w_i f_i`` for slopes at the given times."""
     if isinstance(dt, Tensor) and dt.dim():
-        weights = _ensemble_weights(torch.cat(list(times), dim=1), t, dt).to(slopes[0].dtype)  # type: ignore[arg-type]
+        weights = _ensemble_weights(torch.cat(list(times), dim=1), t, dt).to(slopes[0].dtype)
         return dt * sum(weights[:, i : i + 1] * slope for i, slope in enumerate(slopes))
     total = torch.zeros_like(slopes[0])
     for weight, slope in zip(_weights(tuple(round((time - t) / dt, 12) for time in times)), slopes, strict=True):
-        total = torch.add(total, slope, alpha=weight * dt)  # type: ignore[arg-type]
+        total = torch.add(total, slope, alpha=float(weight * dt))
     return total
 
 

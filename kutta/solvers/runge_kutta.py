@@ -13,18 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.method import Field, Method, Step
+from kutta.solvers.method import Field, Method, Step, Time
 from kutta.solvers.tableaus.tableau import Tableau
-
-if TYPE_CHECKING:
-    from kutta.solvers.method import Time
 
 
 class Coefficients:
@@ -51,7 +48,7 @@ class Coefficients:
         self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
         self.sizes = [len(column) for column in self.columns]
         self.below = torch.cat(self.columns)[:, None, None]
-        self.error = None if tableau.error is None else tensor(tableau.error)
+        self.error: Any = None if tableau.error is None else tensor(tableau.error)
         self.second_error = None if tableau.second_error is None else tensor(tableau.second_error)
         dense = tableau.interpolant
         self.weights = None if dense is None else np.array(dense.weights, dtype=np.float64)
@@ -92,7 +89,7 @@ class RungeKuttaStep(Step):
         stacked = (torch.stack(self.stages) if self.stacked is None else self.stacked)[:, index]
         return RungeKuttaStep(
             **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
-            field=self.field.take(index),  # type: ignore[attr-defined]
+            field=self.field.take(index),
             stages=tuple(stacked[: len(self.stages)]),
             slopes=None if self.slopes is None else (self.slopes[0][index], self.slopes[1][index]),
             tableau=self.tableau,
@@ -104,8 +101,9 @@ class RungeKuttaStep(Step):
         if self.tableau.interpolant is None or isinstance(self.dt, Tensor):
             return super().many(thetas)
         slopes = self._interpolation_slopes()
-        powers = np.array(thetas)[:, None] ** np.arange(1, self._coefficients.weights.shape[1] + 1)  # type: ignore
-        weights = torch.as_tensor(powers @ self._coefficients.weights.T * self.dt)  # type: ignore[union-attr]
+        table: Any = self._coefficients.weights
+        powers = np.array(thetas)[:, None] ** np.arange(1, table.shape[1] + 1)
+        weights = torch.as_tensor(powers @ table.T * self.dt)
         weights = weights.to(self.y0.device, self.y0.dtype)
         shape = (len(thetas), *self.y0.shape)
         return torch.addmm(self.y0.reshape(1, -1), weights, _rows(slopes)).view(shape)
@@ -164,17 +162,17 @@ class RungeKutta(Method):
     carries_slope = True
 
     @property
-    def order(self) -> int:  # type: ignore[override]
+    def order(self) -> int:
         return self.tableau.order
 
     @property
-    def error_order(self) -> int | None:  # type: ignore[override]
+    def error_order(self) -> int | None:
         if self.tableau.error is None:
             return None
         return min(self.tableau.order, self.tableau.embedded_order or self.tableau.order) + 1
 
     @property
-    def source(self) -> str:  # type: ignore[override]
+    def source(self) -> str:
         return self.tableau.source
 
     def init(self, problem: Field, t: Time, y: Tensor) -> Tensor:
@@ -222,7 +220,7 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
     """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
     if not isinstance(t, Tensor) or t.dim() == 0:
         return [t + node * dt for node in numbers.nodes]
-    times = torch.addcmul(t[:, 0], numbers.c, dt[:, 0])  # type: ignore[index]
+    times = torch.addcmul(t[:, 0], numbers.c, dt[:, 0])
     return times.to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)
 
 
@@ -237,7 +235,7 @@ def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tens
     """``inputs_i + dt * column_i * slope`` for every row ``i``; one state stands for equal rows."""
     if column.dim() > 1:
         return torch.addcmul(inputs, column, slope)
-    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)  # type: ignore[arg-type]
+    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)
 
 
 def _take_first(inputs: Tensor, rows: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
@@ -262,7 +260,7 @@ def _estimate(slopes: Tensor, numbers: Coefficients, dt: Time) -> Tensor:
     (Titu's lemma), so the step is never less safe.
     """
     flat = _rows(slopes).T
-    error = torch.mv(flat, numbers.error)  # type: ignore[arg-type]
+    error = torch.mv(flat, numbers.error)
     if numbers.second_error is not None:
         rough = torch.mv(flat, numbers.second_error).abs()
         fine = error.abs()

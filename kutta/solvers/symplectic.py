@@ -11,18 +11,15 @@ and Wanner, Geometric Numerical Integration, chapter VI).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.method import Field, Method, Step
+from kutta.solvers.method import Field, Method, Step, Time
 from kutta.solvers.tableaus import Splitting
 from kutta.state import Layout
-
-if TYPE_CHECKING:
-    from kutta.solvers.method import Time
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,11 @@ class SymplecticSplitting(Method):
     kind = "symplectic splitting"
 
     @property
-    def order(self) -> int:  # type: ignore[override]
+    def order(self) -> int:
         return self.splitting.order
 
     @property
-    def source(self) -> str:  # type: ignore[override]
+    def source(self) -> str:
         return self.splitting.source
 
     def check(self, layout: Layout) -> None:

@@ -16,7 +16,6 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient
 
 if TYPE_CHECKING:
-    from kutta.solvers.events import Event
     from kutta.solvers.method import Field
 
 

@@ -58,7 +58,7 @@ class ContinuousAdjoint(Adjoint):
             course = march(leg)
         forward = DenseOutput(course.steps, leg.stepper.field.layout) if course.steps else None
         past = Past(leg, t0, course, inputs, forward, self)
-        course.y1, *course.values = _Continuous.apply(past, leg.start, *inputs)  # type: ignore[misc]
+        course.y1, *course.values = _Continuous.apply(past, leg.start, *inputs)
         leg.stepper.y = course.y1
         if not wanted:
             course.steps = []
@@ -111,10 +111,10 @@ class Past:
         problem = ODEProblem(f, state, (self.course.t1, self.t0))
         layout = layout_of(state, ensemble=False)
         field = VectorField(problem, layout)
-        tolerances = [
+        rtol, atol = (
             own if own is not None else theirs if isinstance(theirs, float) else float(theirs.min())
             for own, theirs in ((adjoint.rtol, forward.tolerance.rtol), (adjoint.atol, forward.tolerance.atol))
-        ]
+        )
         jumps = forward.controller.jump_ts
         if isinstance(forward.controller, PID):
             controller: Any = PID(step_ts=list(stops), jump_ts=jumps)
@@ -124,7 +124,7 @@ class Past:
             field,
             adjoint.method or forward.method,
             controller,
-            Tolerance(*tolerances, norm, layout),
+            Tolerance(rtol, atol, norm, layout),
             (self.course.t1, self.t0),
             layout.ravel(state),
             max_steps=forward.max_steps,
@@ -135,7 +135,9 @@ def _at_stops(controller: Any, stops: Sequence[float]) -> Any:
     return replace(controller, step_ts=[*controller.step_ts, *stops])
 
 
-def _walk_back(stepper: Stepper, jump: Callable[[float, Tensor], Tensor | None], each: Callable[[Step], None]) -> Tensor:
+def _walk_back(
+    stepper: Stepper, jump: Callable[[float, Tensor], Tensor | None], each: Callable[[Step], None]
+) -> Tensor:
     """Solve to the initial time; `jump` may replace the state where a step ends."""
     while not stepper.done:
         step = stepper.advance()
@@ -263,7 +265,7 @@ class Gauss(ContinuousAdjoint):
                 t = step.t0 + theta * step.dt
                 parts = past.vjp(t, forward.state_near(t), step.at(theta), False, True)
                 for total, part in zip(totals, parts, strict=True):
-                    total.add_(part, alpha=-weight * step.dt)  # type: ignore[arg-type]
+                    total.add_(part, alpha=-weight * step.dt)
 
         def jump(t: float, a: Tensor) -> Tensor | None:
             return a + cotangents[t] if t in cotangents else None

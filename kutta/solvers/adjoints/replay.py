@@ -56,7 +56,7 @@ def replay(chain: Chain, start: State, inputs: Sequence[Tensor]) -> tuple[State,
     leaves, spec = pytree.tree_flatten(chain.end)
     kept = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
     start_leaves = [leaf for leaf in pytree.tree_leaves((start.y, start.penalties)) if isinstance(leaf, Tensor)]
-    results = _Replay.apply(chain, kept, len(start_leaves), *start_leaves, *inputs)  # type: ignore[misc]
+    results = _Replay.apply(chain, kept, len(start_leaves), *start_leaves, *inputs)
     for index, tensor in zip(kept, results, strict=False):
         leaves[index] = tensor
     return pytree.tree_unflatten(leaves, spec), list(results[len(kept) :])
@@ -76,7 +76,7 @@ class _Replay(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         chain, inputs = ctx.chain, ctx.saved_tensors
         leaves, spec = pytree.tree_flatten(chain.end)
-        leaves = [None] * len(leaves)
+        leaves: list[Any] = [None] * len(leaves)
         for index, grad in zip(ctx.kept, grads, strict=False):
             leaves[index] = grad
         cotangent, outputs = pytree.tree_unflatten(leaves, spec), list(grads[len(ctx.kept) :])

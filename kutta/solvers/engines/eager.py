@@ -202,8 +202,7 @@ class _Solve:
             result=result,
             events=tuple(happening.record for happening in self.happenings),
             penalties={
-                name: one.value(state)
-                for (name, one), state in zip(options.penalties.items(), penalties, strict=True)
+                name: one.value(state) for (name, one), state in zip(options.penalties.items(), penalties, strict=True)
             },
             interpolant=DenseOutput(steps, layout) if options.dense and steps else None,
         )

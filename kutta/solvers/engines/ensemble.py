@@ -9,15 +9,22 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from kutta.autodiff import carries_gradient, under_transform
+from kutta.autodiff import carries_gradient, is_mapped, under_transform
 from kutta.problems import EnsembleProblem
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
 from kutta.solvers.adjoints.inputs import differentiable_inputs
 from kutta.solvers.adjoints.replay import Chain, State
-from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
-from kutta.solvers.ensemble_march import EnsembleCourse, EnsembleLeg, Reading, final_tensors, march_ensemble, segments_of
-from kutta.solvers.ensemble_stepper import EnsembleStepper, take
 from kutta.solvers.engines.changes import checked_change
+from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
+from kutta.solvers.ensemble_march import (
+    EnsembleCourse,
+    EnsembleLeg,
+    Reading,
+    final_tensors,
+    march_ensemble,
+    segments_of,
+)
+from kutta.solvers.ensemble_stepper import EnsembleStepper, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.interpolation import EnsembleDenseOutput
 from kutta.solvers.options import Options
@@ -29,10 +36,10 @@ from kutta.state import Layout
 
 def solve_ensemble(problem: EnsembleProblem, layout: Layout, options: Options, throw: bool) -> Solution:
     """Solve independent trajectories, each with a step size of its own."""
-    if under_transform() and any(torch._C._functorch.is_batchedtensor(leaf) for leaf in pytree.tree_leaves(problem.y0)):
+    if is_mapped(problem.y0):
         raise NotImplementedError("vmap over an EnsembleProblem: put the batch into the ensemble's own axis instead")
     field = EnsembleField(problem, layout)
-    t0, t1 = (t.expand(layout.batch) for t in problem.t_span)
+    t0, t1 = (t.expand(layout.batch or 0) for t in problem.t_span)
     y0 = follow_initial_time(field, t0[:, None], layout.ravel(problem.y0))
     with progress_bar(options.progress, float(t0.detach().mean()), float(t1.detach().mean())) as reached:
         solve = _EnsembleSolve(field, options, t0, t1, y0, reached if options.progress else None)
@@ -63,7 +70,8 @@ class _EnsembleSolve:
         self.differentiates = bool(self.inputs) or carries_gradient((y0, field.args))
         if self.differentiates and not options.adjoint.ensembles:
             raise NotImplementedError(
-                f"{type(options.adjoint).__name__}() does not differentiate ensembles: use adjoint=Direct() or Recompute()"
+                f"{type(options.adjoint).__name__}() does not differentiate ensembles: "
+                "use adjoint=Direct() or Recompute()"
             )
         if self.differentiates and options.dense:
             raise NotImplementedError("dense=True of an ensemble is not differentiable: ask for times with save_at")
@@ -127,9 +135,7 @@ class _EnsembleSolve:
         watch = EnsembleEventWatch(options.events)
         watch.start(stepper, cut)
         penalties = take(lanes, totals.penalties)
-        leg = EnsembleLeg(
-            stepper, start, self.save, watch, self.regularizers, penalties, options.dense, self.progress
-        )
+        leg = EnsembleLeg(stepper, start, self.save, watch, self.regularizers, penalties, options.dense, self.progress)
         every = options.adjoint.block if self.differentiates else 0
         course = march_ensemble(leg, record_every=every)
         if self.differentiates and course.transitions:
@@ -219,7 +225,7 @@ class _EnsembleSolve:
             },
             interpolant=EnsembleDenseOutput(self.dense, layout) if options.dense and self.dense else None,
         )
-        failed = torch.nonzero(result.failed)[:, 0]
+        failed = torch.nonzero(torch.as_tensor(result.failed))[:, 0]
         if throw and len(failed):
             first = int(failed[0])
             t, h = float(totals.t[first]), float(totals.h[first])
@@ -230,7 +236,7 @@ class _EnsembleSolve:
         t = torch.where(self.totals.codes == int(Result.SUCCESS), self.t1, self.totals.t)
         for record in self.records:
             if self.options.events[record.event].ends:
-                t = t.index_put((record.trajectories,), record.t)  # type: ignore[arg-type]
+                t = t.index_put((record.trajectories,), record.t)
         return t
 
     def _final_states(self) -> Tensor:
@@ -250,7 +256,7 @@ class _EnsembleSolve:
         if isinstance(save, str):
             return self._every_step()
         count = save.shape[0]
-        first = torch.nonzero(self.save == self.t0.detach())  # type: ignore[union-attr]
+        first = torch.nonzero(self.save == self.t0.detach())
         rows = self._scatter(count, first)
         if carries_gradient(save):
             times = save if save.dim() == 2 else save[:, None].expand(count, rows.shape[1])

@@ -84,15 +84,11 @@ class Tableau:
             )
         for index, row in enumerate(self.a):
             if len(row) != index:
-                raise ValueError(
-                    f"tableau {self.name!r}: row {index} of a must have {index} entries, got {len(row)}"
-                )
+                raise ValueError(f"tableau {self.name!r}: row {index} of a must have {index} entries, got {len(row)}")
         for field in ("error", "second_error"):
             weights = getattr(self, field)
             if weights is not None and len(weights) != stages:
-                raise ValueError(
-                    f"tableau {self.name!r}: {field} must have {stages} entries, got {len(weights)}"
-                )
+                raise ValueError(f"tableau {self.name!r}: {field} must have {stages} entries, got {len(weights)}")
 
     @property
     def stages(self) -> int:

@@ -1,0 +1,253 @@
+"""The `kutta` command."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import typer
+
+    from kutta.solvers.method import Method
+
+MISSING_CLI = 'the kutta command needs typer and rich: pip install "kutta[cli]" (for `kutta demo`: "kutta[demo]")'
+MISSING_DEMO = 'kutta demo needs {name}: pip install "kutta[demo]"'
+NO_CHECKOUT = (
+    "kutta bench runs the benchmarks of a source checkout, and there are none beside {package}. "
+    "Clone the repository, install it with pip install -e and run kutta bench there."
+)
+
+
+def main() -> None:
+    """Run the command line; without typer, say what to install and exit with status 2."""
+    try:
+        import rich  # noqa: F401
+        import typer  # noqa: F401
+    except ImportError:
+        _fail(MISSING_CLI)
+    application()()
+
+
+def application() -> "typer.Typer":
+    """The command line with its commands."""
+    import typer
+
+    app = typer.Typer(
+        name="kutta", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        help="kutta: differential equations inside machine learning.",
+    )  # fmt: skip
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        ] = False,
+    ) -> None:
+        pass
+
+    _add_demo(app)
+    _add_methods(app)
+    _add_bench(app)
+    return app
+
+
+def _add_demo(app: "typer.Typer") -> None:
+    import typer
+
+    @app.command()
+    def demo(
+        out: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("kutta-demo"),
+        seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+        quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
+    ) -> None:
+        """Fit an ODE to the hare and lynx record, train a neural ODE, and write a report."""
+        _require_demo()
+        if out.exists() and not out.is_dir():
+            _fail(f"--out must name a folder; {out} is a file")
+        from kutta.demo.run import run
+
+        run(out, seed, quick)
+
+
+def _add_methods(app: "typer.Typer") -> None:
+    @app.command()
+    def methods() -> None:
+        """List the methods with order, step control, kind, interpolant and source."""
+        from rich.console import Console
+
+        Console().print(methods_table())
+
+
+def _add_bench(app: "typer.Typer") -> None:
+    import typer
+
+    @app.command()
+    def bench(
+        name: Annotated[str | None, typer.Argument(help="Which benchmark to run; without one, list them.")] = None,
+        arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the benchmark, after --.")] = None,
+        listed: Annotated[bool, typer.Option("--list", help="List the benchmarks and exit.")] = False,
+    ) -> None:
+        """Run a benchmark of a source checkout."""
+        folder = benchmarks_folder()
+        if listed or name is None:
+            _list_benchmarks(folder)
+        else:
+            raise typer.Exit(run_benchmark(folder, name, arguments or ()))
+
+
+def _fail(message: str) -> None:
+    """Print an error and exit with status 2."""
+    print(f"Error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"kutta {version('kutta')}")
+        raise SystemExit(0)
+
+
+def _require_demo() -> None:
+    """Exit with the name of the first package of the extra `demo` that is missing."""
+    from importlib.util import find_spec
+
+    packages = {"matplotlib": "matplotlib", "jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm"}
+    for module, package in packages.items():
+        if sys.modules.get(module, "absent") is None or find_spec(module) is None:
+            _fail(MISSING_DEMO.format(name=package))
+
+
+def public_methods() -> "Iterator[tuple[str, type[Method]]]":
+    """Name and class of every public method."""
+    import kutta
+
+    for name in kutta.__all__:
+        value = getattr(kutta, name)
+        if isinstance(value, type) and issubclass(value, kutta.Method) and value is not kutta.Method:
+            yield name, value
+
+
+def methods_table() -> Any:
+    """The rich table of `kutta methods`: a section a kind, ascending in order."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title="Methods of kutta",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for header, settings in _COLUMNS.items():
+        table.add_column(header, **settings)
+    listed = sorted((describe(name, method) for name, method in public_methods()), key=lambda one: one.place)
+    for kind in dict.fromkeys(one.kind for one in listed):
+        table.add_row(f"[bold]{kind}[/]")
+        for one in listed:
+            if one.kind == kind:
+                table.add_row(one.name, one.order, one.error, one.dense, one.source)
+        table.add_section()
+    table.caption = _CAPTION
+    return table
+
+
+_COLUMNS: "dict[str, dict[str, Any]]" = {
+    "method": {"no_wrap": True},
+    "order": {"justify": "right"},
+    "error": {"justify": "right"},
+    "dense": {"justify": "right"},
+    "source": {"overflow": "fold"},
+}
+_CAPTION = "error: local order of the error estimate, – for fixed steps only. dense: order of the interpolant."
+
+
+class Row(NamedTuple):
+    """What the listing says of a method."""
+
+    kind: str
+    name: str
+    order: str
+    error: str
+    dense: str
+    source: str
+    place: tuple[str, float, str]
+
+
+def describe(name: str, method: "type[Method]") -> Row:
+    """The row of one method, read off an instance with its default arguments."""
+    from dataclasses import MISSING, fields
+
+    arguments = {one.name: one.default for one in fields(method) if one.init}  # type: ignore[arg-type]
+    if MISSING in arguments.values():
+        return Row(method.kind, name, "", "", "", "coefficients of your own", (method.kind, float("inf"), name))
+    one = method()
+    place = (one.kind, float(one.order), name)
+    error = "–" if one.error_order is None else str(one.error_order)
+    if "order" not in arguments:
+        return Row(one.kind, name, str(one.order), error, _dense_order(one), one.source, place)
+    lowest, highest = _orders(method)
+    adapts = "–" if one.error_order is None else "yes"
+    return Row(one.kind, name, f"{lowest}–{highest}", adapts, _dense_order(one), one.source, place)
+
+
+def _orders(method: Any) -> tuple[int, int]:
+    """The lowest and highest order that a method with the argument `order` accepts."""
+    accepted = []
+    for order in range(1, 31):
+        with suppress(ValueError):
+            accepted.append(method(order=order).order)
+    return accepted[0], accepted[-1]
+
+
+def _dense_order(method: "Method") -> str:
+    """The order of the method's own interpolant, or 3 for cubic Hermite."""
+    interpolant = getattr(getattr(method, "tableau", None), "interpolant", None)
+    return "3" if interpolant is None else str(interpolant.order)
+
+
+def benchmarks_folder() -> Path:
+    """The folder of benchmarks in the checkout that the package was installed from."""
+    import kutta
+
+    package = Path(kutta.__file__).resolve().parent
+    folder = package.parent / "benchmarks"
+    if not (folder.is_dir() and (package.parent / "pyproject.toml").is_file()):
+        _fail(NO_CHECKOUT.format(package=package))
+    return folder
+
+
+def benchmark_names(folder: Path) -> list[str]:
+    """The benchmarks: modules whose names start with a letter."""
+    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+
+
+def _list_benchmarks(folder: Path) -> None:
+    import ast
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("benchmark", "question")
+    for name in benchmark_names(folder):
+        text = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or ""
+        table.add_row(name, text.split("\n\n")[0].replace("\n", " "))
+    Console().print(table)
+    Console().print("Run one with: kutta bench NAME", highlight=False)
+
+
+def run_benchmark(folder: Path, name: str, arguments: Sequence[str] = ()) -> int:
+    """Run ``python -m benchmarks.NAME`` in the checkout; returns its exit status."""
+    import subprocess
+
+    names = benchmark_names(folder)
+    if name not in names:
+        _fail(f"there is no benchmark {name!r}; there are: {', '.join(names) or 'none'}")
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=folder.parent).returncode
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""The report: one HTML page that needs nothing else, with the pictures and figures beside it as files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kutta.demo import digits, hare_lynx
+from kutta.demo.pictures import Picture, digits_pictures, hare_lynx_pictures
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        name: its identifier in the page.
+        title: its caption.
+        header: names of the columns.
+        rows: the first cell of each names the row.
+    """
+
+    name: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    title: str
+    text: Sequence[str]
+    equations: Sequence[str]
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    sources: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows.
+
+    Attributes:
+        tiles: the headline figures, each with ``value`` and ``label``.
+        sections: the parts of the page.
+        provenance: versions, machine and date.
+        results: the figures in machine-readable form.
+    """
+
+    tiles: Sequence[dict[str, str]]
+    sections: Sequence[Section]
+    provenance: Table
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds or milliseconds."""
+    return f"{value:.1f} s" if value >= 1.0 else f"{1e3 * value:.3g} ms"
+
+
+def parameter_table(study: hare_lynx.Study) -> Table:
+    """Estimates with standard errors and 80 % intervals beside the published ones."""
+    fit, rows = study.fit, []
+    low, high = fit.interval80
+    for row, (name, unit) in enumerate(zip(hare_lynx.NAMES, hare_lynx.UNITS, strict=True)):
+        value, error = float(fit.values[row]), float(fit.standard_errors[row])
+        decimals = hare_lynx.decimals(value)
+        published = hare_lynx.CARPENTER.get(name)
+        rows.append(
+            (
+                f"{hare_lynx.SYMBOLS.get(name, name)}, {unit}",
+                f"{value:.{decimals + 1}f}",
+                f"{error:.{decimals + 1}f}",
+                f"{float(low[row]):.{decimals}f} to {float(high[row]):.{decimals}f}",
+                f"{published.mean:.{decimals}f}" if published else "–",
+                f"{published.low:.{decimals}f} to {published.high:.{decimals}f}" if published else "–",
+            )
+        )
+    header = (
+        "parameter, unit",
+        "estimate",
+        "standard error",
+        "80 % interval",
+        "published mean",
+        "published 80 % interval",
+    )
+    return Table("parameters", "Estimated and published parameters", header, rows)
+
+
+def coverage_table(study: hare_lynx.Study) -> Table:
+    """How much of the record lies inside the prediction intervals."""
+    total = study.record.pelts.numel()
+    late = study.record.after(study.withheld_after).pelts.numel()
+    rows = [
+        (
+            f"{level:.0%}",
+            f"{study.coverage[level]:.0%} of {total}",
+            f"{study.withheld_coverage[level]:.0%} of {late}",
+        )
+        for level in study.coverage
+    ]
+    header = ("interval", "record inside, all years fitted", f"inside, years after {study.withheld_after} withheld")
+    return Table("coverage", "Coverage of the prediction intervals", header, rows)
+
+
+def hare_lynx_cost_table(study: hare_lynx.Study) -> Table:
+    """Solves, function evaluations and time of fit and forecast."""
+    fit, ahead = study.fit, study.ahead
+    rows = [
+        ("fit", f"{fit.solves}", f"{fit.function_evaluations:,}", seconds(fit.seconds)),
+        (
+            f"forecast, {ahead.populations.shape[1]} trajectories",
+            "1",
+            f"{ahead.function_evaluations:,}",
+            seconds(ahead.seconds),
+        ),
+    ]
+    return Table("hare-lynx-cost", "Cost", ("task", "solves", "function evaluations", "time"), rows)
+
+
+def digits_table(study: digits.Study) -> Table:
+    """Sizes of the split, accuracy and cost."""
+    history, outcome = study.history, study.outcome
+    right = int((outcome.predicted == outcome.images.labels).sum())
+    rows = [
+        ("training images", f"{len(study.split.train):,}"),
+        ("validation images", f"{len(study.split.validation)}"),
+        ("test images", f"{len(study.split.test)}"),
+        ("parameters of the model", f"{study.parameters:,}"),
+        ("epochs (kept)", f"{len(history.loss)} ({history.kept + 1})"),
+        ("validation accuracy", f"{history.accuracy[history.kept]:.1%}"),
+        ("test accuracy", f"{outcome.accuracy:.1%} ({right} of {len(outcome.images)})"),
+        ("function evaluations of the test solve", f"{outcome.function_evaluations}"),
+        ("prediction of all test images", seconds(outcome.seconds)),
+        ("training", seconds(history.seconds)),
+    ]
+    return Table("digits", "Training and test", ("quantity", "value"), rows)
+
+
+def hare_lynx_section(study: hare_lynx.Study) -> Section:
+    """The first study."""
+    fit, ahead = study.fit, study.ahead
+    return Section(
+        title="Hare and lynx: parameters from a record",
+        text=(
+            "The Hudson's Bay Company recorded the pelts of hares u and lynx v for 21 years. The four rates of the "
+            "Lotka–Volterra equations and both populations in 1900 are estimated by maximum likelihood: nonlinear "
+            "least squares on the logarithms, with Jacobians by reverse mode through the solve.",
+            f"The model explains {fit.explained:.0%} of the variance of the log record; the noise scale "
+            f"{fit.noise:.2f} is a factor of {2.718281828459045**fit.noise:.2f} a year. Standard errors come from the "
+            "Gauss–Newton covariance. The forecast is one ensemble solve: each trajectory has parameters of its own, "
+            f"drawn from the fitted uncertainty, and its own step size ({ahead.fewest_steps} to {ahead.most_steps} "
+            "steps a trajectory).",
+        ),
+        equations=("du/dt = (α − β v) u,   dv/dt = (δ u − γ) v", "log y = log (u, v) + s ε,   ε normal"),
+        tables=(parameter_table(study), coverage_table(study), hare_lynx_cost_table(study)),
+        pictures=hare_lynx_pictures(study),
+        sources=(
+            "Record: P. Howard, Modeling Basics, Texas A&M University, 2009, after J. M. Mahaffy, San Diego State "
+            "University, and Purves, Sadava, Orians and Heller, Life: The Science of Biology. Published estimates: "
+            "B. Carpenter, Predator-Prey Population Dynamics: the Lotka-Volterra model in Stan, 2018 (posterior means "
+            "and central 80 % intervals).",
+        ),
+    )
+
+
+def digits_section(study: digits.Study) -> Section:
+    """The second study."""
+    settings = study.settings
+    return Section(
+        title="Handwritten digits: a neural ODE classifier",
+        text=(
+            "An image of 8 × 8 pixels is the initial state y(0) of a learned differential equation, and a linear layer "
+            "classifies y(1). Tsitouras's 5(4) pair chooses its own steps "
+            f"(rtol = atol = {settings.tolerance:g}), and training backpropagates through the accepted ones. "
+            "Training images are shifted, rotated and scaled at random; the epoch is chosen by the validation images; "
+            "the test images are used once.",
+        ),
+        equations=("dy/dt = W₂ [tanh(W₁ [y, t] + b₁), t] + b₂,   p(class) = softmax(W₃ y(1) + b₃)",),
+        tables=(digits_table(study),),
+        pictures=digits_pictures(study),
+        sources=(
+            "Images: scikit-learn's copy of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI "
+            "Machine Learning Repository, 1998.",
+        ),
+    )
+
+
+def provenance_table(seed: int, wall: float) -> Table:
+    """Versions, machine, date and the seed."""
+    rows = [
+        ("date", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
+        ("seed", str(seed)),
+        ("wall time of both studies", seconds(wall)),
+        ("machine", f"{platform.machine()}, {os.cpu_count()} CPU cores, {platform.system()}"),
+        ("Python", platform.python_version()),
+        *((name, _version(name)) for name in ("kutta", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")),
+    ]
+    return Table("provenance", "Versions, machine and date", ("what", "value"), rows)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def tiles_of(hares: hare_lynx.Study, images: digits.Study) -> list[dict[str, str]]:
+    """The headline figures."""
+    fit, ahead = hares.fit, hares.ahead
+    return [
+        {"value": f"{fit.explained:.0%}", "label": "of the log record's variance explained by the fit"},
+        {"value": f"{hares.coverage[0.9]:.0%}", "label": "of the record inside the 90 % interval"},
+        {"value": f"{images.outcome.accuracy:.1%}", "label": "test accuracy on handwritten digits"},
+        {
+            "value": str(images.outcome.function_evaluations),
+            "label": "function evaluations for all test images",
+        },
+        {"value": seconds(fit.seconds + ahead.seconds), "label": "for the fit and the forecast"},
+        {"value": seconds(images.history.seconds), "label": "to train the neural ODE"},
+    ]
+
+
+def results_of(hares: hare_lynx.Study, images: digits.Study, seed: int) -> dict[str, Any]:
+    """The figures of both studies as plain numbers."""
+    fit, ahead, outcome, history = hares.fit, hares.ahead, images.outcome, images.history
+    return {
+        "seed": seed,
+        "hare_lynx": {
+            "estimates": dict(zip(hare_lynx.NAMES, fit.values.tolist(), strict=True)),
+            "standard_errors": dict(zip(hare_lynx.NAMES, fit.standard_errors.tolist(), strict=True)),
+            "noise": fit.noise,
+            "explained": fit.explained,
+            "coverage": {f"{level:g}": share for level, share in hares.coverage.items()},
+            "withheld_after": hares.withheld_after,
+            "withheld_coverage": {f"{level:g}": share for level, share in hares.withheld_coverage.items()},
+            "fit_solves": fit.solves,
+            "fit_function_evaluations": fit.function_evaluations,
+            "fit_seconds": fit.seconds,
+            "forecast_function_evaluations": ahead.function_evaluations,
+            "forecast_seconds": ahead.seconds,
+        },
+        "digits": {
+            "test_accuracy": outcome.accuracy,
+            "validation_accuracy": history.accuracy[history.kept],
+            "epochs": len(history.loss),
+            "kept_epoch": history.kept + 1,
+            "function_evaluations": outcome.function_evaluations,
+            "prediction_seconds": outcome.seconds,
+            "training_seconds": history.seconds,
+        },
+    }
+
+
+def content_of(hares: hare_lynx.Study, images: digits.Study, seed: int, wall: float) -> Content:
+    """The content of the page, pictures rendered."""
+    return Content(
+        tiles=tiles_of(hares, images),
+        sections=(hare_lynx_section(hares), digits_section(images)),
+        provenance=provenance_table(seed, wall),
+        results=results_of(hares, images, seed),
+    )
+
+
+def data_uri(svg: bytes) -> str:
+    """An SVG picture as a URI that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+
+
+def page(content: Content) -> str:
+    """The HTML page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kutta.demo", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["data_uri"] = data_uri
+    shown = {"tiles": content.tiles, "sections": content.sections, "provenance": content.provenance}
+    return environment.get_template("report.html").render(shown)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it holds either all of `data` or what it held before."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(content: Content, folder: Path) -> Path:
+    """Write pictures, results and last the page into a folder; returns the path of the page."""
+    text = page(content).encode("utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in content.sections:
+        for picture in section.pictures:
+            write_atomically(folder / f"{picture.name}.png", picture.png)
+    write_atomically(folder / "results.json", json.dumps(content.results, indent=2).encode("utf-8"))
+    write_atomically(folder / REPORT, text)
+    return folder / REPORT

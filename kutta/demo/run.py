@@ -1,0 +1,93 @@
+"""The whole demo: both studies, the report, and a short table in the terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from kutta.demo import digits, hare_lynx, report
+
+QUICK = digits.Settings(epochs=6)
+
+
+def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True) -> Path:
+    """Run both studies and write the report.
+
+    Args:
+        folder: where the report and its pictures go; made when missing.
+        seed: of everything random.
+        quick: fewer draws and epochs.
+        progress: show progress bars.
+
+    Returns:
+        the path of the report.
+    """
+    began = time.perf_counter()
+    with digits.one_thread():
+        hares = hare_lynx.study(seed, draws=60 if quick else 500, progress=progress)
+    images = digits.study(seed, QUICK if quick else None, progress=progress)
+    content = report.content_of(hares, images, seed, time.perf_counter() - began)
+    path = report.write(content, folder)
+    _summarise(hares, images, path)
+    return path
+
+
+def _summarise(hares: hare_lynx.Study, images: digits.Study, path: Path) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print()
+    console.print(parameter_summary(hares))
+    console.print(summary(hares, images))
+    console.print("Report:", str(path), soft_wrap=True, highlight=False)
+
+
+def parameter_summary(hares: hare_lynx.Study):
+    """The four rates beside the published ones, as a rich table."""
+    from rich.table import Table
+
+    table = Table("rate", "estimate", "published, with 80 % interval", title="Hare and lynx")
+    for row, (name, published) in enumerate(hare_lynx.CARPENTER.items()):
+        value, error = float(hares.fit.values[row]), float(hares.fit.standard_errors[row])
+        places = hare_lynx.decimals(value)
+        table.add_row(
+            name,
+            f"{value:.{places + 1}f} ± {error:.{places + 1}f}",
+            f"{published.mean:.{places}f} ({published.low:.{places}f} to {published.high:.{places}f})",
+        )
+    return table
+
+
+def summary(hares: hare_lynx.Study, images: digits.Study):
+    """Fit, accuracy, function evaluations and time, as a rich table."""
+    from rich.table import Table
+
+    fit, ahead, history, outcome = hares.fit, hares.ahead, images.history, images.outcome
+    table = Table("task", "result", title="Summary")
+    table.add_column("function\nevaluations", justify="right")
+    table.add_column("time", justify="right")
+    table.add_row(
+        "hare and lynx: fit",
+        f"{fit.explained:.1%} of log variance explained",
+        f"{fit.function_evaluations:,}",
+        report.seconds(fit.seconds),
+    )
+    table.add_row(
+        f"forecast, {ahead.populations.shape[1]} draws",
+        f"{hares.coverage[0.9]:.0%} of record in 90 % interval",
+        f"{ahead.function_evaluations:,}",
+        report.seconds(ahead.seconds),
+    )
+    table.add_row(
+        "digits: training",
+        f"{history.accuracy[history.kept]:.1%} validation accuracy",
+        f"{history.evaluations[-1]:.0f} a step",
+        report.seconds(history.seconds),
+    )
+    table.add_row(
+        f"digits: {len(outcome.images)} test images",
+        f"{outcome.accuracy:.1%} test accuracy",
+        f"{outcome.function_evaluations}",
+        report.seconds(outcome.seconds),
+    )
+    return table
