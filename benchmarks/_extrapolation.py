@@ -6,6 +6,7 @@ than float64 (x86: 64 bits of mantissa) its rounding errors are below those of a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def reference(f: Rhs, y0: Sequence[float], times: Sequence[float]) -> Array:
     """The states at `times`, the first of which belongs to `y0`; float64, shape ``(T, D)``."""
     y, h = np.array(y0, dtype=np.longdouble), np.longdouble(1e-2)
     states = [y]
-    for start, end in zip(times[:-1], times[1:], strict=True):
+    for start, end in itertools.pairwise(times):
         y, h = _integrate(f, y, np.longdouble(start), np.longdouble(end), h)
         states.append(y)
     return np.stack(states).astype(np.float64)

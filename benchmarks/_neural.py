@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ class Field(nn.Module):
         super().__init__()
         random = torch.Generator().manual_seed(seed)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(SIZES[:-1], SIZES[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(SIZES):
             layer = nn.Linear(inputs, outputs)
             with torch.no_grad():
                 layer.weight.copy_(torch.randn(outputs, inputs, generator=random) * gain / inputs**0.5)

@@ -6,6 +6,8 @@ import resource
 import sys
 from pathlib import Path
 
+import torch
+
 from benchmarks import neural_ode
 from benchmarks._neural import Field, initial_state
 
@@ -23,6 +25,7 @@ def high_water() -> int:
 
 def main(adjoint: str, steps: int) -> None:
     """Warm up with a few steps, then measure."""
+    torch.set_num_threads(1)
     field, y0 = Field(), initial_state()
     neural_ode.fixed_gradient(field, y0, adjoint, 8)
     before = high_water()

@@ -115,9 +115,7 @@ def torchode(name: str, f: Rhs, y0: Any, ts: Any, method: str, rtol: float, atol
     # Setting up costs sympy work for the interpolant of Tsit5, so the timed runs share one solver.
     term = to.ODETerm(f, with_stats=False)
     control = to.IntegralController(atol=atol, rtol=rtol, term=term)
-    solver = to.AutoDiffAdjoint(
-        getattr(to, method)(term=term), control, backprop_through_step_size_control=False
-    )
+    solver = to.AutoDiffAdjoint(getattr(to, method)(term=term), control, backprop_through_step_size_control=False)
 
     def run() -> Any:
         return solver.solve(to.InitialValueProblem(y0=y0, t_eval=ts.expand(y0.shape[0], -1)))

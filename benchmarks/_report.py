@@ -89,10 +89,10 @@ def arguments(argv: Sequence[str] | None, description: str | None, repeats: int)
     parser.add_argument("--repeats", type=int, default=None, help=f"rounds of paired runs (default {repeats})")
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default benchmarks/results)")
     parser.add_argument("--no-save", action="store_true", help="only print; --quick does so unless --out is given")
-    parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch (default: PyTorch's own choice)")
+    parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch (default: its own choice)")
     options = parser.parse_args(argv)
     options.repeats = options.repeats or (1 if options.quick else repeats)
-    _set_threads(options.threads)
+    _set_threads(options.threads or (1 if options.quick else None))
     return options
 
 

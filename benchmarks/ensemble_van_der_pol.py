@@ -18,6 +18,7 @@ SPAN = (0.0, 10.0)
 SAVED = 50
 TOLERANCE = 1e-6
 SIZE = 256
+QUICK = 4
 SIZES = (16, 64, 256, 1024, 4096, 16384)
 MODULES = ("torchdiffeq", "torchode", "diffrax")
 OURS = ("kutta Tsit5", "kutta Dopri5")
@@ -147,8 +148,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     settings |= {"span": SPAN, "output times": SAVED, "initial states": "standard normal, seed 0", "absent": absent}
     report = Report("ensemble-van-der-pol", "What does an ensemble of small systems cost?", settings)
     report.notes += NOTES
-    compare(report, 8 if options.quick else SIZE, options.repeats, absent)
-    sizes = (4, 8) if options.quick else SIZES
+    compare(report, QUICK if options.quick else SIZE, options.repeats, absent)
+    sizes = (QUICK,) if options.quick else SIZES
     sweep(report, sizes, 1 if options.quick else max(3, options.repeats // 2), absent)
     finish(report, options, lambda path: draw(report, path))
     return report
