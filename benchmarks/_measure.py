@@ -53,10 +53,13 @@ def measure(
             call()
     loops = {name: _loops(call, at_least) for name, call in contenders.items()}
     timings: Timings = {name: [] for name in contenders}
+    gc.collect()
+    gc.freeze()  # what exists by now need not be looked through again
     for _ in range(repeats):
         for name, call in contenders.items():
             gc.collect()
             timings[name].append(_seconds(call, loops[name]))
+    gc.unfreeze()
     return timings
 
 
