@@ -618,10 +618,11 @@ def test_an_event_on_a_grid_needs_its_step_size():
         odeint(decay, torch.ones(1), T[:2], method="scipy_solver", event_fn=lambda t, y: y - 0.5)
 
 
-def test_an_event_that_never_comes_is_named():
+def test_an_event_that_never_comes_is_named(monkeypatch):
+    monkeypatch.setattr("kutta.compat.torchdiffeq.fixed_grid.MAX_EVENT_STEPS", 50)
     with pytest.raises(RuntimeError, match="the event did not happen before"):
         odeint(lambda t, y: torch.ones_like(y), torch.ones(1), T[:2], event_fn=lambda t, y: y + 1)
-    with pytest.raises(RuntimeError, match="Reached maximum number of iterations 20000"):
+    with pytest.raises(RuntimeError, match="Reached maximum number of iterations 50"):
         odeint(
             lambda t, y: y,
             torch.zeros(1),
@@ -716,4 +717,5 @@ def test_nothing_is_warned_about_without_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for method in (*ADAPTIVE, *GRID, "scipy_solver"):
-            odeint_adjoint(Rotation(), torch.ones(2, dtype=F64), T, method=method, **loose(method)).sum().backward()
+            ys = odeint_adjoint(Rotation(), torch.ones(2, dtype=F64), T, method=method, rtol=1e-3, atol=1e-4)
+            ys.sum().backward()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.compat.torchdiffeq.common import callback_arguments, starts_at_event, warn_about_unused
 from kutta.compat.torchdiffeq.states import CALLBACKS, root_mean_square
 from kutta.problems import ODEProblem
 from kutta.regularizers.regularizer import Regularizer
@@ -229,26 +229,8 @@ class _Accepted(Regularizer):
         return torch.zeros(())
 
 
-def callback_arguments(t: Any, y: Tensor, dt: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Time, state and the size of the step, as callbacks take them."""
-    t, dt = (torch.as_tensor(value, dtype=torch.float64, device=y.device) for value in (t, dt))
-    return t, y, dt.abs()
-
-
 def _ignore(*arguments: Any) -> None:
     pass
-
-
-def warn_about_unused(solver: Any, unused: dict[str, Any]) -> None:
-    """Name the options that a method does not have."""
-    if unused:
-        warnings.warn(f"{type(solver).__name__}: Unexpected arguments {unused}", stacklevel=4)
-
-
-def starts_at_event(event_fn: Callable[..., Tensor], t0: Tensor, y0: Tensor) -> bool:
-    """Whether an event happens at once."""
-    with torch.no_grad():
-        return bool(event_fn(t0, y0) == 0)
 
 
 def _times(ts: Any) -> tuple[float, ...]:

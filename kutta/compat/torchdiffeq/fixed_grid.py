@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, read
-from kutta.compat.torchdiffeq.adaptive import callback_arguments, starts_at_event, warn_about_unused
+from kutta.compat.torchdiffeq.common import callback_arguments, starts_at_event, warn_about_unused
 from kutta.problems import ODEProblem
 from kutta.solvers import tableaus
 from kutta.solvers.events import Event, EventWatch

@@ -11,7 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from kutta.compat.torchdiffeq.adaptive import warn_about_unused
+from kutta.compat.torchdiffeq.common import warn_about_unused
 
 
 class ScipyWrapperODESolver:
