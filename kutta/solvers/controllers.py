@@ -74,8 +74,9 @@ class PID(Controller):
     """The proportional-integral-derivative controller of the formula above.
 
     Attributes:
-        proportional: weight of the change of the error. The default 0.4 and `integral` 0.3 are
-            Gustafsson's PI controller, smooth where stability limits the step.
+        proportional: weight of the change of the error. With the defaults 0.2 and 0.8 smooth problems
+            take about as few steps as with the integral rule alone, and few steps are rejected where
+            stability limits them (``benchmarks/controllers.py``).
         integral: weight of the error itself.
         derivative: weight of the second difference of the error.
         safety: aims below the tolerance, so that fewer steps are rejected.
@@ -88,8 +89,8 @@ class PID(Controller):
         0.4
     """
 
-    proportional: float = 0.4
-    integral: float = 0.3
+    proportional: float = 0.2
+    integral: float = 0.8
     derivative: float = 0.0
     safety: float = 0.9
     min_factor: float = 0.2
@@ -133,7 +134,14 @@ class I(PID):  # noqa: E742 - the controller's name
 
 @dataclass(frozen=True)
 class PI(PID):
-    """Gustafsson's proportional-integral controller, `PID` with its defaults."""
+    """Gustafsson's proportional-integral controller PI.3.4, smoothest where stability limits the step.
+
+    Gustafsson, Control-theoretic techniques for stepsize selection in explicit Runge-Kutta methods,
+    ACM Transactions on Mathematical Software 17, 1991.
+    """
+
+    proportional: float = 0.4
+    integral: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,19 @@ from torch.utils import _pytree as pytree
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints.replay import Segment, State
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch
+from kutta.solvers.ensemble_outputs import Outputs, Reading
 from kutta.solvers.ensemble_stepper import EnsembleStepper, select, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.march import update_penalties
 from kutta.solvers.method import Method, Step
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    pass
 
 # Rows are packed once at most this part of them is still running.
 SPARSE = 0.5
+# What is known of a trajectory when it ends.
+COUNTED = ("t", "h", "codes", "steps", "rejected", "evaluations")
 
 
 @dataclass
@@ -54,17 +57,6 @@ class EnsembleLeg:
     penalties: tuple[Any, ...] = ()
     dense: bool = False
     progress: Callable[[float], None] | None = None
-
-
-@dataclass
-class Reading:
-    """Outputs taken off one trial: `rows` of it at positions `theta`, for output numbers `index`."""
-
-    rows: Int[Tensor, " n"]
-    lanes: Int[Tensor, " n"]
-    index: Int[Tensor, " n"]
-    theta: Float[Tensor, "n 1"]
-    t: Float[Tensor, " n"]
 
 
 @dataclass
@@ -124,149 +116,103 @@ class EnsembleCourse:
 @torch.no_grad()
 def march_ensemble(leg: EnsembleLeg, record_every: int = 0) -> EnsembleCourse:
     """Go along a leg; with `record_every`, note each trial and the state before every so many."""
-    stepper, course = leg.stepper, EnsembleCourse()
-    outputs = _Outputs(leg)
-    penalties, fresh = leg.penalties, True
-    running = int(stepper.running.sum())
-    while running:
-        if record_every and len(course.transitions) % record_every == 0:
-            course.starts.append(State(stepper.y, None if fresh else stepper.carry, penalties))
-        calls, active, before = stepper.field.evaluations, stepper.running, stepper.field
+    march = _March(leg, record_every)
+    while march.running:
+        march.trial()
+    march.end(torch.arange(len(leg.stepper.lanes), device=leg.stepper.s.device))
+    return march.course
+
+
+class _March:
+    """A leg in progress."""
+
+    def __init__(self, leg: EnsembleLeg, record_every: int):
+        self.leg, self.stepper, self.record_every = leg, leg.stepper, record_every
+        self.course, self.penalties, self.fresh = EnsembleCourse(), leg.penalties, True
+        self.outputs = Outputs(leg.save, leg.stepper, patiently=not record_every)
+        self.running = int(leg.stepper.running.sum())
+
+    def trial(self) -> None:
+        """One trial of every row, and all that follows from it."""
+        stepper, leg, course = self.stepper, self.leg, self.course
+        if self.record_every and len(course.transitions) % self.record_every == 0:
+            course.starts.append(State(stepper.y, None if self.fresh else stepper.carry, self.penalties))
+        calls, active, field = stepper.field.evaluations, stepper.running, stepper.field
         step = stepper.trial()
-        running, due, crossed = _read(stepper, outputs, leg.watch)
+        self.running, due, crossed = self._read(leg.watch)
         cut = None
         if crossed:
             cut = leg.watch.cut(step, stepper)
             course.cuts.append(cut)
-            running, due, _ = _read(stepper, outputs, None)
-        reading = outputs.take(step, stepper, due) if due else None
-        if reading is not None:
-            course.readings.append(reading)
-            course.values.append(values_of(step, reading))
+            self.running, due, _ = self._read(None)
+        reading = self._take_outputs(step, due)
         if leg.regularizers:
-            updated = update_penalties(leg.regularizers, penalties, step)
-            penalties = select(step.accepted, updated, penalties)
+            updated = update_penalties(leg.regularizers, self.penalties, step)
+            self.penalties = select(step.accepted, updated, self.penalties)
         if leg.dense:
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
         stepper.evaluations = stepper.evaluations + active * (stepper.field.evaluations - calls)
-        leaving = staying = None
-        if running <= SPARSE * len(stepper.lanes):
-            leaving, staying = _partition(stepper.running)
-            _end(course, stepper, leaving, penalties)
-            penalties = take(staying, penalties)
-            outputs.pack(staying)
-            if leg.watch.events:
-                leg.watch.pack(staying)
-            stepper.pack(staying)
-        if record_every:
+        leaving, staying = self._pack() if self.running <= SPARSE * len(stepper.lanes) else (None, None)
+        if self.record_every:
             dt = torch.where(step.accepted[:, None], step.dt, 0.0)
             course.transitions.append(
                 EnsembleTransition(
-                    before,
-                    step.t0,
-                    dt,
-                    step.t1,
-                    step.accepted,
-                    reading,
-                    cut,
-                    leaving,
-                    staying,
-                    fresh,
+                    field, step.t0, dt, step.t1, step.accepted, reading, cut, leaving, staying, self.fresh
                 )
             )
-        fresh = stepper.jumps is not None
-        if leg.progress is not None and running:
+        self.fresh = stepper.jumps is not None
+        if leg.progress is not None and self.running:
             leg.progress(float(stepper.t.mean()))
-    if len(stepper.lanes):
-        _end(course, stepper, torch.arange(len(stepper.lanes), device=stepper.t.device), penalties)
-    return course
 
+    def _read(self, watch: EnsembleEventWatch | None) -> tuple[int, int, int]:
+        """The one transfer to the host: rows left, outputs to take, and rows with an event."""
+        stepper, ripe = self.stepper, self.outputs.ripe
+        counts = [stepper.running, stepper.troubled]
+        counts += [self.outputs.pending(stepper)] if ripe else []
+        counts += [watch.crossings(stepper, stepper.last[1])] if watch is not None and watch.events else []
+        running, troubled, *others = torch.stack(counts).sum(dim=1).tolist()
+        if troubled or stepper.trials >= stepper.max_steps:
+            stepper.fail()
+            stepper.exhaust()
+            running = int(stepper.running.sum())
+        return running, others[0] if ripe else 0, others[-1] if len(others) > ripe else 0
 
-def _read(stepper: EnsembleStepper, outputs: _Outputs, watch: EnsembleEventWatch | None) -> tuple[int, int, int]:
-    """The one transfer to the host: rows left, outputs to take, and rows with an event."""
-    counts = [stepper.running, stepper.troubled]
-    counts += [outputs.pending(stepper)] if outputs.wanted else []
-    counts += [watch.crossings(stepper, stepper.last[1])] if watch is not None and watch.events else []
-    running, troubled, *others = torch.stack(counts).sum(dim=1).tolist()
-    if troubled or stepper.trials >= stepper.max_steps:
-        stepper.fail()
-        stepper.exhaust()
-        running = int(stepper.running.sum())
-    due = others[0] if outputs.wanted else 0
-    return running, due, others[-1] if len(others) > outputs.wanted else 0
+    def _take_outputs(self, step: Step, due: int) -> Reading | None:
+        """Take outputs off the trials that wait, once there are enough of them or rows will be packed."""
+        ripe = self.outputs.ripe
+        self.outputs.note(step, self.stepper)
+        if not ripe:
+            if not self.outputs.wanted or self.running > SPARSE * len(self.stepper.lanes):
+                return None
+            due = int(self.outputs.pending(self.stepper).sum())
+        taken = self.outputs.take(self.stepper, due)
+        if taken is None:
+            return None
+        joined, reading = taken
+        self.course.readings.append(reading)
+        self.course.values.append(reading.values(joined))
+        return reading
 
+    def _pack(self) -> tuple[Tensor, Tensor]:
+        """Take out the rows that have ended; returns them and those that go on."""
+        stepper = self.stepper
+        leaving, staying = torch.nonzero(~stepper.running)[:, 0], torch.nonzero(stepper.running)[:, 0]
+        self.end(leaving)
+        self.penalties = take(staying, self.penalties)
+        self.outputs.pack(staying)
+        self.leg.watch.pack(staying)
+        stepper.pack(staying)
+        return leaving, staying
 
-def _partition(running: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that have ended, and those that go on."""
-    return torch.nonzero(~running)[:, 0], torch.nonzero(running)[:, 0]
-
-
-def _end(course: EnsembleCourse, stepper: EnsembleStepper, rows: Tensor, penalties: tuple[Any, ...]) -> None:
-    """Note what has become of rows that leave."""
-    course.lanes.append(stepper.lanes[rows])
-    course.ended.append((stepper.y[rows], take(rows, penalties)))
-    names = ("t", "h", "codes", "steps", "rejected", "evaluations")
-    course.counts.append({name: getattr(stepper, name)[rows] for name in names})
-
-
-def values_of(step: Step, reading: Reading) -> Tensor:
-    """The outputs of a trial, exact at the ends of steps."""
-    rows = step.rows(reading.rows)
-    return torch.where(reading.theta == 1.0, rows.y1, rows.at(reading.theta))
-
-
-class _Outputs:
-    """Which outputs are still to come, for every row."""
-
-    def __init__(self, leg: EnsembleLeg):
-        stepper, save = leg.stepper, leg.save
-        self.wanted, self.every_step = save is not None, isinstance(save, str)
-        if isinstance(save, str):
-            self.index = stepper.accepted
-        elif save is not None:
-            # Sorted along the solve, so that a row's next output is found by bisection.
-            self.sign = stepper.direction
-            columns = save[:, stepper.lanes] if save.shape[1] > 1 else save
-            self.keys = (columns.T if self.sign is None else columns.T * self.sign[:, None]).contiguous()
-            self.index = self._reached(stepper)
-
-    def _reached(self, stepper: EnsembleStepper) -> Tensor:
-        """How many output times have been reached."""
-        if self.keys.shape[0] == 1:
-            return torch.searchsorted(self.keys[0], stepper.s, right=True)
-        return torch.searchsorted(self.keys, stepper.s[:, None], right=True)[:, 0]
-
-    def pending(self, stepper: EnsembleStepper) -> Tensor:
-        """How many outputs each row has passed since they were last taken."""
-        self.reached = stepper.accepted if self.every_step else self._reached(stepper)
-        return self.reached - self.index
-
-    def take(self, step: Step, stepper: EnsembleStepper, total: int) -> Reading:
-        """The outputs in a trial."""
-        count = self.reached - self.index
-        rows = torch.repeat_interleave(count, output_size=total)
-        first = torch.cumsum(count, 0) - count
-        index = self.index[rows] + torch.arange(total, device=rows.device) - first[rows]
-        self.index = self.reached
-        if self.every_step:
-            t, index = stepper.t[rows], index + 1
-        else:
-            t = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
-            t = t if self.sign is None else t * self.sign[rows]
-        end = step.t1[rows, 0]
-        theta = ((t - step.t0[rows, 0]) / stepper.along(stepper.last[3])[rows]).clamp(0.0, 1.0)
-        theta = torch.where(t == end, 1.0, theta)
-        return Reading(rows, stepper.lanes[rows], index, theta[:, None], t)
-
-    def pack(self, rows: Tensor) -> None:
-        """Keep only some rows."""
-        if not self.wanted:
+    def end(self, rows: Tensor) -> None:
+        """Note what has become of rows that leave."""
+        if not len(rows):
             return
-        self.index = self.index[rows]
-        if not self.every_step:
-            self.sign = None if self.sign is None else self.sign[rows]
-            self.keys = self.keys if self.keys.shape[0] == 1 else self.keys[rows]
+        stepper, course = self.stepper, self.course
+        course.lanes.append(stepper.lanes[rows])
+        course.ended.append((stepper.y[rows], take(rows, self.penalties)))
+        course.counts.append({name: getattr(stepper, name)[rows] for name in COUNTED})
 
 
 def segments_of(course: EnsembleCourse, leg: EnsembleLeg, method: Method, every: int) -> list[Segment]:
@@ -298,7 +244,7 @@ def _again(
     step, after = method.step(field, transition.t, y, transition.dt, carry)
     carry = select(transition.accepted, after, carry)
     step.t1, step.accepted = transition.t1, transition.accepted
-    outputs = [] if transition.reading is None else [values_of(step, transition.reading)]
+    outputs = [] if transition.reading is None else [transition.reading.values(step)]
     if regularizers:
         penalties = select(transition.accepted, update_penalties(regularizers, penalties, step), penalties)
     y = step.y1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -76,6 +76,18 @@ class Step:
             error=None,
             stages=tuple(stage[index] for stage in self.stages),
             slopes=None if self.slopes is None else tuple(slope[index] for slope in self.slopes),
+        )
+
+    def joined(self, steps: Sequence[Step]) -> Step:
+        """Several steps of one ensemble as one, their rows one after the other; `self` is the first."""
+        rows = torch.arange(self.y0.shape[0], device=self.y0.device).repeat(len(steps))
+        return replace(
+            self,
+            **{name: torch.cat([getattr(s, name) for s in steps]) for name in ("t0", "t1", "dt", "y0", "y1")},
+            field=self.field.take(rows),
+            error=None,
+            stages=tuple(torch.cat(stage) for stage in zip(*(step.stages for step in steps), strict=True)),
+            slopes=None,
         )
 
     def many(self, thetas: list[float]) -> Tensor:

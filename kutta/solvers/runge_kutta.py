@@ -96,6 +96,20 @@ class RungeKuttaStep(Step):
             stacked=stacked,
         )
 
+    def joined(self, steps: Sequence[Step]) -> RungeKuttaStep:
+        rows = torch.arange(self.y0.shape[0], device=self.y0.device).repeat(len(steps))
+        stacked = torch.cat([torch.stack(step.stages) for step in steps], dim=1)
+        ends: dict[str, Any] = {
+            name: torch.cat([getattr(step, name) for step in steps]) for name in ("t0", "t1", "dt", "y0", "y1")
+        }
+        return RungeKuttaStep(
+            **ends,
+            field=self.field.take(rows),
+            stages=tuple(stacked),
+            tableau=self.tableau,
+            stacked=stacked,
+        )
+
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions, stacked: one matrix product."""
         if self.tableau.interpolant is None or isinstance(self.dt, Tensor):

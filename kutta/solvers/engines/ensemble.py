@@ -17,13 +17,14 @@ from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
 from kutta.solvers.ensemble_march import (
+    COUNTED,
     EnsembleCourse,
     EnsembleLeg,
-    Reading,
     final_tensors,
     march_ensemble,
     segments_of,
 )
+from kutta.solvers.ensemble_outputs import Reading
 from kutta.solvers.ensemble_stepper import EnsembleStepper, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.interpolation import EnsembleDenseOutput
@@ -161,7 +162,7 @@ class _EnsembleSolve:
     def _collect(self, course: EnsembleCourse) -> None:
         """Put what a leg found where it belongs among all trajectories."""
         totals, lanes = self.totals, torch.cat(course.lanes)
-        for name in ("t", "h", "codes", "steps", "rejected", "evaluations"):
+        for name in COUNTED:
             values = torch.cat([count[name] for count in course.counts])
             setattr(totals, name, getattr(totals, name).index_put((lanes,), values))
         totals.y = totals.y.index_put((lanes,), torch.cat([y for y, _ in course.ended]))
@@ -225,7 +226,7 @@ class _EnsembleSolve:
             },
             interpolant=EnsembleDenseOutput(self.dense, layout) if options.dense and self.dense else None,
         )
-        failed = torch.nonzero(torch.as_tensor(result.failed))[:, 0]
+        failed = totals.codes.ge(int(Result.MAX_STEPS)).nonzero()[:, 0]
         if throw and len(failed):
             first = int(failed[0])
             t, h = float(totals.t[first]), float(totals.h[first])

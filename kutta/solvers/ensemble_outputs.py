@@ -1,0 +1,131 @@
+"""Outputs of an ensemble: which trajectory has passed which output times, and its states then.
+
+Finding and evaluating outputs takes some tens of small tensor operations. They are therefore taken
+off several trials together, unless the trials are recorded one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.ensemble_stepper import EnsembleStepper
+from kutta.solvers.method import Step
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+# Most trials whose outputs wait, and most numbers that may be kept for them.
+PATIENCE, KEPT = 16, 2**22
+
+
+@dataclass
+class Reading:
+    """Outputs taken off the rows of a step (or of several joined).
+
+    Attributes:
+        rows: the row of each output.
+        lanes: the trajectory.
+        index: which of its outputs.
+        theta: the position in the step, ``(n, 1)``.
+        t: the time.
+    """
+
+    rows: Int[Tensor, " n"]
+    lanes: Int[Tensor, " n"]
+    index: Int[Tensor, " n"]
+    theta: Float[Tensor, "n 1"]
+    t: Float[Tensor, " n"]
+
+    def values(self, step: Step) -> Float[Tensor, "n D"]:
+        """The states, exact at the ends of steps."""
+        rows = step.rows(self.rows)
+        return torch.where(self.theta == 1.0, rows.y1, rows.at(self.theta))
+
+
+class Outputs:
+    """The outputs still to come, for every row of a stepper.
+
+    Args:
+        save: output times, sorted along the solve, ``(T, 1)`` or one column a trajectory; ``None`` for
+            no outputs, ``"steps"`` for every accepted step.
+        stepper: stands at the start.
+        patiently: whether outputs may be taken off several trials together.
+    """
+
+    def __init__(self, save: Tensor | str | None, stepper: EnsembleStepper, patiently: bool):
+        self.wanted, self.every_step = save is not None, isinstance(save, str)
+        self.trials: list[tuple[Step, Tensor, Tensor]] = []
+        numbers = stepper.y.numel() * 8
+        self.patience = max(1, min(PATIENCE, KEPT // numbers)) if patiently and not self.every_step else 1
+        if isinstance(save, str):
+            self.index = stepper.accepted
+        elif save is not None:
+            # Sorted along the solve, so that a row's next output is found by bisection.
+            self.sign = stepper.direction
+            columns = save[:, stepper.lanes] if save.shape[1] > 1 else save
+            self.keys = (columns.T if self.sign is None else columns.T * self.sign[:, None]).contiguous()
+            self.index = self._reached(stepper)
+
+    def note(self, step: Step, stepper: EnsembleStepper) -> None:
+        """Remember a trial, for the outputs in it."""
+        if self.wanted:
+            self.trials.append((step, stepper.along(stepper.last[3]), stepper.s))
+
+    @property
+    def ripe(self) -> bool:
+        """Whether it is time to take the outputs off the trials that wait, this one included."""
+        return self.wanted and len(self.trials) + 1 >= self.patience
+
+    def pending(self, stepper: EnsembleStepper) -> Int[Tensor, " b"]:
+        """How many outputs each row has passed since they were last taken."""
+        self.reached = stepper.accepted if self.every_step else self._reached(stepper)
+        return self.reached - self.index
+
+    def _reached(self, stepper: EnsembleStepper) -> Int[Tensor, " b"]:
+        if self.keys.shape[0] == 1:
+            return torch.searchsorted(self.keys[0], stepper.s, right=True)
+        return torch.searchsorted(self.keys, stepper.s[:, None], right=True)[:, 0]
+
+    def take(self, stepper: EnsembleStepper, total: int) -> tuple[Step, Reading] | None:
+        """The `total` pending outputs, with the step they lie in."""
+        trials, self.trials = self.trials, []
+        if not total:
+            self.index = self.reached
+            return None
+        rows, index = self._pairs(total)
+        if self.every_step:
+            along, index = stepper.s[rows], index + 1
+        else:
+            along = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
+        steps, moves, ends = zip(*trials, strict=True)
+        step, move, place = steps[0], moves[0], rows
+        if len(trials) > 1:
+            # A row's times only grow, so the trial that holds an output is found by bisection too.
+            trial = torch.searchsorted(torch.stack(ends, dim=1)[rows], along[:, None])[:, 0]
+            step, move, place = step.joined(steps), torch.cat(moves), trial * len(stepper.lanes) + rows
+        t = along if stepper.direction is None else along * stepper.direction[rows]
+        theta = ((t - step.t0[place, 0]) / move[place]).clamp(0.0, 1.0)
+        theta = torch.where(t == step.t1[place, 0], 1.0, theta)
+        return step, Reading(place, stepper.lanes[rows], index, theta[:, None], t)
+
+    def _pairs(self, total: int) -> tuple[Tensor, Tensor]:
+        """Row and number of each pending output."""
+        count = self.reached - self.index
+        rows = torch.repeat_interleave(count, output_size=total)
+        first = torch.cumsum(count, 0) - count
+        index = (self.index - first)[rows] + torch.arange(total, device=rows.device)
+        self.index = self.reached
+        return rows, index
+
+    def pack(self, rows: Tensor) -> None:
+        """Keep only some rows."""
+        if not self.wanted:
+            return
+        self.index = self.index[rows]
+        if not self.every_step:
+            self.sign = None if self.sign is None else self.sign[rows]
+            self.keys = self.keys if self.keys.shape[0] == 1 else self.keys[rows]
