@@ -116,7 +116,7 @@ def _require_demo() -> None:
 
     packages = {"matplotlib": "matplotlib", "jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm"}
     for module, package in packages.items():
-        if sys.modules.get(module, "absent") is None or find_spec(module) is None:
+        if find_spec(module) is None:
             _fail(MISSING_DEMO.format(name=package))
 
 

@@ -34,7 +34,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Published:
-    """A published estimate: posterior mean and the ends of the central 80 % interval."""
+    """A published estimate: posterior mean and the ends of the central 80% interval."""
 
     mean: float
     low: float
@@ -109,7 +109,7 @@ class Fit:
 
     @property
     def interval80(self) -> tuple[Tensor, Tensor]:
-        """Central 80 % intervals of the values, ``exp(p -+ 1.2816 sqrt(diag C))``."""
+        """Central 80% intervals of the values, ``exp(p -+ 1.2816 sqrt(diag C))``."""
         half_width = 1.2816 * self.covariance.diagonal().sqrt()
         return (self.p - half_width).exp(), (self.p + half_width).exp()
 

@@ -161,11 +161,11 @@ def phase(study: hare_lynx.Study, theme: Theme) -> Figure:
 
 
 def comparison(study: hare_lynx.Study, theme: Theme) -> Figure:
-    """Estimates and published means with 80 % intervals, relative to the published mean."""
+    """Estimates and published means with 80% intervals, relative to the published mean."""
     figure = Figure(figsize=(5.0, 4.4))
     axes = figure.subplots()
     low, high = study.fit.interval80
-    for row, (name, published) in enumerate(hare_lynx.CARPENTER.items()):
+    for row, published in enumerate(hare_lynx.CARPENTER.values()):
         ours = [float(one[row]) / published.mean for one in (study.fit.values, low, high)]
         theirs = [one / published.mean for one in (published.mean, published.low, published.high)]
         for shift, (mean, *ends), colour, mark in ((-0.13, ours, theme.accent, "o"), (0.13, theirs, theme.lynx, "s")):
@@ -264,7 +264,7 @@ def mistakes(study: digits.Study, theme: Theme, most: int = 8) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, row in zip(grid.flat, wrong.tolist(), strict=False):
-        axes.imshow(outcome.images.pixels[row].view(digits.SIDE, digits.SIDE), cmap=shades, vmin=0, vmax=1)
+        axes.imshow(outcome.images.pixels[row].view(digits.SIDE, digits.SIDE).numpy(), cmap=shades, vmin=0, vmax=1)
         axes.set_title(f"{int(outcome.images.labels[row])} read as {int(outcome.predicted[row])}", fontsize=9)
     return figure
 
@@ -276,7 +276,7 @@ def hare_lynx_pictures(study: hare_lynx.Study) -> list[Picture]:
         render(
             "hare_lynx_forecast",
             "Record, fit and forecast",
-            f"Points: the record. Line: median population of {draws} parameter draws. Bands: central 50 % and 90 % "
+            f"Points: the record. Line: median population of {draws} parameter draws. Bands: central 50% and 90% "
             "prediction intervals, parameter uncertainty and observation noise together.",
             lambda theme: forecast(study, theme),
         ),
@@ -289,7 +289,7 @@ def hare_lynx_pictures(study: hare_lynx.Study) -> list[Picture]:
         render(
             "hare_lynx_comparison",
             "Against the published estimates",
-            "Estimates with 80 % intervals: maximum likelihood here, posterior mean in Carpenter's case study.",
+            "Estimates with 80% intervals: maximum likelihood here, posterior mean in Carpenter's case study.",
             lambda theme: comparison(study, theme),
         ),
     ]
@@ -310,14 +310,13 @@ def digits_pictures(study: digits.Study) -> list[Picture]:
             "digits_training",
             "Training",
             "Mean loss of the distorted training images, and the share of validation images classified wrongly "
-            "(linear below 10 %, logarithmic above). The point marks the epoch whose parameters were kept.",
+            "(linear below 10%, logarithmic above). The point marks the epoch whose parameters were kept.",
             lambda theme: training(study, theme),
         ),
         render(
             "digits_evaluations",
             "Cost of a solve",
-            "Function evaluations of a training solve, mean over the epoch: the solver takes more steps where the "
-            "learned field is less smooth.",
+            "Function evaluations of a training solve, mean over the epoch.",
             lambda theme: evaluations(study, theme),
         ),
         render(

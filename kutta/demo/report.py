@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import platform
 import tempfile
@@ -72,7 +73,7 @@ def seconds(value: float) -> str:
 
 
 def parameter_table(study: hare_lynx.Study) -> Table:
-    """Estimates with standard errors and 80 % intervals beside the published ones."""
+    """Estimates with standard errors and 80% intervals beside the published ones."""
     fit, rows = study.fit, []
     low, high = fit.interval80
     for row, (name, unit) in enumerate(zip(hare_lynx.NAMES, hare_lynx.UNITS, strict=True)):
@@ -93,9 +94,9 @@ def parameter_table(study: hare_lynx.Study) -> Table:
         "parameter, unit",
         "estimate",
         "standard error",
-        "80 % interval",
+        "80% interval",
         "published mean",
-        "published 80 % interval",
+        "published 80% interval",
     )
     return Table("parameters", "Estimated and published parameters", header, rows)
 
@@ -160,19 +161,19 @@ def hare_lynx_section(study: hare_lynx.Study) -> Section:
             "Lotka–Volterra equations and both populations in 1900 are estimated by maximum likelihood: nonlinear "
             "least squares on the logarithms, with Jacobians by reverse mode through the solve.",
             f"The model explains {fit.explained:.0%} of the variance of the log record; the noise scale "
-            f"{fit.noise:.2f} is a factor of {2.718281828459045**fit.noise:.2f} a year. Standard errors come from the "
-            "Gauss–Newton covariance. The forecast is one ensemble solve: each trajectory has parameters of its own, "
+            f"{fit.noise:.2f} is a factor of {math.exp(fit.noise):.2f} in a single number. Standard errors come from "
+            "the Gauss–Newton covariance. The forecast is one ensemble solve: each trajectory has parameters of its own, "
             f"drawn from the fitted uncertainty, and its own step size ({ahead.fewest_steps} to {ahead.most_steps} "
             "steps a trajectory).",
         ),
-        equations=("du/dt = (α − β v) u,   dv/dt = (δ u − γ) v", "log y = log (u, v) + s ε,   ε normal"),
+        equations=("du/dt = (α − β v) u", "dv/dt = (δ u − γ) v", "log y = log (u, v) + s ε, with ε standard normal"),
         tables=(parameter_table(study), coverage_table(study), hare_lynx_cost_table(study)),
         pictures=hare_lynx_pictures(study),
         sources=(
             "Record: P. Howard, Modeling Basics, Texas A&M University, 2009, after J. M. Mahaffy, San Diego State "
             "University, and Purves, Sadava, Orians and Heller, Life: The Science of Biology. Published estimates: "
             "B. Carpenter, Predator-Prey Population Dynamics: the Lotka-Volterra model in Stan, 2018 (posterior means "
-            "and central 80 % intervals).",
+            "and central 80% intervals).",
         ),
     )
 
@@ -187,9 +188,9 @@ def digits_section(study: digits.Study) -> Section:
             "classifies y(1). Tsitouras's 5(4) pair chooses its own steps "
             f"(rtol = atol = {settings.tolerance:g}), and training backpropagates through the accepted ones. "
             "Training images are shifted, rotated and scaled at random; the epoch is chosen by the validation images; "
-            "the test images are used once.",
+            "the test images play no part in training.",
         ),
-        equations=("dy/dt = W₂ [tanh(W₁ [y, t] + b₁), t] + b₂,   p(class) = softmax(W₃ y(1) + b₃)",),
+        equations=("dy/dt = W₂ [tanh(W₁ [y, t] + b₁), t] + b₂", "p(class) = softmax(W₃ y(1) + b₃)"),
         tables=(digits_table(study),),
         pictures=digits_pictures(study),
         sources=(
@@ -224,7 +225,7 @@ def tiles_of(hares: hare_lynx.Study, images: digits.Study) -> list[dict[str, str
     fit, ahead = hares.fit, hares.ahead
     return [
         {"value": f"{fit.explained:.0%}", "label": "of the log record's variance explained by the fit"},
-        {"value": f"{hares.coverage[0.9]:.0%}", "label": "of the record inside the 90 % interval"},
+        {"value": f"{hares.coverage[0.9]:.0%}", "label": "of the record inside the 90% interval"},
         {"value": f"{images.outcome.accuracy:.1%}", "label": "test accuracy on handwritten digits"},
         {
             "value": str(images.outcome.function_evaluations),

@@ -46,7 +46,7 @@ def parameter_summary(hares: hare_lynx.Study):
     """The four rates beside the published ones, as a rich table."""
     from rich.table import Table
 
-    table = Table("rate", "estimate", "published, with 80 % interval", title="Hare and lynx")
+    table = Table("rate", "estimate", "published, with 80% interval", title="Hare and lynx")
     for row, (name, published) in enumerate(hare_lynx.CARPENTER.items()):
         value, error = float(hares.fit.values[row]), float(hares.fit.standard_errors[row])
         places = hare_lynx.decimals(value)
@@ -74,7 +74,7 @@ def summary(hares: hare_lynx.Study, images: digits.Study):
     )
     table.add_row(
         f"forecast, {ahead.populations.shape[1]} draws",
-        f"{hares.coverage[0.9]:.0%} of record in 90 % interval",
+        f"{hares.coverage[0.9]:.0%} of record in 90% interval",
         f"{ahead.function_evaluations:,}",
         report.seconds(ahead.seconds),
     )

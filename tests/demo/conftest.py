@@ -1,0 +1,28 @@
+import pytest
+
+from kutta.demo import digits, hare_lynx
+from kutta.demo.report import Content, content_of
+
+FEW_EPOCHS = digits.Settings(epochs=5)
+
+
+@pytest.fixture(scope="session")
+def hares() -> hare_lynx.Study:
+    with digits.one_thread():
+        return hare_lynx.study(seed=0, draws=200)
+
+
+@pytest.fixture(scope="session")
+def images() -> digits.Study:
+    return digits.study(seed=0, settings=FEW_EPOCHS)
+
+
+@pytest.fixture(scope="session")
+def content(hares, images) -> Content:
+    return content_of(hares, images, seed=0, wall=1.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with digits.one_thread():
+        yield

@@ -1,0 +1,29 @@
+import pytest
+
+from kutta.demo import digits, hare_lynx, report, run
+
+
+@pytest.fixture
+def ready(hares, images, content, monkeypatch):
+    """Studies that are there already."""
+    calls = {}
+    monkeypatch.setattr(hare_lynx, "study", lambda *given, **named: calls.update(hares=(given, named)) or hares)
+    monkeypatch.setattr(digits, "study", lambda *given, **named: calls.update(images=(given, named)) or images)
+    monkeypatch.setattr(report, "content_of", lambda *given: content)
+    return calls
+
+
+def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time(ready, tmp_path, capsys):
+    path = run.run(tmp_path / "out", seed=3, progress=False)
+    printed = capsys.readouterr().out
+    assert path == tmp_path / "out" / "report.html" and path.is_file()
+    assert printed.replace("\n", "").endswith(str(path))
+    for text in ("alpha", "published", "log variance explained", "evaluations", "test accuracy", "time"):
+        assert text in printed
+    assert ready["hares"][0] == (3,) and ready["images"][0] == (3, None)
+
+
+def test_quick_takes_fewer_draws_and_epochs(ready, tmp_path):
+    run.run(tmp_path, quick=True, progress=False)
+    assert ready["hares"][1]["draws"] < 500
+    assert ready["images"][0][1].epochs < digits.Settings().epochs

@@ -1,0 +1,131 @@
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from typer.testing import CliRunner
+
+import kutta
+from kutta import cli
+
+
+def invoke(*arguments):
+    return CliRunner(env={"COLUMNS": "120"}).invoke(cli.application(), arguments)
+
+
+def test_version():
+    result = invoke("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"kutta {version('kutta')}\n"
+
+
+def test_without_a_command_the_help_is_shown():
+    text = invoke().output
+    assert all(command in text for command in ("demo", "methods", "bench"))
+
+
+def test_methods_lists_every_public_method_with_its_own_figures():
+    result = invoke("methods")
+    assert result.exit_code == 0
+    for name, _ in cli.public_methods():
+        assert re.search(rf"^\s*{name}\s", result.stdout, re.MULTILINE), name
+    for name, figures in {"Tsit5": "5 5 4", "Dopri8": "8 6 7", "RK4": "4 – 3"}.items():
+        row = next(line for line in result.stdout.splitlines() if line.split()[:1] == [name])
+        assert row.split()[1:4] == figures.split()
+    assert "explicit Runge-Kutta" in result.stdout and "Tsitouras" in result.stdout
+
+
+def test_methods_are_all_those_of_the_package():
+    listed = {name for name, _ in cli.public_methods()}
+    assert {"Euler", "Tsit5", "Vern9", "RungeKutta"} <= listed
+    assert "Method" not in listed and "PID" not in listed
+
+
+def test_a_method_whose_order_is_an_argument_shows_its_range():
+    row = cli.describe("AdamsBashforth", kutta.AdamsBashforth)
+    assert row.order == "1–9"
+
+
+def test_bench_lists_the_benchmarks_with_their_questions(checkout):
+    for arguments in (("bench",), ("bench", "--list")):
+        result = invoke(*arguments)
+        assert result.exit_code == 0
+        assert "greet" in result.stdout and "Does it run?" in result.stdout
+        assert "_helper" not in result.stdout
+
+
+def test_bench_runs_a_benchmark_and_hands_on_arguments_and_status(checkout):
+    assert invoke("bench", "greet", "--", "--status", "3").exit_code == 3
+    assert (checkout / "ran").read_text() == "--status 3"
+
+
+def test_bench_refuses_an_unknown_name(checkout):
+    result = invoke("bench", "nothing")
+    assert result.exit_code == 2
+    assert "no benchmark 'nothing'; there are: greet" in result.stderr
+
+
+def test_bench_outside_a_checkout_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(kutta, "__file__", str(tmp_path / "kutta" / "__init__.py"))
+    result = invoke("bench", "greet")
+    assert result.exit_code == 2
+    assert "source checkout" in result.stderr
+
+
+def test_demo_refuses_a_file_as_its_folder(tmp_path):
+    (tmp_path / "taken").write_text("")
+    result = invoke("demo", "--out", str(tmp_path / "taken"))
+    assert result.exit_code == 2
+    assert "must name a folder" in result.stderr
+
+
+@pytest.mark.parametrize(("module", "package"), [("jinja2", "jinja2"), ("sklearn", "scikit-learn")])
+def test_demo_names_the_package_that_is_missing(module, package, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, module, None)
+    result = invoke("demo", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert f'kutta demo needs {package}: pip install "kutta[demo]"' in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["typer", "rich"])
+def test_without_the_extra_the_command_says_what_to_install(module, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    assert exit.value.code == 2
+    assert 'pip install "kutta[cli]"' in capsys.readouterr().err
+
+
+def test_importing_the_command_imports_nothing_of_its_extras():
+    program = "import sys, kutta.cli; print({'typer', 'rich', 'matplotlib', 'sklearn', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+def test_quick_demo_writes_its_report_and_prints_the_summary(tmp_path):
+    result = invoke("demo", "--quick", "--seed", "1", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "alpha" in result.stdout and "test accuracy" in result.stdout
+    assert result.stdout.rstrip().endswith(str(tmp_path / "out" / "report.html"))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["seed"] == 1
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with one benchmark, which writes down its arguments."""
+    (tmp_path / "pyproject.toml").write_text("")
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "_helper.py").write_text('"""Not a benchmark."""')
+    (folder / "greet.py").write_text(
+        '"""Does it run?\n\nMore about it.\n"""\n'
+        "import sys\nopen('ran', 'w').write(' '.join(sys.argv[1:]))\nsys.exit(int(sys.argv[-1]))\n"
+    )
+    monkeypatch.setattr(kutta, "__file__", str(tmp_path / "kutta" / "__init__.py"))
+    return tmp_path
