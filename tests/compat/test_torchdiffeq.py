@@ -82,9 +82,9 @@ def test_equals_the_installed_torchdiffeq(method):
     y0 = torch.tensor([0.2, 1.0], dtype=F64)
     exact = method not in ADAPTIVE
     options = {"step_size": 0.07} if exact else {}
-    ours = odeint(turn, y0, T, method=method, options=options)
-    theirs = peer.odeint(turn, y0, T, method=method, options=options)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14 if exact else 2e-5)
+    ours = odeint(turn, y0, T, method=method, options=options, **loose(method))
+    theirs = peer.odeint(turn, y0, T, method=method, options=options, **loose(method))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14 if exact else 1e-3 if loose(method) else 1e-6)
 
 
 @pytest.mark.parametrize("interp", ["linear", "cubic"])
@@ -497,7 +497,8 @@ def test_odeint_is_differentiable_in_state_and_times(method, reverse):
     f = Rotation()
 
     def run(y0, t):
-        return odeint(f, y0, t, method=method, **loose(method))
+        tolerances = {"rtol": 1e-5, "atol": 1e-7} if method == "fehlberg2" else loose(method)
+        return odeint(f, y0, t, method=method, **tolerances)
 
     # Adams methods take the gradient of the continuous solution, and this grid is coarse.
     torch.autograd.gradcheck(run, (y0, t), atol=1e-3 if "adams" in method else 1e-4, rtol=1e-3)
