@@ -187,16 +187,18 @@ def training(study: digits.Study, theme: Theme) -> Figure:
     figure = Figure(figsize=(5.0, 3.8))
     upper, lower = figure.subplots(2, 1, sharex=True)
     epochs = range(1, len(history.loss) + 1)
-    upper.semilogy(epochs, history.loss, color=theme.hare)
-    upper.set_ylabel("training loss\n(cross-entropy)")
+    upper.semilogy(epochs, history.loss, color=theme.hare, label="training, distorted")
+    upper.semilogy(epochs, history.validation_loss, color=theme.lynx, label="validation")
+    upper.plot(history.kept + 1, history.validation_loss[history.kept], "o", color=theme.ink, label="kept")
+    upper.set_ylabel("loss\n(cross-entropy)")
+    upper.legend(loc="upper right", fontsize=8.5)
     lower.plot(epochs, [100.0 * (1.0 - value) for value in history.accuracy], color=theme.lynx)
-    lower.plot(history.kept + 1, 100.0 * (1.0 - history.accuracy[history.kept]), "o", color=theme.ink, label="kept")
+    lower.plot(history.kept + 1, 100.0 * (1.0 - history.accuracy[history.kept]), "o", color=theme.ink)
     lower.set_yscale("symlog", linthresh=10.0)
     lower.set_ylim(bottom=0.0)
     lower.set_yticks([0, 5, 10, 50, 100], ["0", "5", "10", "50", "100"])
     lower.set_ylabel("validation\nerror (%)")
     lower.set_xlabel("epoch")
-    lower.legend(loc="upper right", fontsize=8.5)
     return figure
 
 
@@ -309,8 +311,8 @@ def digits_pictures(study: digits.Study) -> list[Picture]:
         render(
             "digits_training",
             "Training",
-            "Mean loss of the distorted training images, and the share of validation images classified wrongly "
-            "(linear below 10%, logarithmic above). The point marks the epoch whose parameters were kept.",
+            "Loss of the distorted training images and of the validation images, and the share of the latter that was "
+            "classified wrongly (linear below 10%, logarithmic above). The point marks the epoch that was kept.",
             lambda theme: training(study, theme),
         ),
         render(

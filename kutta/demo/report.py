@@ -162,9 +162,9 @@ def hare_lynx_section(study: hare_lynx.Study) -> Section:
             "least squares on the logarithms, with Jacobians by reverse mode through the solve.",
             f"The model explains {fit.explained:.0%} of the variance of the log record; the noise scale "
             f"{fit.noise:.2f} is a factor of {math.exp(fit.noise):.2f} in a single number. Standard errors come from "
-            "the Gauss–Newton covariance. The forecast is one ensemble solve: each trajectory has parameters of its own, "
-            f"drawn from the fitted uncertainty, and its own step size ({ahead.fewest_steps} to {ahead.most_steps} "
-            "steps a trajectory).",
+            "the Gauss–Newton covariance.",
+            "The forecast is one ensemble solve: each trajectory has parameters of its own, drawn from the fitted "
+            f"uncertainty, and its own step size ({ahead.fewest_steps} to {ahead.most_steps} steps a trajectory).",
         ),
         equations=("du/dt = (α − β v) u", "dv/dt = (δ u − γ) v", "log y = log (u, v) + s ε, with ε standard normal"),
         tables=(parameter_table(study), coverage_table(study), hare_lynx_cost_table(study)),
