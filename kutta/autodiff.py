@@ -36,6 +36,11 @@ def _tensor_carries_gradient(tensor: Tensor) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None
 
 
+def as_float(t: Any) -> float:
+    """A time as a Python number, whether or not it is being differentiated."""
+    return float(t.detach()) if isinstance(t, Tensor) else float(t)
+
+
 class _WorstOfBatch(torch.autograd.Function):
     """The identity, except under vmap, where the largest value speaks for the whole batch."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from kutta.autodiff import as_float
 from kutta.problems import ODEProblem
 from kutta.solution import Result, SolveError, Stats
 from kutta.solve import prepare
@@ -77,7 +78,7 @@ class Integrator:
             problem, method, rtol=rtol, atol=atol, controller=controller, dt0=dt0, max_steps=max_steps
         )
         self._layout, self._field = layout, VectorField(problem, layout)
-        t0, t1 = (float(t.detach()) for t in problem.t_span)
+        t0, t1 = (as_float(t) for t in problem.t_span)
         tolerance = Tolerance(rtol, atol, options.controller.norm, layout)
         self._stepper = Stepper(
             self._field,

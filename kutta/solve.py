@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -203,6 +204,8 @@ def _check_span(t_span: Any, layout: Layout) -> tuple[Any, Any]:
 
 
 def _check_time(name: str, t: Any, layout: Layout) -> Any:
+    if isinstance(t, float) and math.isfinite(t) and layout.batch is None:
+        return t
     tensor = _as_times(t)
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"{name} must be a real number; got {tensor.dtype}")
@@ -235,7 +238,7 @@ def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) ->
         also = "" if layout.batch is None else f" or (T, {layout.batch})"
         raise ValueError(f"save_at must be a non-empty tensor of times of shape (T,){also}; got {tuple(ts.shape)}")
     times = ts.detach() if per_trajectory or layout.batch is None else ts.detach()[:, None]
-    t0, t1 = (t.detach() for t in span)
+    t0, t1 = (torch.as_tensor(t, dtype=torch.float64, device=layout.device).detach() for t in span)
     direction = torch.where(t1 >= t0, 1.0, -1.0)
     if not bool((torch.diff(times * direction, dim=0) >= 0).all()):
         raise ValueError("save_at must be sorted in the direction of the solve, from t_span[0] to t_span[1]")

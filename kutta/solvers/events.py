@@ -141,6 +141,8 @@ class EventWatch:
             for event, (old, new) in enumerate(zip(self.values, values, strict=True))
             if _crosses(old, new, self.events[event].direction)
         ]
+        if crossed:
+            step.at(0.5)  # evaluates what the interpolant needs on the tape, which locating does not use
         hits = [self._locate(step, event, values[event]) for event in crossed]
         first = min(hits, key=lambda hit: hit.theta, default=None)
         if first is None:

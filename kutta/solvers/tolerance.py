@@ -30,34 +30,40 @@ class Tolerance:
         self.rtol, self.atol = _lay_out("rtol", rtol, layout), _lay_out("atol", atol, layout)
         narrow = layout.real_dtype in (torch.float16, torch.bfloat16)
         self.wide = torch.float32 if narrow else None
+        # The root mean square is the Euclidean norm over the root of the number of entries, which is
+        # multiplied into the tolerances once rather than into each norm.
+        root = 1.0 if norm is not None else math.sqrt(sum(layout.sizes))
+        self._slope = self.rtol * root
+        offset = torch.as_tensor(self.atol * root, dtype=self.wide or layout.real_dtype, device=layout.device)
+        self._offset = offset
 
     def take(self, index: Tensor, layout: Layout) -> Tolerance:
         """The tolerances of fewer trajectories."""
         taken = object.__new__(Tolerance)
         taken.__dict__.update(self.__dict__)
         taken.layout = layout
-        for name in ("rtol", "atol"):
+        for name in ("rtol", "atol", "_slope", "_offset"):
             value = getattr(self, name)
             if isinstance(value, Tensor) and value.dim() == 2 and value.shape[0] > 1:
                 setattr(taken, name, value[index])
         return taken
 
     def scale(self, size: Tensor) -> Tensor:
-        """``atol + rtol * size`` for the absolute values of a state."""
+        """``atol + rtol * size`` for the absolute values of a state, times what `measure` leaves out."""
         if self.wide is not None:
             size = size.to(self.wide)
-        return size * self.rtol + self.atol
+        if isinstance(self._slope, Tensor):
+            return torch.addcmul(self._offset, size, self._slope)
+        return torch.add(self._offset, size, alpha=self._slope)
 
     def ratio(self, error: Tensor, size0: Tensor, size1: Tensor) -> Tensor:
         """The norm of an error, given the absolute values of the state at both ends."""
         return self.measure(error / self.scale(torch.maximum(size0, size1)))
 
     def measure(self, scaled: Tensor) -> Tensor:
-        """The norm of a scaled error (or of anything of the state's shape)."""
+        """The norm of an error (or of anything of the state's shape) that was divided by `scale`."""
         if self.norm is None:
-            if self.layout.batch is None:
-                return torch.linalg.vector_norm(scaled) * (1.0 / math.sqrt(scaled.numel()))
-            return torch.linalg.vector_norm(scaled, dim=1) * (1.0 / math.sqrt(scaled.shape[1]))
+            return torch.linalg.vector_norm(scaled, dim=None if self.layout.batch is None else 1)
         if self.layout.batch is None:
             return self._checked(self.norm(self.layout.unravel(scaled)))
         trees = (self._row(row) for row in scaled.unbind(0))

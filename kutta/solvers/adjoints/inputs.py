@@ -24,9 +24,13 @@ def differentiable_inputs(f: Callable[..., Any], args: tuple[Any, ...], slope: A
     for leaf in pytree.tree_leaves(args):
         if isinstance(leaf, Tensor) and leaf.requires_grad:
             found[id(leaf)] = leaf
-    for tensor in [*_tensors_of(f, set()), *_leaves_on_tape(slope, set(found))]:
+    for tensor in _tensors_of(f, set()):
         if tensor.requires_grad:
             found[id(tensor)] = tensor
+    # What lies behind a tensor found already gets its gradient through that one.
+    known = {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
+    for leaf in _leaves_on_tape(slope, known):
+        found[id(leaf)] = leaf
     return tuple(found.values())
 
 
@@ -59,9 +63,9 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _leaves_on_tape(slope: Any, known: set[int]) -> Iterator[Tensor]:
+def _leaves_on_tape(slope: Any, known: set[Any]) -> Iterator[Tensor]:
     nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(slope) if isinstance(leaf, Tensor)]
-    seen: set[Any] = set()
+    seen = set(known)
     while nodes:
         node = nodes.pop()
         if node is None or node in seen:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import carries_gradient, under_transform
+from kutta.autodiff import as_float, carries_gradient, under_transform
 from kutta.problems import ODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints.inputs import differentiable_inputs
@@ -46,7 +46,7 @@ def solve_ode(problem: ODEProblem, layout: Layout, options: Options, throw: bool
     field = VectorField(problem, layout)
     t0, t1 = problem.t_span
     y0 = follow_initial_time(field, t0, layout.ravel(problem.y0))
-    span = (float(t0.detach()), float(t1.detach()))
+    span = (as_float(t0), as_float(t1))
     with progress_bar(options.progress, *span) as reached:
         return _Solve(field, options, span, y0, reached).run(t1, throw)
 
