@@ -92,6 +92,7 @@ class History:
         accuracy: share of the validation images classified correctly.
         evaluations: mean number of function evaluations of a training solve.
         kept: index of the epoch whose parameters were kept, that of the lowest validation loss.
+        function_evaluations: of all training solves together.
         seconds: wall time of the training.
     """
 
@@ -100,6 +101,7 @@ class History:
     accuracy: list[float] = field(default_factory=list)
     evaluations: list[float] = field(default_factory=list)
     kept: int = 0
+    function_evaluations: int = 0
     seconds: float = 0.0
 
 
@@ -286,6 +288,7 @@ def _train_epoch(model, images, settings, generator, optimiser, schedule, histor
         bar.update()
     history.loss.append(statistics.fmean(losses))
     history.evaluations.append(statistics.fmean(evaluations))
+    history.function_evaluations += sum(evaluations)
 
 
 @torch.no_grad()

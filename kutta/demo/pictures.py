@@ -28,11 +28,10 @@ class Theme:
     hare: str
     lynx: str
     accent: str
-    colour_map: str
 
 
-LIGHT = Theme("light", "#24292f", "#d0d7de", "#ffffff", "#2b6cb0", "#c2541b", "#0f766e", "Blues")
-DARK = Theme("dark", "#d8dee4", "#3d444d", "#161b22", "#6cb6ff", "#f0985f", "#4fd1c5", "cividis")
+LIGHT = Theme("light", "#24292f", "#d0d7de", "#ffffff", "#2b6cb0", "#c2541b", "#0f766e")
+DARK = Theme("dark", "#d8dee4", "#3d444d", "#161b22", "#6cb6ff", "#f0985f", "#4fd1c5")
 CLASS_COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#4aa8a0", "#59a14f", "#c9a90c", "#b07aa1", "#ff8fa3", "#9c755f", "#8a8f98"
 )  # fmt: skip
@@ -108,6 +107,7 @@ def forecast(study: hare_lynx.Study, theme: Theme) -> Figure:
         _record(axes, study, species, theme)
         axes.set_ylabel(f"{name}\n(1000 pelts a year)")
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=9, handlelength=1.6)
+    figure.align_ylabels()
     lower.set_xlabel("year")
     lower.set_xlim(float(study.ahead.years[0]) - 0.5, float(study.ahead.years[-1]) + 0.5)
     return figure
@@ -242,17 +242,21 @@ def confusion(study: digits.Study, theme: Theme) -> Figure:
     figure = Figure(figsize=(5.0, 4.6))
     axes = figure.subplots()
     axes.grid(False)
-    axes.imshow(np.sqrt(counts), cmap=theme.colour_map, vmin=0.0)
-    bright = counts > counts.max() / 3
-    dark_cells = "#ffffff" if theme is LIGHT else "#101418"
+    axes.imshow(np.sqrt(counts), cmap=_fading(theme.hare), vmin=0.0)
+    full = counts > counts.max() / 3
     for row, column in np.argwhere(counts):
-        colour = dark_cells if bright[row, column] else theme.ink
+        colour = theme.paper if full[row, column] else theme.ink
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9, color=colour)
     axes.set_xticks(range(digits.CLASSES))
     axes.set_yticks(range(digits.CLASSES))
     axes.set_xlabel("predicted digit")
     axes.set_ylabel("true digit")
     return figure
+
+
+def _fading(colour: str) -> LinearSegmentedColormap:
+    """From transparent to a colour."""
+    return LinearSegmentedColormap.from_list("fading", [to_rgba(colour, 0.0), to_rgba(colour, 1.0)])
 
 
 def mistakes(study: digits.Study, theme: Theme, most: int = 8) -> Figure:
@@ -262,11 +266,12 @@ def mistakes(study: digits.Study, theme: Theme, most: int = 8) -> Figure:
     columns = 4
     figure = Figure(figsize=(5.4, 1.6 * max(1, -(-len(wrong) // columns)) + 0.2))
     grid = figure.subplots(max(1, -(-len(wrong) // columns)), columns, squeeze=False)
-    shades = LinearSegmentedColormap.from_list("ink", [to_rgba(theme.ink, 0.0), to_rgba(theme.ink, 1.0)])
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, row in zip(grid.flat, wrong.tolist(), strict=False):
-        axes.imshow(outcome.images.pixels[row].view(digits.SIDE, digits.SIDE).numpy(), cmap=shades, vmin=0, vmax=1)
+        axes.imshow(
+            outcome.images.pixels[row].view(digits.SIDE, digits.SIDE).numpy(), cmap=_fading(theme.ink), vmin=0, vmax=1
+        )
         axes.set_title(f"{int(outcome.images.labels[row])} read as {int(outcome.predicted[row])}", fontsize=9)
     return figure
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kutta.demo import digits, hare_lynx, report
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 QUICK = digits.Settings(epochs=6)
 
@@ -42,7 +46,7 @@ def _summarise(hares: hare_lynx.Study, images: digits.Study, path: Path) -> None
     console.print("Report:", str(path), soft_wrap=True, highlight=False)
 
 
-def parameter_summary(hares: hare_lynx.Study):
+def parameter_summary(hares: hare_lynx.Study) -> Table:
     """The four rates beside the published ones, as a rich table."""
     from rich.table import Table
 
@@ -58,7 +62,7 @@ def parameter_summary(hares: hare_lynx.Study):
     return table
 
 
-def summary(hares: hare_lynx.Study, images: digits.Study):
+def summary(hares: hare_lynx.Study, images: digits.Study) -> Table:
     """Fit, accuracy, function evaluations and time, as a rich table."""
     from rich.table import Table
 
@@ -68,25 +72,25 @@ def summary(hares: hare_lynx.Study, images: digits.Study):
     table.add_column("time", justify="right")
     table.add_row(
         "hare and lynx: fit",
-        f"{fit.explained:.1%} of log variance explained",
+        f"log variance explained {fit.explained:.1%}",
         f"{fit.function_evaluations:,}",
         report.seconds(fit.seconds),
     )
     table.add_row(
         f"forecast, {ahead.populations.shape[1]} draws",
-        f"{hares.coverage[0.9]:.0%} of record in 90% interval",
+        f"record in 90% interval {hares.coverage[0.9]:.0%}",
         f"{ahead.function_evaluations:,}",
         report.seconds(ahead.seconds),
     )
     table.add_row(
         "digits: training",
-        f"{history.accuracy[history.kept]:.1%} validation accuracy",
-        f"{history.evaluations[-1]:.0f} a step",
+        f"validation accuracy {history.accuracy[history.kept]:.1%}",
+        f"{history.function_evaluations:,}",
         report.seconds(history.seconds),
     )
     table.add_row(
-        f"digits: {len(outcome.images)} test images",
-        f"{outcome.accuracy:.1%} test accuracy",
+        f"digits: {len(outcome.images)} tests",
+        f"test accuracy {outcome.accuracy:.1%}",
         f"{outcome.function_evaluations}",
         report.seconds(outcome.seconds),
     )

@@ -18,7 +18,7 @@ def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time
     printed = capsys.readouterr().out
     assert path == tmp_path / "out" / "report.html" and path.is_file()
     assert printed.replace("\n", "").endswith(str(path))
-    for text in ("alpha", "published", "explained", "evaluations", "test accuracy", "time"):
+    for text in ("alpha", "published", "log variance explained", "evaluations", "test accuracy", "time"):
         assert text in printed
     assert ready["hares"][0] == (3,) and ready["images"][0] == (3, None)
 
