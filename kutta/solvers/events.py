@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,6 @@ from kutta.solvers.times import rate_of_change
 if TYPE_CHECKING:
     from kutta.solvers.field import VectorField
 
-# After an event, a condition this small relative to its size before counts as zero.
-NEGLIGIBLE = 1e-9
 # Positions at which to look for the sign that a condition has right after it was zero.
 SOON = tuple(2.0**-power for power in (40, 30, 20, 12, 8, 6, 4, 3, 2, 1))
 
@@ -120,8 +119,10 @@ class EventWatch:
         """Take the signs at the start, where the event that was just hit counts as zero."""
         values = self.evaluate(t, y)
         self.values = read(torch.stack([value.to(torch.float64) for value in values])) if values else []
-        if after is not None and abs(self.values[after.event]) <= NEGLIGIBLE * after.size:
-            self.values[after.event] = 0.0
+        if after is not None:
+            event = self.events[after.event]
+            if event.change is None or abs(self.values[after.event]) <= negligible(y) * after.size:
+                self.values[after.event] = 0.0
         self.values = [value or self._sign_after(event, t, y) for event, value in enumerate(self.values)]
 
     def _sign_after(self, event: int, t: float, y: Tensor) -> float:
@@ -164,6 +165,11 @@ class EventWatch:
         theta: Any = brentq(at, start, 1.0, xtol=1e-15) if start < 1.0 and at(1.0) != 0.0 else 1.0
         size = max(abs(value), abs(self.values[event]))
         return Hit(event, float(theta), step.t0 + float(theta) * length, size)
+
+
+def negligible(y: Tensor) -> float:
+    """How small a condition must be after a change of state, relative to its size before, to count as zero."""
+    return math.sqrt(torch.finfo(y.dtype).eps)
 
 
 def _crosses(old: float, new: float, direction: int) -> bool:
