@@ -177,9 +177,10 @@ class Interpolating(ContinuousAdjoint):
             a, _ = state
             y = forward.state_near(float(t))
             to_state, *to_inputs = past.vjp(t, y, a, True, True)
-            return -to_state, [-part for part in to_inputs]
+            return -to_state, [-_like(a, part) for part in to_inputs]
 
-        start = (cotangents[past.course.t1], [torch.zeros_like(one) for one in past.inputs])
+        end = cotangents[past.course.t1]
+        start = (end, [_like(end, torch.zeros_like(one)) for one in past.inputs])
         stepper = past.backward_stepper(f, start, _adjoint_only if self.seminorm else None, list(cotangents))
         layout = stepper.field.layout
 
@@ -190,6 +191,11 @@ class Interpolating(ContinuousAdjoint):
             return layout.ravel((a + cotangents[t], totals))
 
         return layout.unravel(_walk_back(stepper, jump, lambda step: None))
+
+
+def _like(one: Tensor, value: Tensor) -> Tensor:
+    """A value in the dtype of another tensor, so that states and parameters of any dtypes share one solve."""
+    return value.real.to(one.dtype) if value.is_complex() and not one.is_complex() else value.to(one.dtype)
 
 
 def _adjoint_only(state: Any) -> Tensor:
@@ -220,9 +226,10 @@ class Backsolve(ContinuousAdjoint):
             with torch.enable_grad():
                 slope = past.field.derivative(t, y)
             to_state, *to_inputs = vector_jacobian_product(lambda: slope, (y, *past.inputs), a)
-            return slope.detach(), -to_state, [-part for part in to_inputs]
+            return slope.detach(), -to_state, [-_like(a, part) for part in to_inputs]
 
-        start = (past.course.y1.detach(), cotangents[past.course.t1], [torch.zeros_like(one) for one in past.inputs])
+        end = cotangents[past.course.t1]
+        start = (past.course.y1.detach(), end, [_like(end, torch.zeros_like(one)) for one in past.inputs])
         stepper = past.backward_stepper(f, start, _state_and_adjoint if self.seminorm else None, list(cotangents))
         layout = stepper.field.layout
 
@@ -298,4 +305,4 @@ class _Continuous(torch.autograd.Function):
             return None, cotangents[past.t0], *(torch.zeros_like(one) for one in inputs)
         with torch.no_grad():
             to_start, to_inputs = past.adjoint.pull_back(past, cotangents)
-        return None, to_start, *to_inputs
+        return None, to_start, *(_like(one, total) for one, total in zip(inputs, to_inputs, strict=True))
