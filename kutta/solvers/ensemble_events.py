@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import elementwise
 from torch import Tensor
 
-from kutta.solvers.events import NEGLIGIBLE, SOON, Event
+from kutta.solvers.events import SOON, Event, negligible
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.method import Step
 from kutta.solvers.times import rate_of_change
@@ -85,7 +85,9 @@ class EnsembleEventWatch:
         if after is not None:
             rows = torch.arange(len(values), device=values.device)
             hit = values[rows, after.event]
-            values[rows, after.event] = torch.where(hit.abs() <= NEGLIGIBLE * after.size, 0.0, hit)
+            stays = torch.tensor([event.change is None for event in self.events], device=values.device)
+            zero = stays[after.event] | (hit.abs() <= negligible(stepper.y) * after.size)
+            values[rows, after.event] = torch.where(zero, 0.0, hit)
         if bool((values == 0.0).any()):
             values = torch.where(values == 0.0, self._signs_after(stepper), values)
         self.values = values

@@ -133,7 +133,7 @@ class EnsembleStepper:
         ratio = self._ratio(step)
         kept = (ratio <= 1.0) & self.running
         if self.controller.force_dtmin:
-            kept |= (size <= self.controller.dtmin) & torch.isfinite(ratio) & self.running
+            kept |= (size <= self.controller.dtmin * (1.0 + STRETCH)) & torch.isfinite(ratio) & self.running
         step.accepted = kept
         tried, self.steps = self.running, self.steps + self.running
         if isinstance(self.controller, PID):
@@ -161,7 +161,7 @@ class EnsembleStepper:
         t = self.t[:, None]
         slope = self.carry if self.method.carries_slope else self.field.derivative(t, self.y)
         direction = 1.0 if self.direction is None else self.direction[:, None]
-        h = initial_step(self.field, t, self.y, slope, direction, self.tolerance, self.method.error_order or 1)
+        h = initial_step(self.field, t, self.y, slope, direction, self.tolerance, self.method.order)
         return h.to(torch.float64).clamp(self.controller.dtmin, self.controller.dtmax)
 
     def _reach(self) -> tuple[Tensor, Tensor]:

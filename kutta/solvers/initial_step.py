@@ -2,8 +2,8 @@
 
 Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4: with
 ``d0 = |y0|``, ``d1 = |f0|`` in the tolerance's norm, try ``h0 = 0.01 d0 / d1``; from one explicit Euler
-step of that size ``d2 = |f1 - f0| / h0``; then ``h1`` solves ``h1^k max(d1, d2) = 0.01`` and the step
-size is ``min(100 h0, h1)``.
+step of that size ``d2 = |f1 - f0| / h0``; then ``h1`` solves ``h1^(p+1) max(d1, d2) = 0.01``, ``p`` being
+the method's order, and the step size is ``min(100 h0, h1)``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def initial_step(
-    field: Field, t: Any, y: Tensor, slope: Tensor, direction: Any, tolerance: Tolerance, error_order: int
+    field: Field, t: Any, y: Tensor, slope: Tensor, direction: Any, tolerance: Tolerance, order: int
 ) -> Tensor:
     """The size (positive) of a first step from ``(t, y)``, where the derivative is `slope`.
 
@@ -36,6 +36,6 @@ def initial_step(
     ahead = field.derivative(t + move, y + move.to(y.real.dtype if y.is_complex() else y.dtype) * slope)
     bend = tolerance.measure((ahead - slope) / scale) / guess
     largest = torch.maximum(speed, bend)
-    power = (0.01 / largest) ** (1.0 / error_order)
+    power = (0.01 / largest) ** (1.0 / (order + 1))
     curved = torch.where(largest <= 1e-15, torch.clamp(guess * 1e-3, min=1e-6), power)
     return torch.minimum(100 * guess, curved).nan_to_num(nan=1e-6)

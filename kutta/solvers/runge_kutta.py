@@ -33,6 +33,7 @@ class Coefficients:
         columns: column ``j`` below the diagonal of ``a``, with ``b_j`` beneath it unless the last
             stage is evaluated at the new state already; `sizes` are their lengths, and `below` holds
             them one after the other, shaped to multiply the step sizes of an ensemble.
+        start: one for each stage, zero for the increment.
         error, second_error: weights of the error estimates.
         interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
         extra_a: rows of the stages that only the interpolant needs.
@@ -47,6 +48,7 @@ class Coefficients:
         rows = list(tableau.a[1:]) if tableau.first_same_as_last else [*tableau.a[1:], tableau.b]
         self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
         self.sizes = [len(column) for column in self.columns]
+        self.start = tensor([1.0] * (len(rows) - 1) + [0.0])
         self.below = torch.cat(self.columns)[:, None, None]
         self.error: Any = None if tableau.error is None else tensor(tableau.error)
         self.second_error = None if tableau.second_error is None else tensor(tableau.second_error)
@@ -208,14 +210,17 @@ class RungeKutta(Method):
         times = stage_times(t, dt, numbers, y)
         slope = problem.derivative(times[0], y) if carry is None else carry
         slopes, state = [slope], y
-        inputs = y if isinstance(dt, Tensor) else y.reshape(-1)
+        inputs = _beginning(numbers, y, dt)
         for index, column in enumerate(_columns(numbers, dt)):
             inputs = _accumulate(inputs, column, slope, dt)
             state, inputs = _take_first(inputs, numbers.sizes[index], y.shape)
-            if index + 1 < self.tableau.stages:
+            if index + 1 < len(numbers.sizes):
                 slope = problem.derivative(times[index + 1], state)
                 slopes.append(slope)
-        return self._record(problem, t, y, dt, state, slopes, numbers)
+        y1 = y + state
+        if self.tableau.first_same_as_last:
+            slopes.append(problem.derivative(times[-1], y1))
+        return self._record(problem, t, y, dt, y1, slopes, numbers)
 
     def _record(
         self, problem: Field, t: Time, y0: Tensor, dt: Time, y1: Tensor, slopes: list[Tensor], numbers: Coefficients
@@ -238,6 +243,16 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
     return times.to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)
 
 
+def _beginning(numbers: Coefficients, y: Tensor, dt: Time) -> Tensor:
+    """The state in every row but the last, which gathers the whole increment of the step.
+
+    Added to the state at once, the increment is rounded once, and not once a stage.
+    """
+    if isinstance(dt, Tensor) and dt.dim():
+        return numbers.start[:, None, None] * y
+    return torch.outer(numbers.start, y.reshape(-1))
+
+
 def _columns(numbers: Coefficients, dt: Time) -> Sequence[Tensor]:
     """The columns of the tableau; for an ensemble times the step sizes, each ``(m, b, 1)``."""
     if isinstance(dt, Tensor) and dt.dim():
@@ -246,7 +261,7 @@ def _columns(numbers: Coefficients, dt: Time) -> Sequence[Tensor]:
 
 
 def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tensor:
-    """``inputs_i + dt * column_i * slope`` for every row ``i``; one state stands for equal rows."""
+    """``inputs_i + dt * column_i * slope`` for every row ``i``."""
     if column.dim() > 1:
         return torch.addcmul(inputs, column, slope)
     return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)

@@ -150,8 +150,7 @@ class Stepper:
         if dt0 is not None:
             return min(abs(dt0), controller.dtmax)
         slope = self.carry if self.method.carries_slope else self.field.derivative(self.t, self.y)
-        order = self.method.error_order or 1
-        h = initial_step(self.field, self.t, self.y, slope, self.stops.direction, self.tolerance, order)
+        h = initial_step(self.field, self.t, self.y, slope, self.stops.direction, self.tolerance, self.method.order)
         return min(max(read(h), controller.dtmin), controller.dtmax)
 
     def _trial(self) -> tuple[Step, Any]:
