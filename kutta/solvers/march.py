@@ -138,11 +138,11 @@ def state_at(step: Step, theta: float) -> Tensor:
 
 def states_at(step: Step, thetas: list[float]) -> Tensor:
     """The states at several positions, stacked, exact at the step's end."""
-    if thetas[-1] < 1.0:
+    inside = [theta for theta in thetas if theta < 1.0]
+    if len(inside) == len(thetas):
         return step.many(thetas)
-    if len(thetas) == 1:
-        return step.y1[None]
-    return torch.cat([step.many(thetas[:-1]), step.y1[None]])
+    end = step.y1[None].expand(len(thetas) - len(inside), *step.y1.shape)
+    return torch.cat([step.many(inside), end]) if inside else end.clone()
 
 
 def update_penalties(regularizers: Sequence[Regularizer], states: tuple[Any, ...], step: Step) -> tuple[Any, ...]:
