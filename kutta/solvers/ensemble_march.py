@@ -137,7 +137,7 @@ class _March:
         stepper, leg, course = self.stepper, self.leg, self.course
         if self.record_every and len(course.transitions) % self.record_every == 0:
             course.starts.append(State(stepper.y, None if self.fresh else stepper.carry, self.penalties))
-        calls, active, field = stepper.field.evaluations, stepper.running, stepper.field
+        calls, field = stepper.field.evaluations, stepper.field
         step = stepper.trial()
         self.running, due, crossed = self._read(leg.watch)
         cut = None
@@ -152,7 +152,7 @@ class _March:
         if leg.dense:
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
-        stepper.evaluations = stepper.evaluations + active * (stepper.field.evaluations - calls)
+        stepper.count_calls(stepper.field.evaluations - calls)
         leaving, staying = self._pack() if self.running <= SPARSE * len(stepper.lanes) else (None, None)
         if self.record_every:
             dt = torch.where(step.accepted[:, None], step.dt, 0.0)

@@ -42,9 +42,11 @@ ROWS = (
     "direction",
     "earlier",
     "after_rejection",
+    "floor",
     "steps",
     "rejected",
-    "evaluations",
+    "counted",
+    "calls",
 )
 
 
@@ -77,7 +79,7 @@ class EnsembleStepper:
         running: whether a row is neither finished nor failed.
         carry: the method's carry.
         codes: a `Result` code.
-        steps, rejected, evaluations: counts.
+        steps, rejected: counts.
         trials: trials so far, of any row.
     """
 
@@ -100,11 +102,14 @@ class EnsembleStepper:
         self.s, self.s1, self.y = self.along(t), self.along(t1), y
         self.lanes, self.max_steps, self.trials = lanes, max_steps, 0
         self.running, self.codes = self.s < self.s1, torch.zeros_like(lanes)
-        self.steps, self.rejected, self.evaluations = (torch.zeros_like(lanes) for _ in range(3))
+        # Below this size a step may be too small; whether it is, `fail` finds out.
+        self.floor = torch.maximum(self.s.abs(), self.s1.abs()) * SMALLEST + controller.dtmin
+        self.steps, self.rejected, self.counted = (torch.zeros_like(lanes) for _ in range(3))
+        self.calls, self.calls_a_trial = torch.zeros_like(lanes), 0
         self.stops, self.jumps = self._stops()
         self.carry = method.init(field, t[:, None], y)
         self.earlier: tuple[Tensor, ...] = (torch.ones_like(t),) * getattr(controller, "memory", 0)
-        self.after_rejection = torch.zeros_like(self.running)
+        self.after_rejection, self.tried = torch.zeros_like(self.running), self.running
         self.h = self._first_step() if h is None else h
 
     def along(self, t: Tensor) -> Tensor:
@@ -121,6 +126,18 @@ class EnsembleStepper:
         """How many steps were kept."""
         return self.steps - self.rejected
 
+    @property
+    def evaluations(self) -> Int[Tensor, " b"]:
+        """Calls of the right-hand side made while a row ran."""
+        return self.calls + (self.steps - self.counted) * self.calls_a_trial
+
+    def count_calls(self, calls: int) -> None:
+        """Note how many calls the last trial made; only a change from the trial before needs arithmetic."""
+        if calls != self.calls_a_trial:
+            before = self.steps - self.tried.long()
+            self.calls = self.calls + (before - self.counted) * self.calls_a_trial
+            self.counted, self.calls_a_trial = before, calls
+
     def trial(self) -> Step:
         """One trial step of every row, with `accepted` set. Its `dt` has the precision of time."""
         self.trials += 1
@@ -135,13 +152,13 @@ class EnsembleStepper:
         if self.controller.force_dtmin:
             kept |= (size <= self.controller.dtmin * (1.0 + STRETCH)) & torch.isfinite(ratio) & self.running
         step.accepted = kept
-        tried, self.steps = self.running, self.steps + self.running
+        missed, self.tried = self.running ^ kept, self.running
+        self.steps, self.rejected = self.steps + self.running, self.rejected + missed
         if isinstance(self.controller, PID):
-            self._adapt(ratio, kept, size)
+            self._adapt(ratio, kept, missed, size)
         self._move(step, carry, end)
-        self.rejected = self.rejected + (tried & ~kept)
-        self.troubled = self._troubles(tried, kept)
-        self.last = tried, kept, ratio, size
+        self.troubled = self.running & (self.h <= self.floor) if isinstance(self.controller, PID) else missed
+        self.last = missed, kept, ratio, size
         return step
 
     def _stops(self) -> tuple[Tensor | None, Tensor | None]:
@@ -200,7 +217,7 @@ class EnsembleStepper:
             raise ValueError(f"{type(self.method).__name__} gave no error estimate: use controller=Fixed(dt)")
         return self.tolerance.ratio(step.error, step.y0.abs(), step.y1.abs())
 
-    def _adapt(self, ratio: Tensor, kept: Tensor, size: Tensor) -> None:
+    def _adapt(self, ratio: Tensor, kept: Tensor, missed: Tensor, size: Tensor) -> None:
         """The next step sizes."""
         controller = self.controller
         assert isinstance(controller, PID)
@@ -211,7 +228,7 @@ class EnsembleStepper:
             h = torch.where(cut_short, torch.maximum(h, self.h), h)
         if controller.dtmin > 0.0 or controller.dtmax < math.inf:
             h = h.clamp(controller.dtmin, controller.dtmax)
-        self.h, self.after_rejection = h, ~kept
+        self.h, self.after_rejection = h, missed
         newer = (ratio, *self.earlier)
         self.earlier = tuple(torch.where(kept, new, old) for new, old in zip(newer, self.earlier, strict=False))
 
@@ -222,7 +239,7 @@ class EnsembleStepper:
         self.s = torch.where(kept, end, self.s)
         self.y = select(kept, step.y1, self.y)
         self.carry = select(kept, carry, self.carry)
-        self.running = self.running & (self.s < self.s1)
+        self.running = self.s < self.s1
         if self.jumps is not None:
             self._restart(torch.isin(self.t, self.jumps) & kept & self.running)
 
@@ -239,19 +256,12 @@ class EnsembleStepper:
             )
         self.carry = select(jumped, fresh, self.carry)
 
-    def _troubles(self, tried: Tensor, kept: Tensor) -> Tensor:
-        """Rows that `fail` should look at: cheap to tell, and never missing one that has failed."""
-        if not isinstance(self.controller, PID):
-            return tried & ~kept
-        return self.running & (self.h <= self.s.abs() * SMALLEST + self.controller.dtmin)
-
     def fail(self) -> None:
         """Give up rows whose step size has become too small, or that fixed steps took to infinity."""
-        tried, kept, ratio, size = self.last
-        stuck = tried & ~kept
+        stuck, _, ratio, size = self.last
         if isinstance(self.controller, PID):
             floor = ((self.s1 - self.s).abs() * TINY).clamp(min=self.controller.dtmin)
-            stuck &= size <= torch.maximum(self.s.abs() * SMALLEST, floor)
+            stuck = stuck & (size <= torch.maximum(self.s.abs() * SMALLEST, floor))
         code = torch.where(torch.isfinite(ratio), int(Result.STEP_UNDERFLOW), int(Result.NON_FINITE))
         self._end(stuck, code)
 
@@ -263,14 +273,14 @@ class EnsembleStepper:
         """Rows that have failed stand at their end, so that they move no more."""
         self.codes = torch.where(rows, code, self.codes)
         self.s1 = torch.where(rows, self.s, self.s1)
-        self.running = self.running & ~rows
+        self.running = self.s < self.s1
 
     def stop(self, rows: Int[Tensor, " n"], t: Float[Tensor, " n"], y: Float[Tensor, "n D"]) -> None:
         """End some rows where an event found them."""
         s = t if self.direction is None else t * self.direction[rows]
         self.s, self.s1 = self.s.index_put((rows,), s), self.s1.index_put((rows,), s)
         self.y = self.y.index_put((rows,), y)
-        self.running = self.running.index_fill(0, rows, False)
+        self.running = self.s < self.s1
 
     def pack(self, rows: Int[Tensor, " n"]) -> None:
         """Keep only some rows."""

@@ -132,7 +132,8 @@ class _EnsembleSolve:
             )
             stepper.steps, stepper.rejected = totals.steps[lanes], totals.rejected[lanes]
             stepper.trials = int(stepper.steps.max())
-            stepper.evaluations = totals.evaluations[lanes] + (field.evaluations - calls)
+            stepper.counted = stepper.steps
+            stepper.calls = totals.evaluations[lanes] + (field.evaluations - calls)
         watch = EnsembleEventWatch(options.events)
         watch.start(stepper, cut)
         penalties = take(lanes, totals.penalties)
@@ -226,7 +227,7 @@ class _EnsembleSolve:
             },
             interpolant=EnsembleDenseOutput(self.dense, layout) if options.dense and self.dense else None,
         )
-        failed = totals.codes.ge(int(Result.MAX_STEPS)).nonzero()[:, 0]
+        failed = torch.nonzero(totals.codes >= int(Result.MAX_STEPS))[:, 0]
         if throw and len(failed):
             first = int(failed[0])
             t, h = float(totals.t[first]), float(totals.h[first])
@@ -257,6 +258,7 @@ class _EnsembleSolve:
         if isinstance(save, str):
             return self._every_step()
         count = save.shape[0]
+        assert isinstance(self.save, Tensor)
         first = torch.nonzero(self.save == self.t0.detach())
         rows = self._scatter(count, first)
         if carries_gradient(save):
