@@ -51,7 +51,7 @@ class Event:
         >>> start = torch.tensor([1.0, 0.0], dtype=torch.float64)
         >>> sol = kt.solve(kt.ODEProblem(fall, start, (0.0, 1.5)), events=[floor], rtol=1e-8)
         >>> [round(float(record.t), 4) for record in sol.events]
-        [0.4515, 1.2642]
+        [0.4515, 1.2643]
     """
 
     condition: Callable[..., Any]
