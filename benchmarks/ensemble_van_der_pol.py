@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import kutta as kt
 from benchmarks import _peers
 from benchmarks._measure import Spread, Timings, measure, ratio
 from benchmarks._peers import Contender, Outcome
@@ -40,10 +42,6 @@ def _span(times: Any) -> tuple[float, float]:
 
 
 def _ours(y0: Any, times: Any, mapped: bool) -> list[Contender]:
-    import torch
-
-    import kutta as kt
-
     options = {"rtol": TOLERANCE, "atol": TOLERANCE, "save_at": torch.from_numpy(times)}
     start, f, span = torch.from_numpy(y0), VAN_DER_POL.torch, _span(times)
     vectorized = kt.EnsembleProblem(f, start, span, vectorized=True)
@@ -55,8 +53,6 @@ def _ours(y0: Any, times: Any, mapped: bool) -> list[Contender]:
 
 
 def _eager_peers(y0: Any, times: Any, absent: Sequence[str]) -> list[Contender]:
-    import torch
-
     tol = {"rtol": TOLERANCE, "atol": TOLERANCE}
     start, ts, f = torch.from_numpy(y0), torch.from_numpy(times).float(), VAN_DER_POL.torch
     found = []
@@ -144,6 +140,7 @@ NOTES = (
 )
 
 
+@torch.no_grad()
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=11)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import kutta as kt
 from benchmarks import _peers
 from benchmarks._measure import Spread, measure
 from benchmarks._peers import Contender
@@ -37,10 +39,6 @@ def contenders(problem: Problem, tolerance: float, absent: Sequence[str]) -> lis
 
 
 def _of_torch(problem: Problem, tol: dict[str, float], absent: Sequence[str]) -> list[Contender]:
-    import torch
-
-    import kutta as kt
-
     y0 = torch.tensor(problem.y0, dtype=torch.float64)
     ts = torch.tensor(problem.span, dtype=torch.float64)
     ode = kt.ODEProblem(problem.torch, y0, problem.span)
@@ -141,6 +139,7 @@ def _draw_curve(axes: Any, name: str, curve: list[dict[str, Any]]) -> None:
     library = name.split()[0]
     colours = {"kutta": "C3", "torchdiffeq": "C0", "torchode": "C1", "diffrax": "C2", "SciPy": "C7", "CVODE": "C5"}
     marks = {"Tsit5": "o", "Dopri5": "s", "dopri5": "s", "Dopri8": "^", "dopri8": "^", "Vern7": "v", "Vern9": "D"}
+    marks |= {"DOP853": "P", "LSODA": "x", "Adams": "+", "BDF": "1"}
     style = {"color": colours.get(library), "marker": marks.get(name.split()[-1], "x"), "label": name, "ms": 4}
     style["linewidth"] = 1.6 if library == "kutta" else 0.9
     errors = [p["error"] for p in curve]
@@ -177,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     report = Report("work-precision", "What does an accurate solution of one small system cost?", settings)
     report.notes += NOTES
     results = {}
-    with float64_in_jax(absent):
+    with float64_in_jax(absent), torch.no_grad():
         for problem in problems:
             found = [p for tolerance in tolerances for p in points(problem, tolerance, options.repeats, absent)]
             results[problem.name] = found
