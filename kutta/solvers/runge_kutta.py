@@ -2,10 +2,10 @@
 
 With step size ``h``, stages ``g_i = y + h * sum_{j<i} a_ij k_j`` and slopes ``k_i = f(t + c_i h, g_i)``.
 
-The stage inputs are accumulated column by column: as soon as ``k_j`` is known, ``h * a_ij * k_j`` is
-added to all later inputs at once, a rank-one update. That is one tensor operation a stage, whatever
-the number of stages, and its derivative is one matrix-vector product, so that backpropagating
-through a step needs no sums over stages.
+The sums are formed column by column: as soon as ``k_j`` is known, ``h * a_ij * k_j`` is added to the
+inputs of all later stages at once, and likewise to the increment and to the error estimate, a rank-one
+update. That is one tensor operation a stage, whatever the number of stages, and its derivative is one
+matrix-vector product, so that backpropagating through a step needs no sums over stages.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ class Coefficients:
     Attributes:
         nodes: the nodes ``c`` as floats.
         c: the same as a column of float64.
-        columns: column ``j`` below the diagonal of ``a``, with ``b_j`` beneath it unless the last
-            stage is evaluated at the new state already; `sizes` are their lengths, and `below` holds
-            them one after the other, shaped to multiply the step sizes of an ensemble.
-        start: one for each stage, zero for the increment.
-        error, second_error: weights of the error estimates.
+        columns: what slope ``j`` adds to the inputs of the later stages, to the increment of the step
+            and to the error estimates: column ``j`` of ``a`` below the diagonal, ``b_j`` and ``e_j``.
+        sizes: their lengths.
+        below: all of them one after the other, shaped to multiply the step sizes of an ensemble.
+        start: one for each later stage, zero for the increment and the error estimates.
+        estimates: the number of error estimates.
         interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
         extra_a: rows of the stages that only the interpolant needs.
     """
@@ -45,13 +46,15 @@ class Coefficients:
 
         self.nodes = [float(node) for node in tableau.c]
         self.c = tensor(tableau.c, torch.float64)[:, None]
-        rows = list(tableau.a[1:]) if tableau.first_same_as_last else [*tableau.a[1:], tableau.b]
-        self.columns = [tensor([row[j] for row in rows[j:]]) for j in range(len(rows))]
-        self.sizes = [len(column) for column in self.columns]
-        self.start = tensor([1.0] * (len(rows) - 1) + [0.0])
+        errors = [weights for weights in (tableau.error, tableau.second_error) if weights is not None]
+        inputs = tableau.a[1:-1] if tableau.first_same_as_last else tableau.a[1:]
+        rows = [*inputs, tableau.b, *errors]
+        self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
+        if tableau.first_same_as_last:
+            self.columns[-1] = self.columns[-1][1:]
+        self.sizes, self.estimates = [len(column) for column in self.columns], len(errors)
+        self.start = tensor([1.0] * len(inputs) + [0.0] * (1 + len(errors)))
         self.below = torch.cat(self.columns)[:, None, None]
-        self.error: Any = None if tableau.error is None else tensor(tableau.error)
-        self.second_error = None if tableau.second_error is None else tensor(tableau.second_error)
         dense = tableau.interpolant
         self.weights = None if dense is None else np.array(dense.weights, dtype=np.float64)
         self.extra_c = [] if dense is None else [float(node) for node in dense.extra_c]
@@ -59,10 +62,10 @@ class Coefficients:
 
     @cached_property
     def interpolation(self) -> Tensor:
-        """Polynomial coefficients, shape ``(stages, degree)``."""
+        """Polynomial coefficients, shape ``(stages, degree)``; float64, since large ones cancel."""
         assert self.weights is not None
         with torch.inference_mode(False):
-            return torch.as_tensor(self.weights).to(self.columns[0].device, self.columns[0].dtype)
+            return torch.as_tensor(self.weights).to(self.columns[0].device)
 
 
 @lru_cache(maxsize=256)
@@ -132,7 +135,7 @@ class RungeKuttaStep(Step):
         table = self._coefficients.interpolation
         theta = torch.as_tensor(theta, dtype=table.dtype, device=table.device)
         powers = torch.cumprod(theta.reshape(*theta.shape[:1], 1).expand(*theta.shape[:1], table.shape[1]), dim=-1)
-        return powers @ table.T
+        return (powers @ table.T).to(self.y0.dtype)
 
     def end_slopes(self) -> tuple[Tensor, Tensor]:
         """The first slope, and the last stage or else one evaluation that the next step takes over."""
@@ -209,29 +212,22 @@ class RungeKutta(Method):
         numbers = coefficients(self.tableau, y.dtype, y.device)
         times = stage_times(t, dt, numbers, y)
         slope = problem.derivative(times[0], y) if carry is None else carry
-        slopes, state = [slope], y
-        inputs = _beginning(numbers, y, dt)
-        for index, column in enumerate(_columns(numbers, dt)):
-            inputs = _accumulate(inputs, column, slope, dt)
-            state, inputs = _take_first(inputs, numbers.sizes[index], y.shape)
-            if index + 1 < len(numbers.sizes):
-                slope = problem.derivative(times[index + 1], state)
-                slopes.append(slope)
-        y1 = y + state
+        slopes, columns = [slope], _columns(numbers, dt)
+        sums = _accumulate(_beginning(numbers, y, dt), columns[0], slope, dt)
+        explicit = self.tableau.stages - self.tableau.first_same_as_last
+        for index in range(1, explicit):
+            first, sums = sums.split_with_sizes((1, sums.shape[0] - 1))
+            slope = problem.derivative(times[index], first.view(y.shape))
+            slopes.append(slope)
+            sums = _accumulate(sums, columns[index], slope, dt)
+        y1 = y + sums[0].view(y.shape)
+        estimates = sums[1:]
         if self.tableau.first_same_as_last:
             slopes.append(problem.derivative(times[-1], y1))
-        return self._record(problem, t, y, dt, y1, slopes, numbers)
-
-    def _record(
-        self, problem: Field, t: Time, y0: Tensor, dt: Time, y1: Tensor, slopes: list[Tensor], numbers: Coefficients
-    ) -> tuple[RungeKuttaStep, Any]:
-        stacked, error = None, None
-        if numbers.error is not None:
-            stacked = torch.stack(slopes)
-            error = _estimate(stacked, numbers, dt)
-        step = RungeKuttaStep(
-            t, t + dt, dt, y0, y1, problem, error, tuple(slopes), tableau=self.tableau, stacked=stacked
-        )
+            if numbers.estimates:
+                estimates = _accumulate(estimates, columns[-1], slopes[-1], dt)
+        error = _error(estimates, y.shape) if numbers.estimates else None
+        step = RungeKuttaStep(t, t + dt, dt, y, y1, problem, error, tuple(slopes), tableau=self.tableau)
         return step, (slopes[-1] if self.tableau.first_same_as_last else None)
 
 
@@ -244,9 +240,9 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
 
 
 def _beginning(numbers: Coefficients, y: Tensor, dt: Time) -> Tensor:
-    """The state in every row but the last, which gathers the whole increment of the step.
+    """The state in a row for each later stage, and zero where the increment and the errors are summed.
 
-    Added to the state at once, the increment is rounded once, and not once a stage.
+    Added to the state at once, the increment of the step is rounded once, and not once a stage.
     """
     if isinstance(dt, Tensor) and dt.dim():
         return numbers.start[:, None, None] * y
@@ -267,38 +263,25 @@ def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tens
     return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)
 
 
-def _take_first(inputs: Tensor, rows: int, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """The first row in the shape of the state, and the rest."""
-    if rows == 1:
-        return inputs.view(shape), inputs
-    first, rest = inputs.split_with_sizes((1, rows - 1))
-    return first.view(shape), rest
-
-
 def _rows(slopes: Tensor) -> Tensor:
     """Stacked slopes as a matrix, also for a state without axes."""
     return slopes.reshape(slopes.shape[0], -1)
 
 
-def _estimate(slopes: Tensor, numbers: Coefficients, dt: Time) -> Tensor:
-    """The error estimate ``dt * sum_i e_i k_i``, of shape ``y``.
+def _error(estimates: Tensor, shape: torch.Size) -> Tensor:
+    """The error estimate ``dt * sum_i e_i k_i``, from one such sum or two.
 
     Dormand and Prince's eighth-order method has two estimates, of order five and three. Hairer,
     Norsett and Wanner (II.10) damp the first by the second, ``|e5|^2 / sqrt(|e5|^2 + 0.01 |e3|^2)``
     in norms over the state; here it is done entry by entry, whose sum of squares is never smaller
     (Titu's lemma), so the step is never less safe.
     """
-    flat = _rows(slopes).T
-    if numbers.second_error is None and not isinstance(dt, Tensor):
-        return torch.addmv(flat[:, 0], flat, numbers.error, beta=0, alpha=dt).view(slopes.shape[1:])
-    error = torch.mv(flat, numbers.error)
-    if numbers.second_error is not None:
-        rough = torch.mv(flat, numbers.second_error).abs()
-        fine = error.abs()
-        tiny = torch.finfo(fine.dtype).tiny
-        error = error * (fine / (fine.square() + 0.01 * rough.square()).sqrt().clamp_min(tiny))
-    error = error.view(slopes.shape[1:])
-    return error * dt
+    error = estimates[0].view(shape)
+    if estimates.shape[0] == 1:
+        return error
+    fine, rough = error.abs(), estimates[1].view(shape).abs()
+    tiny = torch.finfo(fine.dtype).tiny
+    return error * (fine / (fine.square() + 0.01 * rough.square()).sqrt().clamp_min(tiny))
 
 
 @dataclass(frozen=True)
