@@ -249,9 +249,9 @@ NOTES = (
     "Errors: relative in the root mean square, of the final state against DOP853 in float64 at 1e-12, of the gradient "
     "against an eighth-order solve in float64 at 1e-11.",
     "time / (evaluations x f): wall time over that of evaluating f alone equally often, in the same rounds.",
-    "torchdiffeq measures the error of its dopri5 by another embedded method than Dormand and Prince's, and controls "
-    "it integrally, so that at one tolerance it takes fewer and less accurate steps. The row with another tolerance "
-    "is the loosest at which it is as accurate as kutta's Dopri5.",
+    "torchdiffeq measures the error of its dopri5 by another embedded method than Dormand and Prince's, whose estimate "
+    "is smaller: at one tolerance its steps are longer and less accurate. The row with another tolerance is the "
+    "loosest at which it is as accurate as kutta's Dopri5.",
     "torchode gives each of the 128 rows its own step size, which is another problem; for information.",
     "Memory. Peak of live tensors: bytes of all storages made during the solve and its backward pass that are alive "
     "at once. Saved by autograd: distinct storages on the tape at the end of the forward pass; Recompute's states are "

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "ensemble_van_der_pol": ("torchdiffeq", "torchode", "diffrax"),
     "neural_ode": ("torchdiffeq", "torchode"),
     "host_reads": ("torchdiffeq", "torchode"),
+    "controllers": (),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
