@@ -37,5 +37,6 @@ def initial_step(
     bend = tolerance.measure((ahead - slope) / scale) / guess
     largest = torch.maximum(speed, bend)
     power = (0.01 / largest) ** (1.0 / (order + 1))
+    power = torch.where(torch.isfinite(largest), power, guess)  # the second derivative may overflow
     curved = torch.where(largest <= 1e-15, torch.clamp(guess * 1e-3, min=1e-6), power)
     return torch.minimum(100 * guess, curved).nan_to_num(nan=1e-6)
