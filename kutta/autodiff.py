@@ -19,8 +19,14 @@ def under_transform() -> bool:
 def is_mapped(value: Any) -> bool:
     """Whether some tensor in a pytree is one of a batch under ``vmap``."""
     return under_transform() and any(
-        _functorch.is_batchedtensor(leaf) for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)
+        _is_batched(leaf) for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)
     )
+
+
+def _is_batched(tensor: Tensor) -> bool:
+    while _functorch.is_gradtrackingtensor(tensor):  # vmap(grad(...)) wraps the batched tensor once more
+        tensor = _functorch.get_unwrapped(tensor)
+    return _functorch.is_batchedtensor(tensor)
 
 
 def carries_gradient(value: Any) -> bool:

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from kutta.autodiff import read
+from kutta.autodiff import is_mapped, read
 from kutta.solvers.method import Step
 from kutta.solvers.times import rate_of_change
 
@@ -113,7 +113,10 @@ class EventWatch:
         """All conditions at one point, as tensors."""
         time = torch.scalar_tensor(t, dtype=torch.float64, device=y.device)
         with torch.no_grad():
-            return [self.condition(event)(time, y.detach()) for event in range(len(self.events))]
+            values = [self.condition(event)(time, y.detach()) for event in range(len(self.events))]
+        if is_mapped(values):
+            raise NotImplementedError("events under torch.func.vmap: put the batch into an EnsembleProblem instead")
+        return values
 
     def start(self, t: float, y: Tensor, after: Hit | None = None) -> None:
         """Take the signs at the start, where the event that was just hit counts as zero."""
