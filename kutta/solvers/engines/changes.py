@@ -15,6 +15,8 @@ def checked_change(changed: Any, layout: Layout, y: Tensor, event: int) -> Tenso
         flat = layout.ravel(changed)
     except (AttributeError, ValueError, RuntimeError) as problem:
         raise ValueError(f"events[{event}].change must return a state like y0; got {changed!r}") from problem
+    if not isinstance(flat, Tensor):
+        raise ValueError(f"events[{event}].change must return a state like y0; got {type(flat).__name__}")
     if flat.shape != y.shape or flat.dtype != y.dtype:
         raise ValueError(
             f"events[{event}].change must return a state like y0, of shape {tuple(y.shape)} and {y.dtype}; "
