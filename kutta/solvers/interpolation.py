@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import as_float
+
 if TYPE_CHECKING:
     from kutta.solvers.method import Step
     from kutta.state import Layout
@@ -49,7 +51,7 @@ class DenseOutput:
 
     def state_at(self, t: float | Tensor) -> Tensor:
         """The state, in the layout of the solver, at one time."""
-        step = self.step_at(float(t))
+        step = self.step_at(as_float(t))
         theta = (t - step.t0) / step.dt
         if isinstance(theta, Tensor):
             theta = theta.to(step.y0.device, self.layout.real_dtype)

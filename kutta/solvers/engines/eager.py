@@ -18,6 +18,7 @@ from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.field import VectorField
 from kutta.solvers.interpolation import DenseOutput
 from kutta.solvers.march import Course, Leg, march
+from kutta.solvers.method import Step
 from kutta.solvers.options import Options
 from kutta.solvers.progress import progress_bar
 from kutta.solvers.stepper import Stepper
@@ -192,6 +193,8 @@ class _Solve:
         t1 = self.happenings[-1].record.t if ended else self._time(stepper.t)
         ts, rows = self._rows(t1, y1)
         steps = [step for course in self.courses for step in course.steps]
+        if not steps:  # no time has passed
+            steps = [Step(stepper.t, stepper.t, 1.0, y1, y1, self.field, interpolant=lambda theta: y1)]
         counts = stepper.counts
         solution = Solution(
             ts=ts,
@@ -204,7 +207,7 @@ class _Solve:
             penalties={
                 name: one.value(state) for (name, one), state in zip(options.penalties.items(), penalties, strict=True)
             },
-            interpolant=DenseOutput(steps, layout) if options.dense and steps else None,
+            interpolant=DenseOutput(steps, layout) if options.dense else None,
         )
         if result.failed and throw:
             raise SolveError(result, stepper.t, stepper.h, solution=solution)
