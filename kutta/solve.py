@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import as_float
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
@@ -136,6 +137,7 @@ def prepare(
     layout = layout_of(y0, isinstance(problem, EnsembleProblem))
     method.check(layout)
     span = _check_span(problem.t_span, layout)
+    _check_prescribed(controller, span)
     options = Options(
         method=method,
         controller=_check_controller(controller, method, dt0),
@@ -193,6 +195,18 @@ def _check_controller(controller: Any, method: Method, dt0: float | None) -> Con
     if isinstance(controller, Fixed | StepTo) and dt0 is not None:
         raise ValueError(f"dt0 is the first step size of an adaptive solve; {type(controller).__name__} has its own")
     return controller
+
+
+def _check_prescribed(controller: Any, span: tuple[Any, Any]) -> None:
+    """Refuse prescribed steps that lead from another time to another time; those of an ensemble may."""
+    if not isinstance(controller, StepTo) or any(isinstance(t, Tensor) and t.dim() for t in span):
+        return
+    (t0, t1), (first, last) = map(as_float, span), (float(controller.ts[0]), float(controller.ts[-1]))
+    if (first, last) != (t0, t1):
+        raise ValueError(
+            f"StepTo(ts) must lead from t_span[0] = {t0:.9g} to t_span[1] = {t1:.9g}; "
+            f"got times from {first:.9g} to {last:.9g}"
+        )
 
 
 def _check_span(t_span: Any, layout: Layout) -> tuple[Any, Any]:
