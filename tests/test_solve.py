@@ -79,7 +79,11 @@ REFUSED = {
         ValueError,
         r"number or a tensor of shape \(3,\); got shape \(2,\)",
     ),
-    "save_at as another word": (lambda: kt.solve(problem(), save_at="all"), ValueError, 'save_at must be None, "steps"'),
+    "save_at as another word": (
+        lambda: kt.solve(problem(), save_at="all"),
+        ValueError,
+        'save_at must be None, "steps"',
+    ),
     "save_at of no times": (lambda: kt.solve(problem(), save_at=[]), ValueError, "non-empty tensor of times"),
     "save_at as a number": (lambda: kt.solve(problem(), save_at=0.5), ValueError, r"shape \(T,\); got \(\)"),
     "save_at as a matrix": (lambda: kt.solve(problem(), save_at=torch.zeros(2, 3)), ValueError, r"got \(2, 3\)"),
@@ -94,7 +98,11 @@ REFUSED = {
         ValueError,
         "sorted in the direction",
     ),
-    "save_at before the start": (lambda: kt.solve(problem(), save_at=[-0.1, 0.5]), ValueError, "must lie within t_span"),
+    "save_at before the start": (
+        lambda: kt.solve(problem(), save_at=[-0.1, 0.5]),
+        ValueError,
+        "must lie within t_span",
+    ),
     "save_at after the end": (lambda: kt.solve(problem(), save_at=[0.5, 1.1]), ValueError, "from 0.5 to 1.1"),
     "save_at of NaN": (lambda: kt.solve(problem(), save_at=[math.nan]), ValueError, "save_at must"),
     "a negative rtol": (lambda: kt.solve(problem(), rtol=-1e-3), ValueError, "rtol must be a non-negative"),
@@ -237,7 +245,7 @@ def nan_after_half(t, y):
 
 
 def test_a_singularity_is_a_named_result():
-    with pytest.raises(kt.SolveError, match="STEP_UNDERFLOW|NON_FINITE") as caught:
+    with pytest.raises(kt.SolveError, match=r"STEP_UNDERFLOW|NON_FINITE") as caught:
         kt.solve(problem(blow_up, tensor(1.0), (0.0, 2.0)))
     error = caught.value
     assert abs(error.t - 1.0) < 1e-3 and error.trajectory is None and error.solution is not None
@@ -416,7 +424,13 @@ def test_a_long_solve_in_float32_does_not_stall():
 
 @pytest.mark.parametrize(
     "dtype, tolerance",
-    [(torch.float32, 1e-4), (torch.float16, 3e-2), (torch.bfloat16, 1e-1), (torch.complex64, 1e-4), (torch.complex128, 1e-4)],
+    [
+        (torch.float32, 1e-4),
+        (torch.float16, 3e-2),
+        (torch.bfloat16, 1e-1),
+        (torch.complex64, 1e-4),
+        (torch.complex128, 1e-4),
+    ],
     ids=str,
 )
 def test_every_floating_dtype(dtype, tolerance):
