@@ -18,8 +18,9 @@ from kutta.solvers.method import Step
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-# Most trials whose outputs wait, and most numbers that may be kept for them.
-PATIENCE, KEPT = 16, 2**22
+# Most trials whose outputs wait. Tensors of at most this many numbers are worked on by one thread:
+# waking a second one costs more than these small operations.
+PATIENCE, SMALL = 16, 2**15
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Outputs:
         self.wanted, self.every_step = save is not None, isinstance(save, str)
         self.trials: list[tuple[Step, Tensor, Tensor]] = []
         numbers = stepper.y.numel() * 8
-        self.patience = max(1, min(PATIENCE, KEPT // numbers)) if patiently and not self.every_step else 1
+        self.patience = max(1, min(PATIENCE, SMALL // numbers)) if patiently and not self.every_step else 1
         if isinstance(save, str):
             self.index = stepper.accepted
         elif save is not None:
@@ -86,6 +87,8 @@ class Outputs:
         return self.reached - self.index
 
     def _reached(self, stepper: EnsembleStepper) -> Int[Tensor, " b"]:
+        if stepper.s.shape[0] * self.keys.shape[1] <= SMALL:
+            return (self.keys <= stepper.s[:, None]).sum(dim=1)
         if self.keys.shape[0] == 1:
             return torch.searchsorted(self.keys[0], stepper.s, right=True)
         return torch.searchsorted(self.keys, stepper.s[:, None], right=True)[:, 0]
@@ -98,14 +101,16 @@ class Outputs:
             return None
         rows, index = self._pairs(total)
         if self.every_step:
-            along, index = stepper.s[rows], index + 1
+            # Past a jump the row stands a rounding behind the step's end; at an event, before it.
+            ends = stepper.along(trials[0][0].t1[:, 0])  # type: ignore[index]
+            along, index = torch.minimum(stepper.s, ends)[rows], index + 1
         else:
             along = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
         steps, moves, ends = zip(*trials, strict=True)
         step, move, place = steps[0], moves[0], rows
         if len(trials) > 1:
-            # A row's times only grow, so the trial that holds an output is found by bisection too.
-            trial = torch.searchsorted(torch.stack(ends, dim=1)[rows], along[:, None])[:, 0]
+            # A row's times only grow, so an output lies in the first trial that ends at or after it.
+            trial = (torch.stack(ends, dim=1)[rows] < along[:, None]).sum(dim=1)
             step, move, place = step.joined(steps), torch.cat(moves), trial * len(stepper.lanes) + rows
         t = along if stepper.direction is None else along * stepper.direction[rows]
         theta = ((t - step.t0[place, 0]) / move[place]).clamp(0.0, 1.0)
@@ -115,8 +120,10 @@ class Outputs:
     def _pairs(self, total: int) -> tuple[Tensor, Tensor]:
         """Row and number of each pending output."""
         count = self.reached - self.index
-        rows = torch.repeat_interleave(count, output_size=total)
         first = torch.cumsum(count, 0) - count
+        # Each row marks where its outputs begin; the marks passed so far tell the row.
+        marks = torch.zeros(total + 1, dtype=torch.int64, device=count.device)
+        rows = marks.index_add(0, first, torch.ones_like(first)).cumsum(0)[:total] - 1
         index = (self.index - first)[rows] + torch.arange(total, device=rows.device)
         self.index = self.reached
         return rows, index

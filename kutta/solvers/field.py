@@ -29,6 +29,7 @@ class VectorField:
     def __init__(self, problem: ODEProblem, layout: Layout):
         self.problem, self.layout = problem, layout
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
+        self.single = layout.is_single
         self.evaluations = 0
 
     def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
@@ -38,13 +39,13 @@ class VectorField:
             t = t.to(self.real_dtype)
         else:
             t = torch.scalar_tensor(t, dtype=self.real_dtype, device=self.device)
-        if not self.layout.is_single:
+        if not self.single:
             y = self.layout.unravel(y)
         slope = self.problem.f(t, y, *self.problem.args)
         return self._checked(slope, y)
 
     def _checked(self, slope: Any, y: Any) -> Tensor:
-        if self.layout.is_single:
+        if self.single:
             if (
                 isinstance(slope, Tensor)
                 and slope.shape == y.shape

@@ -36,6 +36,8 @@ class Coefficients:
         below: all of them one after the other, shaped to multiply the step sizes of an ensemble.
         start: one for each later stage, zero for the increment and the error estimates.
         estimates: the number of error estimates.
+        closes: whether the last stage is evaluated at the new state.
+        explicit: the number of stages before it.
         interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
         extra_a: rows of the stages that only the interpolant needs.
     """
@@ -50,7 +52,9 @@ class Coefficients:
         inputs = tableau.a[1:-1] if tableau.first_same_as_last else tableau.a[1:]
         rows = [*inputs, tableau.b, *errors]
         self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
-        if tableau.first_same_as_last:
+        self.closes = tableau.first_same_as_last
+        self.explicit = tableau.stages - self.closes
+        if self.closes:
             self.columns[-1] = self.columns[-1][1:]
         self.sizes, self.estimates = [len(column) for column in self.columns], len(errors)
         self.start = tensor([1.0] * len(inputs) + [0.0] * (1 + len(errors)))
@@ -214,29 +218,27 @@ class RungeKutta(Method):
         slope = problem.derivative(times[0], y) if carry is None else carry
         slopes, columns = [slope], _columns(numbers, dt)
         sums = _accumulate(_beginning(numbers, y, dt), columns[0], slope, dt)
-        explicit = self.tableau.stages - self.tableau.first_same_as_last
-        for index in range(1, explicit):
+        for index in range(1, numbers.explicit):
             first, sums = sums.split_with_sizes((1, sums.shape[0] - 1))
             slope = problem.derivative(times[index], first.view(y.shape))
             slopes.append(slope)
             sums = _accumulate(sums, columns[index], slope, dt)
         y1 = y + sums[0].view(y.shape)
         estimates = sums[1:]
-        if self.tableau.first_same_as_last:
+        if numbers.closes:
             slopes.append(problem.derivative(times[-1], y1))
             if numbers.estimates:
                 estimates = _accumulate(estimates, columns[-1], slopes[-1], dt)
         error = _error(estimates, y.shape) if numbers.estimates else None
         step = RungeKuttaStep(t, t + dt, dt, y, y1, problem, error, tuple(slopes), tableau=self.tableau)
-        return step, (slopes[-1] if self.tableau.first_same_as_last else None)
+        return step, (slopes[-1] if numbers.closes else None)
 
 
 def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
     """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
     if not isinstance(t, Tensor) or t.dim() == 0:
         return [t + node * dt for node in numbers.nodes]
-    times = torch.addcmul(t[:, 0], numbers.c, dt[:, 0])
-    return times.to(y.real.dtype if y.is_complex() else y.dtype).unbind(0)
+    return torch.addcmul(t[:, 0], numbers.c, dt[:, 0]).to(dt.dtype).unbind(0)
 
 
 def _beginning(numbers: Coefficients, y: Tensor, dt: Time) -> Tensor:
