@@ -58,13 +58,15 @@ def _add_demo(app: "typer.Typer") -> None:
     @app.command()
     def demo(
         out: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("kutta-demo"),
-        seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
     ) -> None:
         """Fit an ODE to the hare and lynx record, train a neural ODE, and write a report."""
         _require_demo()
-        if out.exists() and not out.is_dir():
-            _fail(f"--out must name a folder; {out} is a file")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            _fail(f"--out must name a folder that can be written to: {problem}")
         from kutta.demo.run import run
 
         run(out, seed, quick)

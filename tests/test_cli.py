@@ -78,7 +78,7 @@ def test_demo_refuses_a_file_as_its_folder(tmp_path):
     (tmp_path / "taken").write_text("")
     result = invoke("demo", "--out", str(tmp_path / "taken"))
     assert result.exit_code == 2
-    assert "must name a folder" in result.stderr
+    assert "must name a folder" in result.stderr and "taken" in result.stderr
 
 
 @pytest.mark.parametrize(("module", "package"), [("jinja2", "jinja2"), ("sklearn", "scikit-learn")])

@@ -44,9 +44,9 @@ class Settings:
     """
 
     hidden: int = 64
-    epochs: int = 60
+    epochs: int = 100
     batch: int = 128
-    rate: float = 2e-2
+    rate: float = 1e-2
     decay: float = 0.1
     tolerance: float = 1e-3
     shift: float = 0.5

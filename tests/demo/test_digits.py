@@ -53,7 +53,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
 
 def test_training_learns(images):
     history = images.history
-    assert history.loss[-1] < 0.4 * history.loss[0]
+    assert history.loss[-1] < 0.5 * history.loss[0]
     assert history.validation_loss[history.kept] == min(history.validation_loss)
     assert images.outcome.accuracy > 0.85
     assert images.outcome.function_evaluations > 6
@@ -107,4 +107,6 @@ def test_the_number_of_threads_is_restored():
 
 @pytest.mark.slow
 def test_the_full_training_reaches_its_accuracy():
-    assert digits.study(seed=0).outcome.accuracy > 0.965
+    accuracies = [digits.study(seed).outcome.accuracy for seed in range(3)]
+    assert min(accuracies) > 0.955
+    assert sum(accuracies) / 3 > 0.97
