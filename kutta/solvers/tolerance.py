@@ -83,6 +83,7 @@ class Tolerance:
 
 def _lay_out(name: str, value: Any, layout: Layout) -> Any:
     """A tolerance as a float, or as a tensor that broadcasts with the state's layout."""
+    value = pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)
     leaves = pytree.tree_leaves(value)
     smallest = min((float(torch.as_tensor(leaf).min()) for leaf in leaves), default=float("nan"))
     if not 0.0 <= smallest < math.inf:
