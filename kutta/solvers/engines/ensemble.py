@@ -273,7 +273,8 @@ class _EnsembleSolve:
 
     def _every_step(self) -> tuple[Tensor, Tensor]:
         batch = self.y0.shape[0]
-        count = 1 + max((int(reading.index.max()) for reading, _ in self.readings), default=0)
+        numbers = [reading.index for reading, _ in self.readings]
+        count = 1 + (int(torch.cat(numbers).max()) if numbers else 0)
         lanes = torch.arange(batch, device=self.y0.device)
         first = torch.stack([torch.zeros_like(lanes), lanes], dim=1)
         ts = torch.full((count, batch), torch.nan, dtype=torch.float64, device=self.y0.device)
