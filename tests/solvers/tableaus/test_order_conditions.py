@@ -70,9 +70,7 @@ class Stages:
 
     def __init__(self, rows):
         self.denominator = lcm(*(entry.denominator for row in rows for entry in row))
-        self.rows = [
-            [(j, int(entry * self.denominator)) for j, entry in enumerate(row) if entry] for row in rows
-        ]
+        self.rows = [[(j, int(entry * self.denominator)) for j, entry in enumerate(row) if entry] for row in rows]
         self.known = {}
 
     def phi(self, tree):
@@ -204,9 +202,7 @@ def test_error_is_the_solution_less_the_embedded_solution(name):
 
 
 def test_second_error_of_dopri8_is_the_solution_less_the_embedded_solution():
-    embedded = [
-        weight - error for weight, error in zip(tableaus.DOPRI8.b, tableaus.DOPRI8.second_error, strict=True)
-    ]
+    embedded = [weight - error for weight, error in zip(tableaus.DOPRI8.b, tableaus.DOPRI8.second_error, strict=True)]
     assert [stage for stage, weight in enumerate(embedded) if weight] == [0, 8, 11]
 
 
@@ -342,15 +338,12 @@ def test_splitting_order(splitting):
         start = [mpmath.mpf("0.3"), mpmath.mpf("1.2")]
         p, q = mpmath.odefun(lambda t, y: [-mpmath.sin(y[1]), y[0] + y[0] ** 3 / 3], 0, start)(1)
         coarse, fine = (
-            mpmath.hypot(approximate[0] - p, approximate[1] - q)
-            for approximate in (solution(40), solution(80))
+            mpmath.hypot(approximate[0] - p, approximate[1] - q) for approximate in (solution(40), solution(80))
         )
         assert log2(coarse / fine) == pytest.approx(splitting.order, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    "splitting", [tableaus.VELOCITY_VERLET, tableaus.YOSHIDA4, tableaus.KAHAN_LI6], **named
-)
+@pytest.mark.parametrize("splitting", [tableaus.VELOCITY_VERLET, tableaus.YOSHIDA4, tableaus.KAHAN_LI6], **named)
 def test_symmetric_splitting_runs_backwards(splitting):
     with mpmath.workdps(30):
         p, q = mpmath.mpf("0.3"), mpmath.mpf("1.2")
