@@ -51,7 +51,7 @@ START = tensor(1.0, 0.2)
 EVENT = kt.Event(lambda t, y: y[0] + 5.0)
 CASES = {
     "adaptive": {},
-    "fixed": {"method": kt.RK4(), "controller": kt.Fixed(0.02)},
+    "fixed": {"method": kt.RK4(), "controller": kt.Fixed(0.1)},
     "outputs": {"save_at": torch.linspace(0.0, 1.0, 100, dtype=F64)},
     "every step": {"save_at": "steps"},
     "an event that never comes": {"events": [EVENT]},
