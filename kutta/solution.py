@@ -79,6 +79,11 @@ class SolveError(RuntimeError):
             "Pass throw=False to get the partial solution."
         )
         self.result, self.t, self.dt, self.trajectory, self.solution = result, t, dt, trajectory, solution
+        self.failures = failures
+
+    def __reduce__(self) -> Any:
+        """For other processes; the partial solution, which may hold functions, stays here."""
+        return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures)
 
 
 class Results:

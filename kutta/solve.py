@@ -246,13 +246,19 @@ def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) ->
         if save_at != "steps":
             raise ValueError(f'save_at must be None, "steps" or a tensor of times; got {save_at!r}')
         return save_at
-    ts = _as_times(save_at).to(layout.device, torch.float64)
+    ts = _as_times(save_at)
+    precision = 2 * torch.finfo(ts.dtype).eps if ts.is_floating_point() and ts.dtype != torch.float64 else 0.0
+    ts = ts.to(layout.device, torch.float64)
     per_trajectory = layout.batch is not None and ts.dim() == 2 and ts.shape[1] == layout.batch
     if not (ts.dim() == 1 or per_trajectory) or ts.numel() == 0:
         also = "" if layout.batch is None else f" or (T, {layout.batch})"
         raise ValueError(f"save_at must be a non-empty tensor of times of shape (T,){also}; got {tuple(ts.shape)}")
-    times = ts.detach() if per_trajectory or layout.batch is None else ts.detach()[:, None]
     t0, t1 = (torch.as_tensor(t, dtype=torch.float64, device=layout.device).detach() for t in span)
+    if precision and t0.dim() == t1.dim() == 0:
+        # Times that were rounded to fewer digits than the ends of the solve still mean those ends.
+        for end in (t0, t1):
+            ts = torch.where((ts.detach() - end).abs() <= precision * end.abs(), end + (ts - ts.detach()), ts)
+    times = ts.detach() if per_trajectory or layout.batch is None else ts.detach()[:, None]
     direction = torch.where(t1 >= t0, 1.0, -1.0)
     if not bool((torch.diff(times * direction, dim=0) >= 0).all()):
         raise ValueError("save_at must be sorted in the direction of the solve, from t_span[0] to t_span[1]")

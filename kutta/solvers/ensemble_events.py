@@ -51,7 +51,7 @@ def condition_of(event: Event, number: int, field: EnsembleField) -> Callable[[T
 
     def condition(t: Tensor, y: Tensor) -> Tensor:
         value = g(t, field.layout.unravel(y), *field.args)
-        if not isinstance(value, Tensor) or value.numel() != t.shape[0] or value.is_complex():
+        if not isinstance(value, Tensor) or value.numel() != t.shape[0] or not value.is_floating_point():
             came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"events[{number}].condition must return one real number a trajectory; got {came}")
         return value.reshape(-1)

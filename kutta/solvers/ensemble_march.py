@@ -130,6 +130,7 @@ class _March:
         self.leg, self.stepper, self.record_every = leg, leg.stepper, record_every
         self.course, self.penalties, self.fresh = EnsembleCourse(), leg.penalties, True
         self.outputs = Outputs(leg.save, leg.stepper, patiently=not record_every)
+        leg.stepper.exhaust()
         self.running = int(leg.stepper.running.sum())
 
     def trial(self) -> None:
@@ -239,15 +240,20 @@ def _again(
 ) -> tuple[State, list[Tensor]]:
     """A trial made again: the state after it, and the outputs, final states and penalties within it."""
     (y, carry, penalties), field = state, transition.field.again()
+    # A row that was rejected stands still. Where its state is not finite, zero stands in for it, since
+    # a derivative taken there would turn the gradient of what all rows share to NaN.
+    kept = transition.accepted[:, None]
+    still, y = y, torch.where(kept | torch.isfinite(y), y, torch.zeros_like(y))
     if transition.fresh or carry is None:
         carry = method.init(field, transition.t, y)
+    carry = pytree.tree_map(_finite, carry)
     step, after = method.step(field, transition.t, y, transition.dt, carry)
     carry = select(transition.accepted, after, carry)
     step.t1, step.accepted = transition.t1, transition.accepted
     outputs = [] if transition.reading is None else [transition.reading.values(step)]
     if regularizers:
         penalties = select(transition.accepted, update_penalties(regularizers, penalties, step), penalties)
-    y = step.y1
+    y = torch.where(kept, step.y1, still)
     if transition.cut is not None:
         rows = transition.cut.rows
         y = y.index_put((rows,), step.rows(rows).at(transition.cut.theta))
@@ -257,6 +263,10 @@ def _again(
         outputs += final_tensors(y[transition.leaving], take(transition.leaving, penalties))
         y, carry, penalties = take(transition.staying, (y, carry, penalties))
     return State(y, carry, penalties), outputs
+
+
+def _finite(leaf: Any) -> Any:
+    return leaf.nan_to_num(0.0, 0.0, 0.0) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
 def final_tensors(y: Tensor, penalties: tuple[Any, ...]) -> list[Tensor]:

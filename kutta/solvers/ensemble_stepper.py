@@ -57,7 +57,7 @@ def select(mask: Tensor, new: Any, old: Any) -> Any:
     if isinstance(new, Tensor):
         return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
     if pytree.tree_structure(new) != pytree.tree_structure(old):
-        return new  # a method that is still gathering its history: no row has one to keep
+        return new if bool(mask.any()) else old  # a growing history: all rows keep the step, or none does
     return pytree.tree_map(lambda a, b: select(mask, a, b) if isinstance(a, Tensor) else a, new, old)
 
 
@@ -151,15 +151,27 @@ class EnsembleStepper:
         kept = (ratio <= 1.0) & self.running
         if self.controller.force_dtmin:
             kept |= (size <= self.controller.dtmin * (1.0 + STRETCH)) & torch.isfinite(ratio) & self.running
+        kept, waiting = self._together(kept, carry)
         step.accepted = kept
         missed, self.tried = self.running ^ kept, self.running
         self.steps, self.rejected = self.steps + self.running, self.rejected + missed
         if isinstance(self.controller, PID):
+            h = self.h
             self._adapt(ratio, kept, missed, size)
+            if waiting is not None:
+                self.h = torch.where(waiting, h, self.h)
         self._move(step, carry, end)
         self.troubled = self.running & (self.h <= self.floor) if isinstance(self.controller, PID) else missed
         self.last = missed, kept, ratio, size
         return step
+
+    def _together(self, kept: Tensor, carry: Any) -> tuple[Tensor, Tensor | None]:
+        """While a method gathers its history all rows step together, or those that could wait."""
+        if carry is None or pytree.tree_structure(carry) == pytree.tree_structure(self.carry):
+            return kept, None
+        if torch.equal(kept, self.running):
+            return kept, None
+        return torch.zeros_like(kept), kept
 
     def _stops(self) -> tuple[Tensor | None, Tensor | None]:
         """Times to land on, sorted, and those among them at which the right-hand side jumps."""

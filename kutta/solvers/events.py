@@ -19,6 +19,8 @@ from kutta.solvers.times import rate_of_change
 if TYPE_CHECKING:
     from kutta.solvers.field import VectorField
 
+# Events this close in a step happen together.
+SAME = 1e-10
 # Positions at which to look for the sign that a condition has right after it was zero.
 SOON = tuple(2.0**-power for power in (40, 30, 20, 12, 8, 6, 4, 3, 2, 1))
 
@@ -73,15 +75,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Hit:
-    """Where a step is cut: event number `event` at position `theta` and time `t`.
+    """Where a step is cut.
 
-    `size` is the larger absolute value of the condition at the ends of the step.
+    Attributes:
+        events: the events that happen there, in the order of their list.
+        theta: the position in the step.
+        t: the time.
+        sizes: for each event, the larger absolute value of its condition at the ends of the step.
     """
 
-    event: int
+    events: tuple[int, ...]
     theta: float
     t: float
-    size: float
+    sizes: tuple[float, ...]
 
 
 class EventWatch:
@@ -102,7 +108,7 @@ class EventWatch:
 
         def g(t: Tensor, y: Tensor) -> Tensor:
             value = self.events[event].condition(t, layout.unravel(y), *problem.args)
-            if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
+            if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
                 came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(f"events[{event}].condition must return a real tensor with one entry; got {came}")
             return value.reshape(())
@@ -122,10 +128,10 @@ class EventWatch:
         """Take the signs at the start, where the event that was just hit counts as zero."""
         values = self.evaluate(t, y)
         self.values = read(torch.stack([value.to(torch.float64) for value in values])) if values else []
-        if after is not None:
-            event = self.events[after.event]
-            if event.change is None or abs(self.values[after.event]) <= negligible(y) * after.size:
-                self.values[after.event] = 0.0
+        for number, size in zip(after.events, after.sizes, strict=True) if after is not None else ():
+            stays = self.events[number].change is None
+            if stays or abs(self.values[number]) <= negligible(y) * size:
+                self.values[number] = 0.0
         self.values = [value or self._sign_after(event, t, y) for event, value in enumerate(self.values)]
 
     def _sign_after(self, event: int, t: float, y: Tensor) -> float:
@@ -148,26 +154,33 @@ class EventWatch:
         if crossed:
             step.at(0.5)  # evaluates what the interpolant needs on the tape, which locating does not use
         hits = [self._locate(step, event, values[event]) for event in crossed]
-        first = min(hits, key=lambda hit: hit.theta, default=None)
-        if first is None:
+        if not hits:
             # A condition that was zero keeps its last sign, so that touching zero is no crossing.
             self.values = [new if new != 0.0 else old for old, new in zip(self.values, values, strict=True)]
-        return first
+            return None
+        first = min(theta for theta, _ in hits)
+        together = [(event, size) for event, (theta, size) in zip(crossed, hits, strict=True) if theta <= first + SAME]
+        events, sizes = zip(*together, strict=True)
+        t = step.t1 if first == 1.0 else step.t0 + first * (step.t1 - step.t0)
+        return Hit(events, first, t, sizes)
 
     @torch.no_grad()
-    def _locate(self, step: Step, event: int, value: float) -> Hit:
+    def _locate(self, step: Step, event: int, value: float) -> tuple[float, float]:
+        """Where one event happens in a step, and how large its condition is at the step's ends."""
         g, length = self.condition(event), step.t1 - step.t0
-        device = step.y0.device
+        size = max(abs(value), abs(self.values[event]))
 
         def at(theta: float) -> float:
-            time = torch.scalar_tensor(step.t0 + theta * length, dtype=torch.float64, device=device)
-            state = step.y0 if theta == 0.0 else step.y1 if theta == 1.0 else step.at(theta)
-            return float(read(g(time, state.detach())))
+            if theta == 1.0:
+                return value
+            time = torch.scalar_tensor(step.t0 + theta * length, dtype=torch.float64, device=step.y0.device)
+            return float(read(g(time, (step.y0 if theta == 0.0 else step.at(theta)).detach())))
 
         start = next((theta for theta in (0.0, *SOON) if at(theta) * self.values[event] > 0.0), 1.0)
-        theta: Any = brentq(at, start, 1.0, xtol=1e-15) if start < 1.0 and at(1.0) != 0.0 else 1.0
-        size = max(abs(value), abs(self.values[event]))
-        return Hit(event, float(theta), step.t0 + float(theta) * length, size)
+        if start == 1.0 or value == 0.0:
+            return 1.0, size
+        theta: Any = brentq(at, start, 1.0, xtol=1e-15)
+        return float(theta), size
 
 
 def negligible(y: Tensor) -> float:

@@ -91,8 +91,10 @@ class EnsembleDenseOutput:
         size = self.steps[0][0].y0.shape[1]
         out = torch.full((len(times), batch, size), float("nan"), dtype=self.layout.dtype, device=self.layout.device)
         for step, lanes in self.steps:
-            theta = (times[:, None] - step.t0[:, 0]) / step.dt[:, 0]
-            inside = (theta >= 0) & (theta <= 1) & step.accepted  # NaN where dt is zero
+            t0, t1 = step.t0[:, 0], step.t1[:, 0]
+            theta = ((times[:, None] - t0) / (t1 - t0)).clamp(0.0, 1.0)
+            between = (times[:, None] - t0) * (times[:, None] - t1) <= 0.0
+            inside = between & step.accepted & (t0 != t1)
             for row in torch.nonzero(inside.any(dim=1))[:, 0].tolist():
                 value = step.at(theta[row, :, None].to(self.layout.real_dtype))
                 at = lanes[inside[row]]

@@ -119,6 +119,7 @@ class Method:
             a method without one, which takes fixed steps only.
         source: where it was published.
         kind: the family, for listings.
+        splits_state: whether the state must be a pair (q, p).
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
     """
 
@@ -127,6 +128,7 @@ class Method:
     source: str = ""
     kind: ClassVar[str] = "one step"
     carries_slope: ClassVar[bool] = False
+    splits_state: ClassVar[bool] = False
 
     def check(self, layout: Any) -> None:
         """Refuse a state that this method cannot advance."""

@@ -74,7 +74,7 @@ def stops_of(controller: Controller, t0: float, t1: float) -> Stops:
     jumps = _floats(controller.jump_ts)
     wanted = {*_floats(controller.step_ts), *jumps, *(_floats(controller.ts) if isinstance(controller, StepTo) else ())}
     inside = sorted((s for s in wanted if direction * t0 < direction * s < direction * t1), key=lambda s: direction * s)
-    return Stops([*inside, t1], frozenset(jumps), direction)
+    return Stops([*inside, t1], frozenset(jumps).intersection(inside), direction)
 
 
 def _floats(times: Sequence[float] | Tensor) -> list[float]:

@@ -47,6 +47,7 @@ class SymplecticSplitting(Method):
 
     splitting: Splitting
     kind = "symplectic splitting"
+    splits_state = True
 
     @property
     def order(self) -> int:

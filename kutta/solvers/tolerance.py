@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -88,6 +89,8 @@ def _lay_out(name: str, value: Any, layout: Layout) -> Any:
     smallest = min((float(torch.as_tensor(leaf).min()) for leaf in leaves), default=float("nan"))
     if not 0.0 <= smallest < math.inf:
         raise ValueError(f"{name} must be a non-negative number or tensor; got {value!r}")
+    if isinstance(value, np.ndarray | np.generic):
+        value = torch.as_tensor(value)
     if isinstance(value, int | float):
         return float(value)
     real, device = layout.real_dtype, layout.device

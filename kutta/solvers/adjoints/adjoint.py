@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kutta.solvers.adjoints.inputs import Input
+from kutta.solvers.adjoints.inputs import Inputs
 from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.march import Course, Leg
 
@@ -24,7 +24,7 @@ class Adjoint:
     sees_steps: ClassVar[bool] = True
     ensembles: ClassVar[bool] = True
 
-    def go(self, leg: Leg, inputs: Input) -> Course:
+    def go(self, leg: Leg, inputs: Inputs) -> Course:
         """Go along a leg.
 
         Args:
@@ -39,6 +39,6 @@ class Adjoint:
         """For ensembles: how many trials make a segment of the chain that is gone through again."""
         return 1
 
-    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+    def through(self, chain: Chain, start: State, inputs: Inputs) -> tuple[State, list[Tensor]]:
         """For ensembles: the end and the outputs of a chain, as differentiable functions."""
         raise NotImplementedError

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from kutta.problems import ODEProblem
 from kutta.solvers.adjoints.adjoint import Adjoint
-from kutta.solvers.adjoints.inputs import Input, vector_jacobian_product
+from kutta.solvers.adjoints.inputs import Inputs, vector_jacobian_product
 from kutta.solvers.controllers import PID, rms_norm
 from kutta.solvers.field import VectorField
 from kutta.solvers.interpolation import DenseOutput
@@ -51,14 +51,20 @@ class ContinuousAdjoint(Adjoint):
     ensembles: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = True
 
-    def go(self, leg: Leg, inputs: Input) -> Course:
+    def go(self, leg: Leg, inputs: Inputs) -> Course:
+        backward = self.method or leg.stepper.method
+        if backward.splits_state:
+            raise ValueError(
+                f"{type(backward).__name__} cannot solve the adjoint equation, whose state is no pair (q, p): "
+                f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
+            )
         with torch.no_grad():
             wanted, leg.dense = leg.dense, leg.dense or self.keeps_steps
             t0 = leg.stepper.t
             course = march(leg)
         forward = DenseOutput(course.steps, leg.stepper.field.layout) if course.steps else None
-        past = Past(leg, t0, course, inputs, forward, self)
-        course.y1, *course.values = _Continuous.apply(past, leg.start, *inputs)
+        past = Past(leg, t0, course, inputs.inner, forward, self)
+        course.y1, *course.values = _Continuous.apply(past, leg.start, *inputs.outer)
         leg.stepper.y = course.y1
         if not wanted:
             course.steps = []
@@ -85,7 +91,7 @@ class Past:
     leg: Leg
     t0: float
     course: Course
-    inputs: Input
+    inputs: tuple[Tensor, ...]
     forward: DenseOutput | None
     adjoint: ContinuousAdjoint
 
@@ -147,7 +153,7 @@ def _walk_back(
                 "Direct() and Recompute() need no backward solve"
             )
         each(step)
-        changed = jump(stepper.t, stepper.y)
+        changed = jump(step.t1, stepper.y)
         if changed is not None:
             stepper.restart(stepper.t, changed)
         else:

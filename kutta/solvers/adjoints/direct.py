@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kutta.solvers.adjoints.adjoint import Adjoint
-from kutta.solvers.adjoints.inputs import Input
+from kutta.solvers.adjoints.inputs import Inputs
 from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.march import Course, Leg, march
 
@@ -23,10 +23,10 @@ class Direct(Adjoint):
 
     tapes = True
 
-    def go(self, leg: Leg, inputs: Input) -> Course:
+    def go(self, leg: Leg, inputs: Inputs) -> Course:
         return march(leg)
 
-    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+    def through(self, chain: Chain, start: State, inputs: Inputs) -> tuple[State, list[Tensor]]:
         state, outputs = start, []
         for segment in chain.segments:
             state, values = segment(state)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.adjoints.adjoint import Adjoint
-from kutta.solvers.adjoints.inputs import Input
+from kutta.solvers.adjoints.inputs import Inputs
 from kutta.solvers.adjoints.replay import Chain, Segment, State, replay
 from kutta.solvers.march import Course, Leg, Transition, march, state_at, states_at, update_penalties
 from kutta.solvers.method import Method
@@ -40,7 +40,7 @@ class Recompute(Adjoint):
         if self.segment < 1:
             raise ValueError(f"segment must be at least 1; got {self.segment}")
 
-    def go(self, leg: Leg, inputs: Input) -> Course:
+    def go(self, leg: Leg, inputs: Inputs) -> Course:
         stepper, start = leg.stepper, State(leg.start, None, leg.penalties)
         with torch.no_grad():
             course = march(leg, record_every=self.segment)
@@ -55,7 +55,7 @@ class Recompute(Adjoint):
     def block(self) -> int:
         return self.segment
 
-    def through(self, chain: Chain, start: State, inputs: Input) -> tuple[State, list[Tensor]]:
+    def through(self, chain: Chain, start: State, inputs: Inputs) -> tuple[State, list[Tensor]]:
         return replay(chain, start, inputs)
 
 

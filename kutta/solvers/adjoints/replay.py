@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
+from kutta.solvers.adjoints.inputs import Inputs
+
 
 class State(NamedTuple):
     """What is handed from step to step: a pytree of tensors.
@@ -43,20 +45,23 @@ class Chain:
         starts: the state before each.
         end: the state after the last.
         outputs: all outputs in order.
+        inputs: what the segments depend on besides the state before them.
     """
 
     segments: Sequence[Segment]
     starts: Sequence[State]
     end: State
     outputs: list[Tensor]
+    inputs: tuple[Tensor, ...] = ()
 
 
-def replay(chain: Chain, start: State, inputs: Sequence[Tensor]) -> tuple[State, list[Tensor]]:
+def replay(chain: Chain, start: State, inputs: Inputs) -> tuple[State, list[Tensor]]:
     """The end and the outputs of a chain, as differentiable functions of `start` and `inputs`."""
     leaves, spec = pytree.tree_flatten(chain.end)
     kept = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
     start_leaves = [leaf for leaf in pytree.tree_leaves((start.y, start.penalties)) if isinstance(leaf, Tensor)]
-    results = _Replay.apply(chain, kept, len(start_leaves), *start_leaves, *inputs)
+    chain.inputs = inputs.inner
+    results = _Replay.apply(chain, kept, len(start_leaves), *start_leaves, *inputs.outer)
     for index, tensor in zip(kept, results, strict=False):
         leaves[index] = tensor
     return pytree.tree_unflatten(leaves, spec), list(results[len(kept) :])
@@ -74,7 +79,7 @@ class _Replay(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        chain, inputs = ctx.chain, ctx.saved_tensors
+        chain, inputs = ctx.chain, ctx.chain.inputs
         leaves, spec = pytree.tree_flatten(chain.end)
         leaves: list[Any] = [None] * len(leaves)
         for index, grad in zip(ctx.kept, grads, strict=False):

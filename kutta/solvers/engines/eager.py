@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from kutta.autodiff import as_float, carries_gradient, under_transform
 from kutta.problems import ODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
-from kutta.solvers.adjoints.inputs import differentiable_inputs
+from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
 from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.field import VectorField
@@ -65,8 +65,8 @@ class _Solve:
     ):
         self.field, self.options, self.span, self.y0 = field, options, span, y0
         self.adjoint = options.adjoint
-        self.inputs = self._inputs()
-        self.differentiates = torch.is_grad_enabled() and bool(self.inputs or carries_gradient(y0))
+        self.inner, self.inputs = self._inside()
+        self.differentiates = torch.is_grad_enabled() and bool(self.inputs.outer or carries_gradient(y0))
         self._refuse_what_cannot_be_differentiated()
         save = options.save_at
         self.save = [] if save is None else save if isinstance(save, str) else save.detach().tolist()
@@ -76,7 +76,7 @@ class _Solve:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.adjoint.tapes):
             tolerance = Tolerance(options.rtol, options.atol, options.controller.norm, field.layout)
             self.stepper = Stepper(
-                field,
+                self.inner,
                 options.method,
                 options.controller,
                 tolerance,
@@ -91,35 +91,32 @@ class _Solve:
 
     def run(self, t1: Any, throw: bool) -> Solution:
         """Go from leg to leg until the end."""
-        y, hit = self.y0, None
+        y, hit, ended = self.y0, None, False
         penalties = tuple(one.init(y.detach()) for one in self.regularizers)
-        while True:
+        while not ended:
             course = self._leg(y, penalties, hit)
             penalties, y, hit = course.penalties, course.y1, course.hit
             if hit is None:
                 break
-            happening = self._happen(hit, y)
-            self.happenings.append(happening)
-            y = happening.y
-            if self.options.events[hit.event].ends:
-                break
-            y = self._change(hit, happening)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.adjoint.tapes):
-                self.stepper.restart(hit.t, self._on_tape(y))
+            y, ended = self._happen_together(hit, y)
+            if not ended:
+                with torch.set_grad_enabled(torch.is_grad_enabled() and self.adjoint.tapes):
+                    self.stepper.restart(hit.t, self._on_tape(y))
             if self.stepper.done:
                 break
-        if hit is None and not self.stepper.result.failed:
+        if not ended and not self.stepper.result.failed:
             y = follow_output_time(self.field, t1, y)
-        return self._solution(y, hit, penalties, throw)
+        return self._solution(y, ended, penalties, throw)
 
-    def _inputs(self) -> tuple[Tensor, ...]:
-        """What the right-hand side depends on, for an adjoint that runs it again."""
+    def _inside(self) -> tuple[VectorField, Inputs]:
+        """The right-hand side that an adjoint runs again, and what it depends on."""
         if self.adjoint.tapes or not torch.is_grad_enabled():
-            return ()
+            return self.field, Inputs()
         problem = self.field.problem
+        inner = VectorField(replace(problem, args=with_stand_ins(problem.args)), self.field.layout)
         with torch.enable_grad():
-            slope = self.field.derivative(self.span[0], self.y0.detach())
-        return differentiable_inputs(problem.f, problem.args, slope)
+            slope = inner.derivative(self.span[0], self.y0.detach())
+        return inner, differentiable_inputs(problem.f, problem.args, inner.problem.args, slope)
 
     def _refuse_what_cannot_be_differentiated(self) -> None:
         name, adjoint = type(self.adjoint).__name__, self.adjoint
@@ -164,31 +161,40 @@ class _Solve:
     def _outputs(self) -> int:
         return self.first + sum(len(course.times) for course in self.courses)
 
-    def _happen(self, hit: Hit, y: Tensor) -> Happening:
-        """The event's time and state as functions of what the solve depends on."""
+    def _happen_together(self, hit: Hit, y: Tensor) -> tuple[Tensor, bool]:
+        """All events of a moment, one after the other; the state after them, and whether one ends the solve."""
+        for event in hit.events:
+            happening = self._happen(event, hit, y)
+            self.happenings.append(happening)
+            if self.options.events[event].ends:
+                return happening.y, True
+            y = self._change(event, happening)
+        return y, False
+
+    def _happen(self, event: int, hit: Hit, y: Tensor) -> Happening:
+        """An event's time and state as functions of what the solve depends on."""
         t = torch.scalar_tensor(hit.t, dtype=torch.float64, device=y.device)
         shift = torch.zeros_like(t)
         if carries_gradient((y, self.field.problem.args)):
-            shift = event_shift(self.field, self.watch.condition(hit.event), t, y)
+            shift = event_shift(self.field, self.watch.condition(event), t, y)
             y = flow(self.field, t, y, shift)
-        record = EventRecord(hit.event, t + shift, self.field.layout.unravel(y))
+        record = EventRecord(event, t + shift, self.field.layout.unravel(y))
         return Happening(record, shift, y)
 
-    def _change(self, hit: Hit, happening: Happening) -> Tensor:
+    def _change(self, event: int, happening: Happening) -> Tensor:
         """The state after the event, moved to the fixed time from which the solve goes on."""
-        change = self.options.events[hit.event].change
+        change = self.options.events[event].change
         y = happening.y
         if change is not None:
             problem, layout = self.field.problem, self.field.layout
             changed = change(happening.record.t, happening.record.y, *problem.args)
-            y = checked_change(changed, layout, happening.y, hit.event)
+            y = checked_change(changed, layout, happening.y, event)
         if carries_gradient(happening.shift):
             y = flow(self.field, happening.record.t.detach(), y, -happening.shift)
         return y
 
-    def _solution(self, y1: Tensor, hit: Hit | None, penalties: tuple[Any, ...], throw: bool) -> Solution:
+    def _solution(self, y1: Tensor, ended: bool, penalties: tuple[Any, ...], throw: bool) -> Solution:
         stepper, layout, options = self.stepper, self.field.layout, self.options
-        ended = hit is not None and options.events[hit.event].ends
         result = Result.EVENT if ended else stepper.result
         t1 = self.happenings[-1].record.t if ended else self._time(stepper.t)
         ts, rows = self._rows(t1, y1)
@@ -201,7 +207,7 @@ class _Solve:
             ys=layout.unravel(rows, axes=1),
             y1=layout.unravel(y1),
             t1=t1,
-            stats=Stats(counts.steps, counts.accepted, counts.rejected, self.field.evaluations),
+            stats=Stats(counts.steps, counts.accepted, counts.rejected, self._evaluations()),
             result=result,
             events=tuple(happening.record for happening in self.happenings),
             penalties={
@@ -212,6 +218,9 @@ class _Solve:
         if result.failed and throw:
             raise SolveError(result, stepper.t, stepper.h, solution=solution)
         return solution
+
+    def _evaluations(self) -> int:
+        return sum(field.evaluations for field in {self.field, self.inner})
 
     def _rows(self, t1: Tensor, y1: Tensor) -> tuple[Tensor, Tensor]:
         """Output times and states, ``(T,)`` and ``(T, *shape)``."""

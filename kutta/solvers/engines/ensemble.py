@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import carries_gradient, is_mapped, under_transform
 from kutta.problems import EnsembleProblem
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
-from kutta.solvers.adjoints.inputs import differentiable_inputs
+from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
 from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
@@ -67,8 +67,8 @@ class _EnsembleSolve:
     def __init__(self, field: EnsembleField, options: Options, t0: Tensor, t1: Tensor, y0: Tensor, progress: Any):
         self.field, self.options, self.t0, self.t1, self.y0 = field, options, t0, t1, y0
         self.progress, self.regularizers = progress, tuple(options.penalties.values())
-        self.inputs = self._inputs()
-        self.differentiates = bool(self.inputs) or carries_gradient((y0, field.args))
+        self.inner, self.inputs = self._inside()
+        self.differentiates = bool(self.inputs.outer) or carries_gradient((y0, field.args))
         if self.differentiates and not options.adjoint.ensembles:
             raise NotImplementedError(
                 f"{type(options.adjoint).__name__}() does not differentiate ensembles: "
@@ -92,12 +92,17 @@ class _EnsembleSolve:
             lanes, cut = self._after_events(ended)
         return self._solution(throw)
 
-    def _inputs(self) -> tuple[Tensor, ...]:
+    def _inside(self) -> tuple[EnsembleField, Inputs]:
+        """The right-hand side of the trials, and what it depends on."""
         if not torch.is_grad_enabled() or under_transform():
-            return ()
+            return self.field, Inputs()
+        problem = self.field.problem
+        tapes = self.options.adjoint.tapes
+        args = problem.args if tapes else with_stand_ins(problem.args)
+        inner = self.field if tapes else EnsembleField(replace(problem, args=args), self.field.layout)
         with torch.enable_grad():
-            slope = self.field.derivative(self.t0.detach(), self.y0.detach())
-        return differentiable_inputs(self.field.problem.f, self.field.problem.args, slope)
+            slope = inner.derivative(self.t0.detach(), self.y0.detach())
+        return inner, differentiable_inputs(problem.f, problem.args, args, slope)
 
     def _save_times(self) -> Tensor | str | None:
         save = self.options.save_at
@@ -115,7 +120,7 @@ class _EnsembleSolve:
         """Advance some trajectories to their next event or end; returns the events."""
         options, totals = self.options, self.totals
         whole = len(lanes) == len(self.y0)
-        field = self.field if whole else self.field.take(lanes)
+        field = self.inner if whole else self.inner.take(lanes)
         tolerance = self.tolerance if whole else self.tolerance.take(lanes, field.layout)
         start, calls = totals.y[lanes], field.evaluations
         with torch.no_grad():
