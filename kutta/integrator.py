@@ -16,6 +16,7 @@ from kutta.solvers.field import VectorField
 from kutta.solvers.method import Method, Step
 from kutta.solvers.stepper import Counts, Stepper
 from kutta.solvers.tolerance import Tolerance
+from kutta.state import as_state
 
 _SAVED = {
     "t",
@@ -79,6 +80,7 @@ class Integrator:
         )
         self._layout, self._field = layout, VectorField(problem, layout)
         t0, t1 = (as_float(t) for t in problem.t_span)
+        self._t0 = t0
         tolerance = Tolerance(rtol, atol, options.controller.norm, layout)
         self._stepper = Stepper(
             self._field,
@@ -147,13 +149,17 @@ class Integrator:
             y: the new state, of the structure of ``y0``; by default the present one.
             dt: size of the next trial step; by default as it was.
         """
-        state = self._stepper.y if y is None else self._layout.ravel(y)
+        state = self._stepper.y if y is None else self._layout.ravel(as_state(y, "y"))
         if state.shape != self._stepper.y.shape or state.dtype != self._layout.dtype:
             raise ValueError(
                 f"y must be like y0, of shape {tuple(self._stepper.y.shape)} and {self._layout.dtype}; "
                 f"got {tuple(state.shape)} and {state.dtype}"
             )
-        self._stepper.restart(self.t if t is None else float(t), state)
+        t = self.t if t is None else float(t)
+        stops = self._stepper.stops
+        if not stops.direction * self._t0 <= stops.direction * t <= stops.direction * self._stepper.t1:
+            raise ValueError(f"t must lie between {self._t0:.9g} and {self._stepper.t1:.9g}; got {t:.9g}")
+        self._stepper.restart(t, state)
         if dt is not None:
             self._stepper.h = abs(float(dt))
 

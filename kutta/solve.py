@@ -275,6 +275,10 @@ def _shown(t: Tensor) -> str:
 
 
 def _check_events(events: Any) -> tuple[Event, ...]:
+    if callable(events):
+        raise TypeError(
+            "events must be a sequence of kutta.Event; got a function: write events=[kutta.Event(function)]"
+        )
     events = (events,) if isinstance(events, Event) else tuple(events)
     for index, event in enumerate(events):
         _check(f"events[{index}]", event, Event, None)

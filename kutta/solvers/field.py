@@ -89,10 +89,7 @@ class EnsembleField:
 
     def mapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function ``(t, y, *args)`` of one trajectory as one of all rows."""
-        axes = tuple(
-            pytree.tree_map(lambda leaf: 0 if isinstance(leaf, Tensor) else None, arg) if batched else None
-            for arg, batched in zip(self.args, self.batched, strict=True)
-        )
+        axes = tuple(pytree.tree_map(lambda has_rows: 0 if has_rows else None, arg) for arg in self.batched)
         return torch.func.vmap(function, in_dims=(0, 0, *axes))
 
     @property
@@ -115,7 +112,7 @@ class EnsembleField:
     def rows(self, index: Tensor) -> tuple[Any, ...]:
         """The arguments of some trajectories."""
         return tuple(
-            pytree.tree_map(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, arg) if batched else arg
+            pytree.tree_map(lambda leaf, has_rows: leaf[index] if has_rows else leaf, arg, batched)
             for arg, batched in zip(self.args, self.batched, strict=True)
         )
 
@@ -153,18 +150,23 @@ class EnsembleField:
         return self.layout.ravel(slope)
 
 
-def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[bool, ...]:
-    """Which of ``problem.args`` are per trajectory."""
-    if problem.batched_args is not None:
-        if len(problem.batched_args) != len(problem.args):
-            raise ValueError(
-                f"batched_args must have one bool for each of args; got {len(problem.batched_args)} "
-                f"for {len(problem.args)}"
-            )
-        return tuple(problem.batched_args)
+def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[Any, ...]:
+    """For each tensor of ``problem.args`` whether it has an entry for each trajectory, in the args' structure."""
+
+    def has_rows(leaf: Any) -> bool:
+        return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch
+
+    wanted = problem.batched_args
+    if wanted is None:
+        return tuple(pytree.tree_map(has_rows, arg) for arg in problem.args)
+    if len(wanted) != len(problem.args):
+        raise ValueError(f"batched_args must have one bool for each of args; got {len(wanted)} for {len(problem.args)}")
+    for number, (arg, batched) in enumerate(zip(problem.args, wanted, strict=True)):
+        if batched and not any(has_rows(leaf) for leaf in pytree.tree_leaves(arg)):
+            raise ValueError(f"batched_args says that args[{number}] has an entry for each of {batch} trajectories")
     return tuple(
-        any(isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch for leaf in pytree.tree_leaves(arg))
-        for arg in problem.args
+        pytree.tree_map(lambda leaf, batched=batched: batched and has_rows(leaf), arg)
+        for arg, batched in zip(problem.args, wanted, strict=True)
     )
 
 

@@ -29,6 +29,8 @@ class Tolerance:
     def __init__(self, rtol: Any, atol: Any, norm: Norm | None, layout: Layout):
         self.layout, self.norm = layout, norm
         self.rtol, self.atol = _lay_out("rtol", rtol, layout), _lay_out("atol", atol, layout)
+        if isinstance(self.rtol, float) and isinstance(self.atol, float) and self.rtol + self.atol == 0.0:
+            raise ValueError("rtol and atol must not both be zero: no error is that small")
         narrow = layout.real_dtype in (torch.float16, torch.bfloat16)
         self.wide = torch.float32 if narrow else None
         # The root mean square is the Euclidean norm over the root of the number of entries, which is
