@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,30 +43,26 @@ def _clip(value: Number, low: float, high: float) -> Number:
 
 @dataclass(frozen=True)
 class Controller:
-    """What every controller shares: limits of the step size and times to land on.
+    """What every controller shares: times to land on.
 
     Attributes:
-        dtmin: smallest step size; a smaller one ends the solve with ``STEP_UNDERFLOW``.
-        dtmax: largest step size.
-        force_dtmin: accept steps of size `dtmin` whatever their error instead of failing.
         step_ts: times at which a step must end exactly.
         jump_ts: times at which `f` is discontinuous: a step ends there and the next one starts afresh.
-        norm: maps the scaled error, in the structure of the state, to a number; by default the root
-            mean square over all entries. In an ensemble it is called once for each trajectory.
     """
 
-    dtmin: float = field(default=0.0, kw_only=True)
-    dtmax: float = field(default=math.inf, kw_only=True)
-    force_dtmin: bool = field(default=False, kw_only=True)
     step_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
     jump_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
-    norm: Norm | None = field(default=None, kw_only=True)
 
-    adaptive = True
+    dtmin: ClassVar[float] = 0.0
+    dtmax: ClassVar[float] = math.inf
+    force_dtmin: ClassVar[bool] = False
+    norm: ClassVar[Norm | None] = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.dtmin <= self.dtmax:
-            raise ValueError(f"need 0 <= dtmin <= dtmax; got dtmin={self.dtmin}, dtmax={self.dtmax}")
+        for name in ("step_ts", "jump_ts", "ts"):
+            times = getattr(self, name, ())
+            if not bool(torch.isfinite(torch.as_tensor(times)).all()):
+                raise ValueError(f"{name} must hold finite times; got {times!r}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,11 @@ class PID(Controller):
         safety: aims below the tolerance, so that fewer steps are rejected.
         min_factor: smallest change of the step size.
         max_factor: largest change of the step size.
+        dtmin: smallest step size; a smaller one ends the solve with ``STEP_UNDERFLOW``.
+        dtmax: largest step size.
+        force_dtmin: accept steps of size `dtmin` whatever their error instead of failing.
+        norm: maps the scaled error, in the structure of the state, to a number; by default the root
+            mean square over all entries. In an ensemble it is called once for each trajectory.
 
     Example:
         >>> import kutta as kt
@@ -95,9 +96,15 @@ class PID(Controller):
     safety: float = 0.9
     min_factor: float = 0.2
     max_factor: float = 10.0
+    dtmin: float = field(default=0.0, kw_only=True)
+    dtmax: float = field(default=math.inf, kw_only=True)
+    force_dtmin: bool = field(default=False, kw_only=True)
+    norm: Norm | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0.0 <= self.dtmin <= self.dtmax:
+            raise ValueError(f"need 0 <= dtmin <= dtmax; got dtmin={self.dtmin}, dtmax={self.dtmax}")
         if not 0.0 < self.safety <= 1.0 or not 0.0 < self.min_factor < 1.0 < self.max_factor:
             raise ValueError(
                 "need 0 < safety <= 1 and 0 < min_factor < 1 < max_factor; "

@@ -497,7 +497,8 @@ def test_odeint_is_differentiable_in_state_and_times(method, reverse):
     f = Rotation()
 
     def run(y0, t):
-        tolerances = {"rtol": 1e-5, "atol": 1e-7} if method == "fehlberg2" else loose(method)
+        # Central differences see the error of an adaptive solve, which a second-order pair makes large.
+        tolerances = {"rtol": 1e-7, "atol": 1e-9} if method == "fehlberg2" else loose(method)
         return odeint(f, y0, t, method=method, **tolerances)
 
     # Adams methods take the gradient of the continuous solution, and this grid is coarse.
