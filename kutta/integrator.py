@@ -18,19 +18,6 @@ from kutta.solvers.stepper import Counts, Stepper
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import as_state
 
-_SAVED = {
-    "t",
-    "y",
-    "h",
-    "earlier",
-    "after_rejection",
-    "carry",
-    "carry_structure",
-    "accepted",
-    "rejected",
-    "evaluations",
-}
-
 
 class Integrator:
     """Drives a method step by step; can be set back, stopped and resumed.
@@ -183,7 +170,7 @@ class Integrator:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where `state_dict` was taken: the steps that follow are the same to the last bit."""
         stepper = self._stepper
-        missing = _SAVED - state.keys()
+        missing = self.state_dict().keys() - state.keys()
         if missing:
             raise ValueError(f"the state lacks {sorted(missing)}; it must come from Integrator.state_dict()")
         if state["y"].shape != stepper.y.shape or state["y"].dtype != stepper.y.dtype:

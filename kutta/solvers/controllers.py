@@ -167,8 +167,6 @@ class Fixed(Controller):
 
     dt: float = 0.0
 
-    adaptive = False
-
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.dt > 0.0 and math.isfinite(self.dt)):
@@ -184,8 +182,6 @@ class StepTo(Controller):
     """
 
     ts: Sequence[float] | Tensor = ()
-
-    adaptive = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -98,9 +98,9 @@ class EnsembleEventWatch:
         signs = torch.stack([stepper.along(torch.sign(rate)) for rate in rates], dim=1)
         return signs * torch.finfo(torch.float64).tiny
 
-    def crossings(self, stepper: EnsembleStepper, kept: Tensor) -> Tensor:
+    def crossings(self, stepper: EnsembleStepper) -> Tensor:
         """Which rows crossed some event in the last trial; of the others, the new values are taken over."""
-        new, old = self.evaluate(stepper.field, stepper.t, stepper.y), self.values
+        new, old, kept = self.evaluate(stepper.field, stepper.t, stepper.y), self.values, stepper.kept
         directions = torch.tensor([event.direction for event in self.events], device=new.device)
         upwards = (old < 0) & (new >= 0) & (directions >= 0)
         downwards = (old > 0) & (new <= 0) & (directions <= 0)
@@ -111,32 +111,30 @@ class EnsembleEventWatch:
 
     def cut(self, step: Step, stepper: EnsembleStepper) -> Cut:
         """End each row that crossed at its first event."""
-        rows, move = torch.nonzero(self.crossed.any(dim=1))[:, 0], stepper.along(stepper.last[3])
+        rows, move = torch.nonzero(self.crossed.any(dim=1))[:, 0], stepper.along(stepper.size)
         thetas = torch.full((len(rows), len(self.events)), torch.inf, dtype=torch.float64, device=rows.device)
         for number in range(len(self.events)):
             among = torch.nonzero(self.crossed[rows, number])[:, 0]
             if len(among):
                 thetas[among, number] = self._locate(number, step.rows(rows[among]), move[rows[among]], rows[among])
         theta, event = thetas.min(dim=1)
-        inside, column = step.rows(rows), theta[:, None]
-        t = torch.where(theta == 1.0, inside.t1[:, 0], inside.t0[:, 0] + theta * move[rows])
-        y = torch.where(column == 1.0, inside.y1, inside.at(column))
-        stepper.stop(rows, t, y)
+        column = theta[:, None]
+        t = torch.where(theta == 1.0, step.t1[rows, 0], step.t0[rows, 0] + theta * move[rows])
+        stepper.stop(rows, t, step.at_rows(rows, column))
         return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event], stepper.h[rows])
 
     def _locate(self, number: int, step: Step, move: Tensor, rows: Tensor) -> Float[Tensor, " n"]:
         """Positions where one condition crosses zero in the given rows."""
         device, signs = rows.device, torch.sign(self.before[rows, number])
         field: Any = step.field
+        step.prepare()
 
         def at(theta: np.ndarray, among: np.ndarray) -> np.ndarray:
             index = torch.as_tensor(among.astype(np.int64), device=device)
             position = torch.as_tensor(theta, dtype=torch.float64, device=device)[:, None]
-            part = step.rows(index)
-            y = torch.where(position == 1.0, part.y1, torch.where(position == 0.0, part.y0, part.at(position)))
-            t = part.t0[:, 0] + position[:, 0] * move[index]
+            t = step.t0[index, 0] + position[:, 0] * move[index]
             condition = condition_of(self.events[number], number, field.take(index))
-            return condition(t, y).to(torch.float64).cpu().numpy()
+            return condition(t, step.at_rows(index, position)).to(torch.float64).cpu().numpy()
 
         every = np.arange(len(rows))
         start, wanted = np.ones(len(rows)), signs.cpu().numpy()

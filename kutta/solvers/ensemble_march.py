@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +24,6 @@ from kutta.solvers.ensemble_stepper import EnsembleStepper, select, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.march import update_penalties
 from kutta.solvers.method import Method, Step
-
-if TYPE_CHECKING:
-    pass
 
 # Rows are packed once at most this part of them is still running.
 SPARSE = 0.5
@@ -171,7 +168,7 @@ class _March:
         stepper, ripe = self.stepper, self.outputs.ripe
         counts = [stepper.running, stepper.troubled]
         counts += [self.outputs.pending(stepper)] if ripe else []
-        counts += [watch.crossings(stepper, stepper.last[1])] if watch is not None and watch.events else []
+        counts += [watch.crossings(stepper)] if watch is not None and watch.events else []
         running, troubled, *others = torch.stack(counts).sum(dim=1).tolist()
         if troubled or stepper.trials >= stepper.max_steps:
             stepper.fail()
@@ -256,7 +253,7 @@ def _again(
     y = torch.where(kept, step.y1, still)
     if transition.cut is not None:
         rows = transition.cut.rows
-        y = y.index_put((rows,), step.rows(rows).at(transition.cut.theta))
+        y = y.index_put((rows,), step.at_rows(rows, transition.cut.theta))
     carry = method.resume(step, carry)
     if transition.leaving is not None:
         assert transition.staying is not None

@@ -43,8 +43,7 @@ class Reading:
 
     def values(self, step: Step) -> Float[Tensor, "n D"]:
         """The states, exact at the ends of steps."""
-        rows = step.rows(self.rows)
-        return torch.where(self.theta == 1.0, rows.y1, rows.at(self.theta))
+        return step.at_rows(self.rows, self.theta)
 
 
 class Outputs:
@@ -74,7 +73,7 @@ class Outputs:
     def note(self, step: Step, stepper: EnsembleStepper) -> None:
         """Remember a trial, for the outputs in it."""
         if self.wanted:
-            self.trials.append((step, stepper.along(stepper.last[3]), stepper.s))
+            self.trials.append((step, stepper.along(stepper.size), stepper.s))
 
     @property
     def ripe(self) -> bool:

@@ -81,6 +81,8 @@ class EnsembleStepper:
         codes: a `Result` code.
         steps, rejected: counts.
         trials: trials so far, of any row.
+        missed, kept, ratio, size: of the last trial, which rows rejected and which kept it, the error
+            ratios, and the step sizes.
     """
 
     def __init__(
@@ -162,12 +164,14 @@ class EnsembleStepper:
                 self.h = torch.where(waiting, h, self.h)
         self._move(step, carry, end)
         self.troubled = self.running & (self.h <= self.floor) if isinstance(self.controller, PID) else missed
-        self.last = missed, kept, ratio, size
+        self.missed, self.kept, self.ratio, self.size = missed, kept, ratio, size
         return step
 
     def _together(self, kept: Tensor, carry: Any) -> tuple[Tensor, Tensor | None]:
         """While a method gathers its history all rows step together, or those that could wait."""
-        if carry is None or pytree.tree_structure(carry) == pytree.tree_structure(self.carry):
+        if carry is None or isinstance(carry, Tensor):
+            return kept, None
+        if pytree.tree_structure(carry) == pytree.tree_structure(self.carry):
             return kept, None
         if torch.equal(kept, self.running):
             return kept, None
@@ -270,7 +274,7 @@ class EnsembleStepper:
 
     def fail(self) -> None:
         """Give up rows whose step size has become too small, or that fixed steps took to infinity."""
-        stuck, _, ratio, size = self.last
+        stuck, ratio, size = self.missed, self.ratio, self.size
         if isinstance(self.controller, PID):
             floor = ((self.s1 - self.s).abs() * TINY).clamp(min=self.controller.dtmin)
             stuck = stuck & (size <= torch.maximum(self.s.abs() * SMALLEST, floor))

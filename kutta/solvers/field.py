@@ -45,26 +45,7 @@ class VectorField:
         slope = self.problem.f(t, y, *self.problem.args)
         if version is not None and y._version != version:
             raise ValueError("f changed the state y in place; it must return the derivative as a new tensor")
-        return self._checked(slope, y)
-
-    def _checked(self, slope: Any, y: Any) -> Tensor:
-        if self.single:
-            if (
-                isinstance(slope, Tensor)
-                and slope.shape == y.shape
-                and slope.dtype is self.dtype
-                and slope.device == y.device
-            ):
-                return slope
-            raise _wrong_slope(slope, y)
-        if pytree.tree_structure(slope) != self.layout.spec:
-            raise TypeError(
-                f"f must return the structure of the state, {self.layout.spec}; got {pytree.tree_structure(slope)}"
-            )
-        for part, leaf in zip(pytree.tree_leaves(slope), pytree.tree_leaves(y), strict=True):
-            if not isinstance(part, Tensor) or part.shape != leaf.shape or part.dtype is not self.dtype:
-                raise _wrong_slope(part, leaf)
-        return self.layout.ravel(slope)
+        return checked_slope(slope, y, self.layout)
 
 
 class EnsembleField:
@@ -129,25 +110,9 @@ class EnsembleField:
             t = t.reshape(-1)
         if t.dtype is not self.real_dtype:
             t = t.to(self.real_dtype)
-        if self.flat:
-            slope = self._call(t, y, *self.args)
-            if isinstance(slope, Tensor) and slope.shape == y.shape and slope.dtype is self.dtype:
-                return slope
-            raise _wrong_slope(slope, y, ensemble=True)
-        state = self.layout.unravel(y)
-        slope = self._call(t, state, *self.args)
-        if self.layout.is_single:
-            if isinstance(slope, Tensor) and slope.shape == state.shape and slope.dtype is self.dtype:
-                return slope.reshape(y.shape)
-            raise _wrong_slope(slope, state, ensemble=True)
-        if pytree.tree_structure(slope) != self.layout.spec:
-            raise TypeError(
-                f"f must return the structure of the state, {self.layout.spec}; got {pytree.tree_structure(slope)}"
-            )
-        for part, leaf in zip(pytree.tree_leaves(slope), pytree.tree_leaves(state), strict=True):
-            if not isinstance(part, Tensor) or part.shape != leaf.shape or part.dtype is not self.dtype:
-                raise _wrong_slope(part, leaf, ensemble=True)
-        return self.layout.ravel(slope)
+        state = y if self.flat else self.layout.unravel(y)
+        slope = checked_slope(self._call(t, state, *self.args), state, self.layout)
+        return slope if slope.shape == y.shape else slope.reshape(y.shape)
 
 
 def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[Any, ...]:
@@ -170,7 +135,30 @@ def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[Any, ...]:
     )
 
 
-def _wrong_slope(slope: Any, y: Tensor, ensemble: bool = False) -> Exception:
+def checked_slope(slope: Any, y: Any, layout: Layout) -> Tensor:
+    """What `f` returned at the user's state `y`: one tensor as it came, a pytree in the solver's layout.
+
+    Raises:
+        TypeError, ValueError: for a derivative of another structure, shape, dtype or device.
+    """
+    ensemble = layout.batch is not None
+    if isinstance(y, Tensor):
+        if _fits(slope, y):
+            return slope
+        raise _wrong_slope(slope, y, ensemble)
+    if pytree.tree_structure(slope) != layout.spec:
+        raise TypeError(f"f must return the structure of the state, {layout.spec}; got {pytree.tree_structure(slope)}")
+    for part, leaf in zip(pytree.tree_leaves(slope), pytree.tree_leaves(y), strict=True):
+        if not _fits(part, leaf):
+            raise _wrong_slope(part, leaf, ensemble)
+    return layout.ravel(slope)
+
+
+def _fits(slope: Any, y: Tensor) -> bool:
+    return isinstance(slope, Tensor) and slope.shape == y.shape and slope.dtype is y.dtype and slope.device == y.device
+
+
+def _wrong_slope(slope: Any, y: Tensor, ensemble: bool) -> Exception:
     if not isinstance(slope, Tensor):
         return TypeError(f"f must return a tensor like the state; got {type(slope).__name__}")
     came = f"shape {tuple(slope.shape)}, {slope.dtype} on {slope.device}"

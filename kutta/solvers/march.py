@@ -117,7 +117,7 @@ def march(leg: Leg, record_every: int = 0) -> Course:
                 course.starts.append(start)
             course.transitions.append(Transition(step.t0, step.dt, step.t1, thetas, cut, fresh))
         if leg.dense:
-            step.at(0.5)  # evaluates what the interpolant needs, while f is what it was
+            step.prepare()
             course.steps.append(step)
             step.t1 = step.t1 if course.hit is None else course.hit.t
         fresh = course.hit is None and step.t1 in stepper.stops.jumps

@@ -74,9 +74,14 @@ class Step:
             **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
             field=self.field.take(index),
             error=None,
-            stages=tuple(stage[index] for stage in self.stages),
+            stages=tuple(torch.stack(self.stages)[:, index]) if self.stages else (),
             slopes=None if self.slopes is None else tuple(slope[index] for slope in self.slopes),
         )
+
+    def at_rows(self, index: Tensor, theta: Tensor) -> Tensor:
+        """In an ensemble, the states of the trajectories `index` at ``theta``, ``(n, 1)``, exact at step ends."""
+        rows = self.rows(index)
+        return torch.where(theta == 1.0, rows.y1, rows.at(theta))
 
     def joined(self, steps: Sequence[Step]) -> Step:
         """Several steps of one ensemble as one, their rows one after the other; `self` is the first."""
@@ -89,6 +94,11 @@ class Step:
             stages=tuple(torch.cat(stage) for stage in zip(*(step.stages for step in steps), strict=True)),
             slopes=None,
         )
+
+    def prepare(self) -> None:
+        """Evaluate what the interpolant needs, once and while `f` is what it was."""
+        if self.interpolant is None:
+            self.end_slopes()
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions of a step with one step size, stacked."""

@@ -11,7 +11,7 @@ matrix-vector product, so that backpropagating through a step needs no sums over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -81,10 +81,15 @@ def coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> 
 
 @dataclass
 class RungeKuttaStep(Step):
-    """A Runge-Kutta step, with the interpolant of its tableau."""
+    """A Runge-Kutta step, with the interpolant of its tableau.
+
+    Attributes:
+        tableau: the coefficients.
+        stacked: all slopes that the interpolant combines, once it has been needed.
+    """
 
     tableau: Tableau = tableaus.EULER
-    stacked: Tensor | None = None
+    stacked: Tensor | None = field(default=None, init=False)
 
     def at(self, theta: Any) -> Tensor:
         if self.tableau.interpolant is None:
@@ -94,30 +99,17 @@ class RungeKuttaStep(Step):
             return self.y0 + self.dt * torch.einsum("bs,sbd->bd", weights, slopes)
         return self.y0 + self.dt * (weights @ _rows(slopes)).view(self.y0.shape)
 
-    def rows(self, index: Tensor) -> RungeKuttaStep:
-        stacked = (torch.stack(self.stages) if self.stacked is None else self.stacked)[:, index]
-        return RungeKuttaStep(
-            **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
-            field=self.field.take(index),
-            stages=tuple(stacked[: len(self.stages)]),
-            slopes=None if self.slopes is None else (self.slopes[0][index], self.slopes[1][index]),
-            tableau=self.tableau,
-            stacked=stacked,
-        )
+    def rows(self, index: Tensor) -> Step:
+        taken = super().rows(index)
+        if isinstance(taken, RungeKuttaStep) and self.stacked is not None:
+            taken.stacked = self.stacked[:, index]
+        return taken
 
-    def joined(self, steps: Sequence[Step]) -> RungeKuttaStep:
-        rows = torch.arange(self.y0.shape[0], device=self.y0.device).repeat(len(steps))
-        stacked = torch.cat([torch.stack(step.stages) for step in steps], dim=1)
-        ends: dict[str, Any] = {
-            name: torch.cat([getattr(step, name) for step in steps]) for name in ("t0", "t1", "dt", "y0", "y1")
-        }
-        return RungeKuttaStep(
-            **ends,
-            field=self.field.take(rows),
-            stages=tuple(stacked),
-            tableau=self.tableau,
-            stacked=stacked,
-        )
+    def prepare(self) -> None:
+        if self.tableau.interpolant is None:
+            super().prepare()
+        else:
+            self._interpolation_slopes()
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions, stacked: one matrix product."""
@@ -153,8 +145,7 @@ class RungeKuttaStep(Step):
         """All slopes that the interpolant combines, stacked; made once a step."""
         dense = self.tableau.interpolant
         assert dense is not None
-        have = 0 if self.stacked is None else self.stacked.shape[0]
-        if self.stacked is not None and have == len(dense.weights):
+        if self.stacked is not None:
             return self.stacked
         slopes = list(self.stages)
         if len(slopes) < len(dense.weights):
@@ -215,7 +206,7 @@ class RungeKutta(Method):
 
     def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Any) -> tuple[RungeKuttaStep, Any]:
         numbers = coefficients(self.tableau, y.dtype, y.device)
-        times = stage_times(t, dt, numbers, y)
+        times = stage_times(t, dt, numbers)
         slope = problem.derivative(times[0], y) if carry is None else carry
         slopes, columns = [slope], _columns(numbers, dt)
         sums = _accumulate(_beginning(numbers, y, dt), columns[0], slope, dt)
@@ -235,7 +226,7 @@ class RungeKutta(Method):
         return step, (slopes[-1] if numbers.closes else None)
 
 
-def stage_times(t: Time, dt: Time, numbers: Coefficients, y: Tensor) -> Any:
+def stage_times(t: Time, dt: Time, numbers: Coefficients) -> Any:
     """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
     if not isinstance(t, Tensor) or t.dim() == 0:
         return [t + node * dt for node in numbers.nodes]

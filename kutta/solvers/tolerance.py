@@ -37,8 +37,7 @@ class Tolerance:
         # multiplied into the tolerances once rather than into each norm.
         root = 1.0 if norm is not None else math.sqrt(sum(layout.sizes))
         self._slope = self.rtol * root
-        offset = torch.as_tensor(self.atol * root, dtype=self.wide or layout.real_dtype, device=layout.device)
-        self._offset = offset
+        self._offset = torch.as_tensor(self.atol * root, dtype=self.wide or layout.real_dtype, device=layout.device)
 
     def take(self, index: Tensor, layout: Layout) -> Tolerance:
         """The tolerances of fewer trajectories."""

@@ -151,10 +151,7 @@ class _Solve:
             self.progress,
             after,
         )
-        if self.differentiates or self.adjoint.tapes:
-            course = self.adjoint.go(leg, self.inputs)
-        else:
-            course = march(leg)
+        course = self.adjoint.go(leg, self.inputs) if self.differentiates else march(leg)
         self.courses.append(course)
         return course
 
