@@ -16,6 +16,11 @@ def under_transform() -> bool:
     return _functorch.peek_interpreter_stack() is not None
 
 
+def records() -> bool:
+    """Whether operations may be recorded for differentiation, or are being transformed."""
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0 or under_transform()
+
+
 def is_mapped(value: Any) -> bool:
     """Whether some tensor in a pytree is one of a batch under ``vmap``."""
     return under_transform() and any(

@@ -61,7 +61,7 @@ class Controller:
     def __post_init__(self) -> None:
         for name in ("step_ts", "jump_ts", "ts"):
             times = getattr(self, name, ())
-            if not bool(torch.isfinite(torch.as_tensor(times)).all()):
+            if len(times) and not bool(torch.isfinite(torch.as_tensor(times)).all()):
                 raise ValueError(f"{name} must hold finite times; got {times!r}")
 
 

@@ -24,6 +24,7 @@ class VectorField:
 
     Attributes:
         evaluations: number of calls so far.
+        spare: memory that steps have given back, for the next one.
     """
 
     def __init__(self, problem: ODEProblem, layout: Layout):
@@ -31,6 +32,7 @@ class VectorField:
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
         self.single = layout.is_single
         self.evaluations = 0
+        self.spare: list[Any] = []
 
     def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
         """``f(t, y, *args)`` in the layout of the state."""

@@ -127,6 +127,8 @@ def march(leg: Leg, record_every: int = 0) -> Course:
             break
         if not fresh:
             stepper.carry = stepper.method.resume(step, stepper.carry)
+        if not (leg.dense or leg.regularizers):
+            step.release()
     course.t1, course.y1 = stepper.t, stepper.y
     return course
 

@@ -100,6 +100,9 @@ class Step:
         if self.interpolant is None:
             self.end_slopes()
 
+    def release(self) -> None:
+        """Give back the memory of the stages: nobody will look at this step again."""
+
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions of a step with one step size, stacked."""
         return torch.stack([self.at(theta) for theta in thetas])

@@ -2,81 +2,24 @@
 
 With step size ``h``, stages ``g_i = y + h * sum_{j<i} a_ij k_j`` and slopes ``k_i = f(t + c_i h, g_i)``.
 
-The sums are formed column by column: as soon as ``k_j`` is known, ``h * a_ij * k_j`` is added to the
-inputs of all later stages at once, and likewise to the increment and to the error estimate, a rank-one
-update. That is one tensor operation a stage, whatever the number of stages, and its derivative is one
-matrix-vector product, so that backpropagating through a step needs no sums over stages.
+How the sums are formed, `kutta.solvers.stages` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kutta.autodiff import records
 from kutta.solvers import tableaus
 from kutta.solvers.method import Field, Method, Step, Time
+from kutta.solvers.stages import Coefficients, ColumnSums, SlopeMatrix, coefficients
 from kutta.solvers.tableaus.tableau import Tableau
-
-
-class Coefficients:
-    """A tableau's numbers in the dtype and on the device of a state.
-
-    Attributes:
-        nodes: the nodes ``c`` as floats.
-        c: the same as a column of float64.
-        columns: what slope ``j`` adds to the inputs of the later stages, to the increment of the step
-            and to the error estimates: column ``j`` of ``a`` below the diagonal, ``b_j`` and ``e_j``.
-        sizes: their lengths.
-        below: all of them one after the other, shaped to multiply the step sizes of an ensemble.
-        start: one for each later stage, zero for the increment and the error estimates.
-        estimates: the number of error estimates.
-        closes: whether the last stage is evaluated at the new state.
-        explicit: the number of stages before it.
-        interpolation: ``P_i(theta)`` as rows of polynomial coefficients, of ``theta`` upward.
-        extra_a: rows of the stages that only the interpolant needs.
-    """
-
-    def __init__(self, tableau: Tableau, dtype: torch.dtype, device: torch.device):
-        def tensor(values: Any, kind: torch.dtype = dtype) -> Tensor:
-            return torch.tensor(np.array(values, dtype=np.float64), dtype=kind, device=device)
-
-        self.nodes = [float(node) for node in tableau.c]
-        self.c = tensor(tableau.c, torch.float64)[:, None]
-        errors = [weights for weights in (tableau.error, tableau.second_error) if weights is not None]
-        inputs = tableau.a[1:-1] if tableau.first_same_as_last else tableau.a[1:]
-        rows = [*inputs, tableau.b, *errors]
-        self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
-        self.closes = tableau.first_same_as_last
-        self.explicit = tableau.stages - self.closes
-        if self.closes:
-            self.columns[-1] = self.columns[-1][1:]
-        self.sizes, self.estimates = [len(column) for column in self.columns], len(errors)
-        self.start = tensor([1.0] * len(inputs) + [0.0] * (1 + len(errors)))
-        self.below = torch.cat(self.columns)[:, None, None]
-        dense = tableau.interpolant
-        self.weights = None if dense is None else np.array(dense.weights, dtype=np.float64)
-        self.extra_c = [] if dense is None else [float(node) for node in dense.extra_c]
-        self.extra_a = [] if dense is None else [tensor(row) for row in dense.extra_a]
-
-    @cached_property
-    def interpolation(self) -> Tensor:
-        """Polynomial coefficients, shape ``(stages, degree)``; float64, since large ones cancel."""
-        assert self.weights is not None
-        with torch.inference_mode(False):
-            return torch.as_tensor(self.weights).to(self.columns[0].device)
-
-
-@lru_cache(maxsize=256)
-def coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> Coefficients:
-    """The numbers of `tableau` for states of this dtype and device, made once."""
-    with torch.inference_mode(False):
-        return Coefficients(tableau, dtype, device)
 
 
 @dataclass
@@ -85,10 +28,12 @@ class RungeKuttaStep(Step):
 
     Attributes:
         tableau: the coefficients.
+        sums: what formed the step.
         stacked: all slopes that the interpolant combines, once it has been needed.
     """
 
     tableau: Tableau = tableaus.EULER
+    sums: ColumnSums | SlopeMatrix | None = None
     stacked: Tensor | None = field(default=None, init=False)
 
     def at(self, theta: Any) -> Tensor:
@@ -111,12 +56,16 @@ class RungeKuttaStep(Step):
         else:
             self._interpolation_slopes()
 
+    def release(self) -> None:
+        if isinstance(self.sums, SlopeMatrix):
+            self.field.spare.append(self.sums)
+
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions, stacked: one matrix product."""
         if self.tableau.interpolant is None or isinstance(self.dt, Tensor):
             return super().many(thetas)
         slopes = self._interpolation_slopes()
-        table: Any = self._coefficients.weights
+        table: Any = self._coefficients.polynomials
         powers = np.array(thetas)[:, None] ** np.arange(1, table.shape[1] + 1)
         weights = torch.as_tensor(powers @ table.T * self.dt)
         weights = weights.to(self.y0.device, self.y0.dtype)
@@ -147,6 +96,8 @@ class RungeKuttaStep(Step):
         assert dense is not None
         if self.stacked is not None:
             return self.stacked
+        if len(self.stages) == len(dense.weights) and isinstance(self.sums, SlopeMatrix):
+            return self.sums.memory
         slopes = list(self.stages)
         if len(slopes) < len(dense.weights):
             slopes += [] if self.tableau.first_same_as_last else [self.end_slopes()[1]]
@@ -199,7 +150,7 @@ class RungeKutta(Method):
         if isinstance(step.accepted, Tensor):
             return carry
         if not step.accepted:
-            return step.stages[0]
+            return step.stages[0].clone() if carry is None else carry
         if carry is None and step.slopes is not None:
             return step.slopes[1]
         return carry
@@ -207,23 +158,18 @@ class RungeKutta(Method):
     def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Any) -> tuple[RungeKuttaStep, Any]:
         numbers = coefficients(self.tableau, y.dtype, y.device)
         times = stage_times(t, dt, numbers)
+        sums = _sums(problem, numbers, y, dt)
         slope = problem.derivative(times[0], y) if carry is None else carry
-        slopes, columns = [slope], _columns(numbers, dt)
-        sums = _accumulate(_beginning(numbers, y, dt), columns[0], slope, dt)
+        sums.add(slope)
         for index in range(1, numbers.explicit):
-            first, sums = sums.split_with_sizes((1, sums.shape[0] - 1))
-            slope = problem.derivative(times[index], first.view(y.shape))
-            slopes.append(slope)
-            sums = _accumulate(sums, columns[index], slope, dt)
-        y1 = y + sums[0].view(y.shape)
-        estimates = sums[1:]
+            sums.add(problem.derivative(times[index], sums.stage()))
+        y1 = y + sums.increment()
         if numbers.closes:
-            slopes.append(problem.derivative(times[-1], y1))
-            if numbers.estimates:
-                estimates = _accumulate(estimates, columns[-1], slopes[-1], dt)
-        error = _error(estimates, y.shape) if numbers.estimates else None
-        step = RungeKuttaStep(t, t + dt, dt, y, y1, problem, error, tuple(slopes), tableau=self.tableau)
-        return step, (slopes[-1] if numbers.closes else None)
+            slope = problem.derivative(times[-1], y1)
+            sums.add(slope)
+        error = _error(sums.errors()) if numbers.errors else None
+        step = RungeKuttaStep(t, t + dt, dt, y, y1, problem, error, sums.stages(), tableau=self.tableau, sums=sums)
+        return step, (slope if numbers.closes else None)
 
 
 def stage_times(t: Time, dt: Time, numbers: Coefficients) -> Any:
@@ -233,36 +179,21 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients) -> Any:
     return torch.addcmul(t[:, 0], numbers.c, dt[:, 0]).to(dt.dtype).unbind(0)
 
 
-def _beginning(numbers: Coefficients, y: Tensor, dt: Time) -> Tensor:
-    """The state in a row for each later stage, and zero where the increment and the errors are summed.
-
-    Added to the state at once, the increment of the step is rounded once, and not once a stage.
-    """
-    if isinstance(dt, Tensor) and dt.dim():
-        return numbers.start[:, None, None] * y
-    return torch.outer(numbers.start, y.reshape(-1))
-
-
-def _columns(numbers: Coefficients, dt: Time) -> Sequence[Tensor]:
-    """The columns of the tableau; for an ensemble times the step sizes, each ``(m, b, 1)``."""
-    if isinstance(dt, Tensor) and dt.dim():
-        return (numbers.below * dt).split_with_sizes(numbers.sizes)
-    return numbers.columns
-
-
-def _accumulate(inputs: Tensor, column: Tensor, slope: Tensor, dt: Time) -> Tensor:
-    """``inputs_i + dt * column_i * slope`` for every row ``i``."""
-    if column.dim() > 1:
-        return torch.addcmul(inputs, column, slope)
-    return torch.addr(inputs, column, slope.reshape(-1), alpha=dt)
-
-
 def _rows(slopes: Tensor) -> Tensor:
     """Stacked slopes as a matrix, also for a state without axes."""
     return slopes.reshape(slopes.shape[0], -1)
 
 
-def _error(estimates: Tensor, shape: torch.Size) -> Tensor:
+def _sums(problem: Any, numbers: Coefficients, y: Tensor, dt: Time) -> ColumnSums | SlopeMatrix:
+    """The sums over stages: in memory used again where the problem keeps it and nothing is differentiated."""
+    spare = getattr(problem, "spare", None)
+    if spare is None or isinstance(dt, Tensor) or records():
+        return ColumnSums(numbers, y, dt)
+    sums = spare.pop() if spare else SlopeMatrix(numbers, y)
+    return sums.begin(y, dt)
+
+
+def _error(estimates: Sequence[Tensor]) -> Tensor:
     """The error estimate ``dt * sum_i e_i k_i``, from one such sum or two.
 
     Dormand and Prince's eighth-order method has two estimates, of order five and three. Hairer,
@@ -270,10 +201,10 @@ def _error(estimates: Tensor, shape: torch.Size) -> Tensor:
     in norms over the state; here it is done entry by entry, whose sum of squares is never smaller
     (Titu's lemma), so the step is never less safe.
     """
-    error = estimates[0].view(shape)
-    if estimates.shape[0] == 1:
+    error, *second = estimates
+    if not second:
         return error
-    fine, rough = error.abs(), estimates[1].view(shape).abs()
+    fine, rough = error.abs(), second[0].abs()
     tiny = torch.finfo(fine.dtype).tiny
     return error * (fine / (fine.square() + 0.01 * rough.square()).sqrt().clamp_min(tiny))
 

@@ -206,6 +206,7 @@ class Stepper:
     def _reject(self, step: Step, ratio: float) -> None:
         self.counts.rejected += 1
         self.carry = self.method.resume(step, self.carry)
+        step.release()
         if not isinstance(self.controller, PID):
             self.result = Result.NON_FINITE
             return

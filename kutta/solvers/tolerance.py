@@ -85,6 +85,8 @@ class Tolerance:
 
 def _lay_out(name: str, value: Any, layout: Layout) -> Any:
     """A tolerance as a float, or as a tensor that broadcasts with the state's layout."""
+    if isinstance(value, float) and 0.0 <= value < math.inf:
+        return value
     value = pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)
     leaves = pytree.tree_leaves(value)
     smallest = min((float(torch.as_tensor(leaf).min()) for leaf in leaves), default=float("nan"))

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from functools import lru_cache
 from itertools import count, islice, pairwise
 from typing import Any, ClassVar
 
@@ -105,7 +103,7 @@ class FixedGridODESolver:
         """Kutta's method for one step."""
         if self.tableau is None:
             return _StepFunction(self._step_func)
-        return RungeKutta(_with_increment(self.tableau))
+        return RungeKutta(self.tableau)
 
     def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Tensor) -> tuple[Tensor, Tensor]:
         """The increment of the state over one step, and the slope at its start."""
@@ -182,18 +180,11 @@ class FixedGridODESolver:
                 carry = method.init(view, t0, y)
             step, carry = method.step(view, t0, y, t1 - t0, carry)
             step.t1 = t1
-            if isinstance(method, RungeKutta):  # one rounding of the state a step, which counts in float32
-                step.y1 = step.y0 + step.error  # type: ignore[operator]
             if self.interp == "linear":
                 step.interpolant = _Chord(step.y0, step.y1)
             yield step, start, end
             y, carry = step.y1, None if self.perturb and method.carries_slope else method.resume(step, carry)
-
-
-@lru_cache
-def _with_increment(tableau: Tableau) -> Tableau:
-    """The method whose error estimate is against staying at ``y``: the increment of the whole step."""
-    return replace(tableau, error=tableau.b)
+            step.release()
 
 
 class _Chord:

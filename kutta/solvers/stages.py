@@ -1,0 +1,165 @@
+"""The sums over stages of a Runge-Kutta step, formed in one of two ways.
+
+`ColumnSums` is a chain of new tensors, and so it can be differentiated. As soon as ``k_j`` is known,
+``h * a_ij * k_j`` is added to the inputs of all later stages at once, and likewise to the increment and
+to the error estimates: a rank-one update. That is one tensor operation a stage, whose derivative is one
+matrix-vector product, so that backpropagating through a step needs no sums over stages.
+
+`SlopeMatrix` writes the slopes into the rows of a matrix, and each sum is a matrix-vector product. It
+touches the least memory, and the same memory step after step, but leaves nothing to differentiate.
+
+Both have the verbs ``add(slope)``, then ``stage()`` for the next stage's input, ``increment()`` for
+``h sum_i b_i k_i``, and ``errors()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kutta.solvers.tableaus.tableau import Tableau
+
+Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape (b, 1)
+
+
+class Coefficients:
+    """A tableau's numbers in the dtype and on the device of a state.
+
+    Attributes:
+        nodes: the nodes ``c`` as floats.
+        c: the same as a column of float64.
+        rows: the rows of ``a``; `weights` is ``b`` and `errors` the weights of the error estimates.
+        columns: what slope ``j`` adds to the inputs of the later stages, to the increment of the step
+            and to the error estimates: column ``j`` of ``a`` below the diagonal, ``b_j`` and ``e_j``.
+        sizes: their lengths.
+        below: all of them one after the other, shaped to multiply the step sizes of an ensemble.
+        start: one for each later stage, zero for the increment and the error estimates.
+        closes: whether the last stage is evaluated at the new state.
+        explicit: the number of stages before it.
+        polynomials: ``P_i(theta)`` of the interpolant as rows of coefficients, of ``theta`` upward.
+        extra_c, extra_a: nodes and rows of the stages that only the interpolant needs.
+    """
+
+    def __init__(self, tableau: Tableau, dtype: torch.dtype, device: torch.device):
+        def tensor(values: Any, kind: torch.dtype = dtype) -> Tensor:
+            return torch.tensor(np.array(values, dtype=np.float64), dtype=kind, device=device)
+
+        self.nodes = [float(node) for node in tableau.c]
+        self.c = tensor(tableau.c, torch.float64)[:, None]
+        self.closes = tableau.first_same_as_last
+        self.explicit = tableau.stages - self.closes
+        errors = [weights for weights in (tableau.error, tableau.second_error) if weights is not None]
+        self.rows = [tensor(row) for row in tableau.a]
+        self.weights, self.errors = tensor(tableau.b[: self.explicit]), [tensor(row) for row in errors]
+        inputs = tableau.a[1 : self.explicit]
+        rows = [*inputs, tableau.b, *errors]
+        self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
+        if self.closes:
+            self.columns[-1] = self.columns[-1][1:]
+        self.sizes = [len(column) for column in self.columns]
+        self.start = tensor([1.0] * len(inputs) + [0.0] * (1 + len(errors)))
+        self.below = torch.cat(self.columns)[:, None, None]
+        dense = tableau.interpolant
+        self.polynomials = None if dense is None else np.array(dense.weights, dtype=np.float64)
+        self.extra_c = [] if dense is None else [float(node) for node in dense.extra_c]
+        self.extra_a = [] if dense is None else [tensor(row) for row in dense.extra_a]
+
+    @cached_property
+    def interpolation(self) -> Tensor:
+        """`polynomials` as a tensor of shape ``(stages, degree)``; float64, since large ones cancel."""
+        assert self.polynomials is not None
+        with torch.inference_mode(False):
+            return torch.as_tensor(self.polynomials).to(self.c.device)
+
+
+@lru_cache(maxsize=256)
+def coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> Coefficients:
+    """The numbers of `tableau` for states of this dtype and device, made once."""
+    with torch.inference_mode(False):
+        return Coefficients(tableau, dtype, device)
+
+
+class ColumnSums:
+    """Sums that can be differentiated, for one step size or, with a tensor `dt`, one a trajectory.
+
+    The state is in the sums of the later stages from the start, and not in that of the increment,
+    which is so rounded once a step and not once a stage.
+    """
+
+    def __init__(self, numbers: Coefficients, y: Tensor, dt: Time):
+        self.y, self.dt = y, dt
+        self.slopes: list[Tensor] = []
+        if isinstance(dt, Tensor) and dt.dim():
+            self.columns: Sequence[Tensor] = (numbers.below * dt).split_with_sizes(numbers.sizes)
+            self.sums = numbers.start[:, None, None] * y
+        else:
+            self.columns = numbers.columns
+            self.sums = torch.outer(numbers.start, y.reshape(-1))
+
+    def add(self, slope: Tensor) -> None:
+        column = self.columns[len(self.slopes)]
+        self.slopes.append(slope)
+        if not column.shape[0]:
+            return
+        if column.dim() > 1:
+            self.sums = torch.addcmul(self.sums, column, slope)
+        else:
+            self.sums = torch.addr(self.sums, column, slope.reshape(-1), alpha=self.dt)
+
+    def stage(self) -> Tensor:
+        first, self.sums = self.sums.split_with_sizes((1, self.sums.shape[0] - 1))
+        return first.view_as(self.y)
+
+    increment = stage
+
+    def errors(self) -> list[Tensor]:
+        return [error.view_as(self.y) for error in self.sums.unbind(0)]
+
+    def stages(self) -> tuple[Tensor, ...]:
+        return tuple(self.slopes)
+
+
+class SlopeMatrix:
+    """Sums that are not differentiated, for one step size.
+
+    Attributes:
+        memory: the slopes, ``(stages, *shape)``.
+    """
+
+    def __init__(self, numbers: Coefficients, y: Tensor):
+        self.numbers = numbers
+        with torch.inference_mode(False):
+            self.memory = torch.empty((len(numbers.nodes), *y.shape), dtype=y.dtype, device=y.device)
+            self.slopes = self.memory.unbind(0)
+            flat = self.memory.view(len(self.slopes), -1).t()
+            self.known = [flat.narrow(1, 0, count) for count in range(len(self.slopes) + 1)]
+
+    def begin(self, y: Tensor, dt: float) -> SlopeMatrix:
+        """Start a step; what is in the memory is written over."""
+        self.y, self.flat, self.dt, self.count = y, y.reshape(-1), dt, 0
+        return self
+
+    def add(self, slope: Tensor) -> None:
+        self.slopes[self.count].copy_(slope)
+        self.count += 1
+
+    def stage(self) -> Tensor:
+        weights = self.numbers.rows[self.count]
+        return torch.addmv(self.flat, self.known[self.count], weights, alpha=self.dt).view_as(self.y)
+
+    def increment(self) -> Tensor:
+        return self._sum(self.numbers.weights)
+
+    def errors(self) -> list[Tensor]:
+        return [self._sum(weights) for weights in self.numbers.errors]
+
+    def stages(self) -> tuple[Tensor, ...]:
+        return self.slopes
+
+    def _sum(self, weights: Tensor) -> Tensor:
+        return torch.addmv(self.flat, self.known[self.count], weights, beta=0.0, alpha=self.dt).view_as(self.y)
