@@ -16,9 +16,9 @@ def under_transform() -> bool:
     return _functorch.peek_interpreter_stack() is not None
 
 
-def records() -> bool:
-    """Whether operations may be recorded for differentiation, or are being transformed."""
-    return torch.is_grad_enabled() or forward_ad._current_level >= 0 or under_transform()
+def in_forward_mode() -> bool:
+    """Whether tensors may carry tangents."""
+    return forward_ad._current_level >= 0
 
 
 def is_mapped(value: Any) -> bool:

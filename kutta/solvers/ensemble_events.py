@@ -120,7 +120,7 @@ class EnsembleEventWatch:
         theta, event = thetas.min(dim=1)
         column = theta[:, None]
         t = torch.where(theta == 1.0, step.t1[rows, 0], step.t0[rows, 0] + theta * move[rows])
-        stepper.stop(rows, t, step.at_rows(rows, column))
+        stepper.stop(rows, t, step.rows(rows).at_exactly(column))
         return Cut(rows, stepper.lanes[rows], event, column, t, self.sizes[rows, event], stepper.h[rows])
 
     def _locate(self, number: int, step: Step, move: Tensor, rows: Tensor) -> Float[Tensor, " n"]:
@@ -134,7 +134,7 @@ class EnsembleEventWatch:
             position = torch.as_tensor(theta, dtype=torch.float64, device=device)[:, None]
             t = step.t0[index, 0] + position[:, 0] * move[index]
             condition = condition_of(self.events[number], number, field.take(index))
-            return condition(t, step.at_rows(index, position)).to(torch.float64).cpu().numpy()
+            return condition(t, step.rows(index).at_exactly(position)).to(torch.float64).cpu().numpy()
 
         every = np.arange(len(rows))
         start, wanted = np.ones(len(rows)), signs.cpu().numpy()

@@ -28,7 +28,7 @@ from kutta.solvers.method import Method, Step
 # Rows are packed once at most this part of them is still running.
 SPARSE = 0.5
 # What is known of a trajectory when it ends.
-COUNTED = ("t", "h", "codes", "steps", "rejected", "evaluations")
+KNOWN, COUNTED = ("t", "h", "codes"), ("steps", "rejected", "evaluations")
 
 
 @dataclass
@@ -127,6 +127,7 @@ class _March:
         self.leg, self.stepper, self.record_every = leg, leg.stepper, record_every
         self.course, self.penalties, self.fresh = EnsembleCourse(), leg.penalties, True
         self.outputs = Outputs(leg.save, leg.stepper, patiently=not record_every)
+        self.waiting: list[Step] = []
         leg.stepper.exhaust()
         self.running = int(leg.stepper.running.sum())
 
@@ -135,7 +136,7 @@ class _March:
         stepper, leg, course = self.stepper, self.leg, self.course
         if self.record_every and len(course.transitions) % self.record_every == 0:
             course.starts.append(State(stepper.y, None if self.fresh else stepper.carry, self.penalties))
-        calls, field = stepper.field.evaluations, stepper.field
+        calls, field, ran = stepper.field.evaluations, stepper.field, stepper.running
         step = stepper.trial()
         self.running, due, crossed = self._read(leg.watch)
         cut = None
@@ -150,7 +151,8 @@ class _March:
         if leg.dense:
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
-        stepper.count_calls(stepper.field.evaluations - calls)
+        stepper.tally.note_calls(ran, stepper.field.evaluations - calls)
+        self._release(step)
         leaving, staying = self._pack() if self.running <= SPARSE * len(stepper.lanes) else (None, None)
         if self.record_every:
             dt = torch.where(step.accepted[:, None], step.dt, 0.0)
@@ -187,10 +189,20 @@ class _March:
         taken = self.outputs.take(self.stepper, due)
         if taken is None:
             return None
-        joined, reading = taken
+        reading, values = taken
         self.course.readings.append(reading)
-        self.course.values.append(reading.values(joined))
+        self.course.values.append(values)
         return reading
+
+    def _release(self, step: Step) -> None:
+        """Let the memory of steps be used again once their outputs are taken and nobody else may keep them."""
+        if self.leg.dense or self.leg.regularizers:
+            return
+        self.waiting.append(step)
+        if not self.outputs.trials:
+            for done in self.waiting:
+                done.release()
+            self.waiting.clear()
 
     def _pack(self) -> tuple[Tensor, Tensor]:
         """Take out the rows that have ended; returns them and those that go on."""
@@ -210,7 +222,8 @@ class _March:
         stepper, course = self.stepper, self.course
         course.lanes.append(stepper.lanes[rows])
         course.ended.append((stepper.y[rows], take(rows, self.penalties)))
-        course.counts.append({name: getattr(stepper, name)[rows] for name in COUNTED})
+        known = {name: getattr(stepper, name)[rows] for name in KNOWN}
+        course.counts.append(known | {name: getattr(stepper.tally, name)[rows] for name in COUNTED})
 
 
 def segments_of(course: EnsembleCourse, leg: EnsembleLeg, method: Method, every: int) -> list[Segment]:
@@ -253,7 +266,7 @@ def _again(
     y = torch.where(kept, step.y1, still)
     if transition.cut is not None:
         rows = transition.cut.rows
-        y = y.index_put((rows,), step.at_rows(rows, transition.cut.theta))
+        y = y.index_put((rows,), step.rows(rows).at_exactly(transition.cut.theta))
     carry = method.resume(step, carry)
     if transition.leaving is not None:
         assert transition.staying is not None

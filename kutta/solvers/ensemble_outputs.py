@@ -7,7 +7,7 @@ off several trials together, unless the trials are recorded one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,10 +25,10 @@ PATIENCE, SMALL = 16, 2**15
 
 @dataclass
 class Reading:
-    """Outputs taken off the rows of a step (or of several joined).
+    """Outputs taken off the rows of a step (or of several).
 
     Attributes:
-        rows: the row of each output.
+        rows: the row of each output in its step.
         lanes: the trajectory.
         index: which of its outputs.
         theta: the position in the step, ``(n, 1)``.
@@ -43,7 +43,15 @@ class Reading:
 
     def values(self, step: Step) -> Float[Tensor, "n D"]:
         """The states, exact at the ends of steps."""
-        return step.at_rows(self.rows, self.theta)
+        return step.rows(self.rows).at_exactly(self.theta)
+
+
+class Trial(NamedTuple):
+    """A trial whose outputs wait: the signed step sizes in the precision of time, and the times after it."""
+
+    step: Step
+    move: Tensor
+    s: Tensor
 
 
 class Outputs:
@@ -58,11 +66,11 @@ class Outputs:
 
     def __init__(self, save: Tensor | str | None, stepper: EnsembleStepper, patiently: bool):
         self.wanted, self.every_step = save is not None, isinstance(save, str)
-        self.trials: list[tuple[Step, Tensor, Tensor]] = []
+        self.trials: list[Trial] = []
         numbers = stepper.y.numel() * 8
         self.patience = max(1, min(PATIENCE, SMALL // numbers)) if patiently and not self.every_step else 1
         if isinstance(save, str):
-            self.index = stepper.accepted
+            self.index = _accepted(stepper)
         elif save is not None:
             # Sorted along the solve, so that a row's next output is found by bisection.
             self.sign = stepper.direction
@@ -73,7 +81,7 @@ class Outputs:
     def note(self, step: Step, stepper: EnsembleStepper) -> None:
         """Remember a trial, for the outputs in it."""
         if self.wanted:
-            self.trials.append((step, stepper.along(stepper.size), stepper.s))
+            self.trials.append(Trial(step, stepper.along(stepper.size), stepper.s))
 
     @property
     def ripe(self) -> bool:
@@ -82,7 +90,7 @@ class Outputs:
 
     def pending(self, stepper: EnsembleStepper) -> Int[Tensor, " b"]:
         """How many outputs each row has passed since they were last taken."""
-        self.reached = stepper.accepted if self.every_step else self._reached(stepper)
+        self.reached = _accepted(stepper) if self.every_step else self._reached(stepper)
         return self.reached - self.index
 
     def _reached(self, stepper: EnsembleStepper) -> Int[Tensor, " b"]:
@@ -92,8 +100,8 @@ class Outputs:
             return torch.searchsorted(self.keys[0], stepper.s, right=True)
         return torch.searchsorted(self.keys, stepper.s[:, None], right=True)[:, 0]
 
-    def take(self, stepper: EnsembleStepper, total: int) -> tuple[Step, Reading] | None:
-        """The `total` pending outputs, with the step they lie in."""
+    def take(self, stepper: EnsembleStepper, total: int) -> tuple[Reading, Tensor] | None:
+        """The `total` pending outputs, and their states."""
         trials, self.trials = self.trials, []
         if not total:
             self.index = self.reached
@@ -101,20 +109,22 @@ class Outputs:
         rows, index = self._pairs(total)
         if self.every_step:
             # Past a jump the row stands a rounding behind the step's end; at an event, before it.
-            ends = stepper.along(trials[0][0].t1[:, 0])  # type: ignore[index]
+            ends = stepper.along(trials[0].step.t1[:, 0])
             along, index = torch.minimum(stepper.s, ends)[rows], index + 1
         else:
             along = self.keys[0][index] if self.keys.shape[0] == 1 else self.keys[rows, index]
-        steps, moves, ends = zip(*trials, strict=True)
-        step, move, place = steps[0], moves[0], rows
-        if len(trials) > 1:
-            # A row's times only grow, so an output lies in the first trial that ends at or after it.
-            trial = (torch.stack(ends, dim=1)[rows] < along[:, None]).sum(dim=1)
-            step, move, place = step.joined(steps), torch.cat(moves), trial * len(stepper.lanes) + rows
         t = along if stepper.direction is None else along * stepper.direction[rows]
-        theta = ((t - step.t0[place, 0]) / move[place]).clamp(0.0, 1.0)
-        theta = torch.where(t == step.t1[place, 0], 1.0, theta)
-        return step, Reading(place, stepper.lanes[rows], index, theta[:, None], t)
+        if len(trials) == 1:
+            step, move = trials[0].step.rows(rows), trials[0].move[rows]
+        else:
+            # A row's times only grow, so an output lies in the first trial that ends at or after it.
+            which = (torch.stack([trial.s for trial in trials], dim=1)[rows] < along[:, None]).sum(dim=1)
+            step = trials[0].step.among([trial.step for trial in trials], which, rows)
+            move = torch.stack([trial.move for trial in trials])[which, rows]
+        theta = ((t - step.t0[:, 0]) / move).clamp(0.0, 1.0)
+        theta = torch.where(t == step.t1[:, 0], 1.0, theta)
+        reading = Reading(rows, stepper.lanes[rows], index, theta[:, None], t)
+        return reading, step.at_exactly(reading.theta)
 
     def _pairs(self, total: int) -> tuple[Tensor, Tensor]:
         """Row and number of each pending output."""
@@ -135,3 +145,7 @@ class Outputs:
         if not self.every_step:
             self.sign = None if self.sign is None else self.sign[rows]
             self.keys = self.keys if self.keys.shape[0] == 1 else self.keys[rows]
+
+
+def _accepted(stepper: EnsembleStepper) -> Int[Tensor, " b"]:
+    return stepper.tally.steps - stepper.tally.rejected

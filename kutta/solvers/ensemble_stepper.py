@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from kutta.solution import Result
 from kutta.solvers.controllers import PID, Controller, StepTo
+from kutta.solvers.ensemble_tally import Tally
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.initial_step import initial_step
 from kutta.solvers.method import Method, Step
@@ -43,10 +44,6 @@ ROWS = (
     "earlier",
     "after_rejection",
     "floor",
-    "steps",
-    "rejected",
-    "counted",
-    "calls",
 )
 
 
@@ -79,7 +76,7 @@ class EnsembleStepper:
         running: whether a row is neither finished nor failed.
         carry: the method's carry.
         codes: a `Result` code.
-        steps, rejected: counts.
+        tally: what the rows have cost.
         trials: trials so far, of any row.
         missed, kept, ratio, size: of the last trial, which rows rejected and which kept it, the error
             ratios, and the step sizes.
@@ -106,12 +103,11 @@ class EnsembleStepper:
         self.running, self.codes = self.s < self.s1, torch.zeros_like(lanes)
         # Below this size a step may be too small; whether it is, `fail` finds out.
         self.floor = torch.maximum(self.s.abs(), self.s1.abs()) * SMALLEST + controller.dtmin
-        self.steps, self.rejected, self.counted = (torch.zeros_like(lanes) for _ in range(3))
-        self.calls, self.calls_a_trial = torch.zeros_like(lanes), 0
+        self.tally = Tally(*(torch.zeros_like(lanes) for _ in range(3)))
         self.stops, self.jumps = self._stops()
         self.carry = method.init(field, t[:, None], y)
         self.earlier: tuple[Tensor, ...] = (torch.ones_like(t),) * getattr(controller, "memory", 0)
-        self.after_rejection, self.tried = torch.zeros_like(self.running), self.running
+        self.after_rejection = torch.zeros_like(self.running)
         self.h = self._first_step() if h is None else h
 
     def along(self, t: Tensor) -> Tensor:
@@ -122,23 +118,6 @@ class EnsembleStepper:
     def t(self) -> Float[Tensor, " b"]:
         """Current times."""
         return self.along(self.s)
-
-    @property
-    def accepted(self) -> Int[Tensor, " b"]:
-        """How many steps were kept."""
-        return self.steps - self.rejected
-
-    @property
-    def evaluations(self) -> Int[Tensor, " b"]:
-        """Calls of the right-hand side made while a row ran."""
-        return self.calls + (self.steps - self.counted) * self.calls_a_trial
-
-    def count_calls(self, calls: int) -> None:
-        """Note how many calls the last trial made; only a change from the trial before needs arithmetic."""
-        if calls != self.calls_a_trial:
-            before = self.steps - self.tried.long()
-            self.calls = self.calls + (before - self.counted) * self.calls_a_trial
-            self.counted, self.calls_a_trial = before, calls
 
     def trial(self) -> Step:
         """One trial step of every row, with `accepted` set. Its `dt` has the precision of time."""
@@ -155,8 +134,8 @@ class EnsembleStepper:
             kept |= (size <= self.controller.dtmin * (1.0 + STRETCH)) & torch.isfinite(ratio) & self.running
         kept, waiting = self._together(kept, carry)
         step.accepted = kept
-        missed, self.tried = self.running ^ kept, self.running
-        self.steps, self.rejected = self.steps + self.running, self.rejected + missed
+        missed = self.running ^ kept
+        self.tally.note(self.running, missed)
         if isinstance(self.controller, PID):
             h = self.h
             self._adapt(ratio, kept, missed, size)
@@ -283,7 +262,7 @@ class EnsembleStepper:
 
     def exhaust(self) -> None:
         """Give up rows that have taken as many steps as they may."""
-        self._end(self.running & (self.steps >= self.max_steps), int(Result.MAX_STEPS))
+        self._end(self.running & (self.tally.steps >= self.max_steps), int(Result.MAX_STEPS))
 
     def _end(self, rows: Tensor, code: Tensor | int) -> None:
         """Rows that have failed stand at their end, so that they move no more."""
@@ -300,7 +279,7 @@ class EnsembleStepper:
 
     def pack(self, rows: Int[Tensor, " n"]) -> None:
         """Keep only some rows."""
-        self.field = self.field.take(rows)
+        self.field, self.tally = self.field.take(rows), self.tally.take(rows)
         self.tolerance = self.tolerance.take(rows, self.field.layout)
         for name in ROWS:
             value = getattr(self, name)

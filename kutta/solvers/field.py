@@ -58,6 +58,7 @@ class EnsembleField:
 
     Attributes:
         evaluations: number of calls so far, shared by the fields taken from this one.
+        spare: memory that steps have given back, for the next one.
     """
 
     def __init__(self, problem: EnsembleProblem, layout: Layout):
@@ -66,6 +67,7 @@ class EnsembleField:
         self.batched = batched_arguments(problem, layout.batch or 0)
         self.args = tuple(problem.args)
         self.calls = [0]
+        self.spare: list[Any] = []
         self.flat = layout.is_single and len(layout.shapes[0]) == 1
         self.index: Tensor | None = None
         self._call = problem.f if problem.vectorized else self.mapped(problem.f)
@@ -102,7 +104,7 @@ class EnsembleField:
     def _with(self, layout: Layout, index: Tensor | None, args: tuple[Any, ...]) -> EnsembleField:
         field = object.__new__(EnsembleField)
         field.__dict__.update(self.__dict__)
-        field.layout, field.index, field.args = layout, index, args
+        field.layout, field.index, field.args, field.spare = layout, index, args, []
         return field
 
     def derivative(self, t: Float[Tensor, "b ..."], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:
@@ -112,9 +114,10 @@ class EnsembleField:
             t = t.reshape(-1)
         if t.dtype is not self.real_dtype:
             t = t.to(self.real_dtype)
-        state = y if self.flat else self.layout.unravel(y)
-        slope = checked_slope(self._call(t, state, *self.args), state, self.layout)
-        return slope if slope.shape == y.shape else slope.reshape(y.shape)
+        if self.flat:
+            return checked_slope(self._call(t, y, *self.args), y, self.layout)
+        state = self.layout.unravel(y)
+        return checked_slope(self._call(t, state, *self.args), state, self.layout).reshape(y.shape)
 
 
 def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[Any, ...]:
@@ -143,10 +146,10 @@ def checked_slope(slope: Any, y: Any, layout: Layout) -> Tensor:
     Raises:
         TypeError, ValueError: for a derivative of another structure, shape, dtype or device.
     """
+    if _fits(slope, y):
+        return slope
     ensemble = layout.batch is not None
     if isinstance(y, Tensor):
-        if _fits(slope, y):
-            return slope
         raise _wrong_slope(slope, y, ensemble)
     if pytree.tree_structure(slope) != layout.spec:
         raise TypeError(f"f must return the structure of the state, {layout.spec}; got {pytree.tree_structure(slope)}")
@@ -156,8 +159,14 @@ def checked_slope(slope: Any, y: Any, layout: Layout) -> Tensor:
     return layout.ravel(slope)
 
 
-def _fits(slope: Any, y: Tensor) -> bool:
-    return isinstance(slope, Tensor) and slope.shape == y.shape and slope.dtype is y.dtype and slope.device == y.device
+def _fits(slope: Any, y: Any) -> bool:
+    return (
+        isinstance(slope, Tensor)
+        and isinstance(y, Tensor)
+        and slope.shape == y.shape
+        and slope.dtype is y.dtype
+        and slope.device == y.device
+    )
 
 
 def _wrong_slope(slope: Any, y: Tensor, ensemble: bool) -> Exception:

@@ -63,37 +63,34 @@ class Step:
         return self.interpolant(theta)
 
     def rows(self, index: Tensor) -> Step:
-        """In an ensemble, the steps of the trajectories `index`, repetitions allowed.
+        """In an ensemble, the steps of the trajectories `index`, repetitions allowed."""
+        return self._picked((self,), index, lambda tensors, axis=0: tensors[0].index_select(axis, index))
 
-        A method whose steps have an interpolant of their own says here how to take its rows.
+    def among(self, steps: Sequence[Step], which: Tensor, index: Tensor) -> Step:
+        """The same out of several steps: the trajectory ``index[i]`` of ``steps[which[i]]``, one of which is `self`."""
+        place = which * self.y0.shape[0] + index
+        return self._picked(steps, index, lambda tensors, axis=0: torch.cat(tensors, axis).index_select(axis, place))
+
+    def _picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
+        """Some trajectories, which ``pick(tensors, axis)`` takes from the tensors of all steps.
+
+        A method whose steps have an interpolant of their own says here how to take it.
         """
         if self.interpolant is not None:
-            raise NotImplementedError(f"{type(self).__name__} must define rows(index) to be used in an ensemble")
+            raise NotImplementedError(f"{type(self).__name__} must define _picked to be used in an ensemble")
+        slopes = [step.slopes for step in steps if step.slopes is not None]
         return replace(
             self,
-            **{name: getattr(self, name)[index] for name in ("t0", "t1", "dt", "y0", "y1")},
+            **{name: pick([getattr(step, name) for step in steps]) for name in ("t0", "t1", "dt", "y0", "y1")},
             field=self.field.take(index),
             error=None,
-            stages=tuple(torch.stack(self.stages)[:, index]) if self.stages else (),
-            slopes=None if self.slopes is None else tuple(slope[index] for slope in self.slopes),
+            stages=(),
+            slopes=tuple(map(pick, map(list, zip(*slopes, strict=True)))) if len(slopes) == len(steps) else None,
         )
 
-    def at_rows(self, index: Tensor, theta: Tensor) -> Tensor:
-        """In an ensemble, the states of the trajectories `index` at ``theta``, ``(n, 1)``, exact at step ends."""
-        rows = self.rows(index)
-        return torch.where(theta == 1.0, rows.y1, rows.at(theta))
-
-    def joined(self, steps: Sequence[Step]) -> Step:
-        """Several steps of one ensemble as one, their rows one after the other; `self` is the first."""
-        rows = torch.arange(self.y0.shape[0], device=self.y0.device).repeat(len(steps))
-        return replace(
-            self,
-            **{name: torch.cat([getattr(s, name) for s in steps]) for name in ("t0", "t1", "dt", "y0", "y1")},
-            field=self.field.take(rows),
-            error=None,
-            stages=tuple(torch.cat(stage) for stage in zip(*(step.stages for step in steps), strict=True)),
-            slopes=None,
-        )
+    def at_exactly(self, theta: Tensor) -> Tensor:
+        """In an ensemble, the states at ``theta``, ``(b, 1)``, without a rounding where that is the step's end."""
+        return torch.where(theta == 1.0, self.y1, self.at(theta))
 
     def prepare(self) -> None:
         """Evaluate what the interpolant needs, once and while `f` is what it was."""

@@ -7,7 +7,7 @@ How the sums are formed, `kutta.solvers.stages` says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.autodiff import records
+from kutta.autodiff import in_forward_mode, under_transform
 from kutta.solvers import tableaus
 from kutta.solvers.method import Field, Method, Step, Time
-from kutta.solvers.stages import Coefficients, ColumnSums, SlopeMatrix, coefficients
-from kutta.solvers.tableaus.tableau import Tableau
+from kutta.solvers.stages import Coefficients, ColumnSums, SlopeMatrix, TapedSlopeMatrix, coefficients
+from kutta.solvers.tableaus.tableau import Interpolant, Tableau
 
 
 @dataclass
@@ -41,13 +41,16 @@ class RungeKuttaStep(Step):
             return super().at(theta)
         slopes, weights = self._interpolation_slopes(), self._weights(theta)
         if isinstance(self.dt, Tensor):
-            return self.y0 + self.dt * torch.einsum("bs,sbd->bd", weights, slopes)
-        return self.y0 + self.dt * (weights @ _rows(slopes)).view(self.y0.shape)
+            return torch.addcmul(self.y0, self.dt, (weights.unsqueeze(-1) * slopes).sum(dim=0))
+        return self.y0 + self.dt * torch.mv(_rows(slopes).t(), weights).view_as(self.y0)
 
-    def rows(self, index: Tensor) -> Step:
-        taken = super().rows(index)
-        if isinstance(taken, RungeKuttaStep) and self.stacked is not None:
-            taken.stacked = self.stacked[:, index]
+    def _picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
+        taken: Any = super()._picked(steps, index, pick)
+        extended = all(step.stacked is not None for step in steps)  # type: ignore[attr-defined]
+        slopes = [step.stacked if extended else step._stages() for step in steps]  # type: ignore[attr-defined]
+        picked = pick(slopes, 1)
+        taken.stages, taken.sums = picked[: self.tableau.stages].unbind(0), None
+        taken.stacked = picked if extended or self._complete else None
         return taken
 
     def prepare(self) -> None:
@@ -57,7 +60,7 @@ class RungeKuttaStep(Step):
             self._interpolation_slopes()
 
     def release(self) -> None:
-        if isinstance(self.sums, SlopeMatrix):
+        if isinstance(self.sums, SlopeMatrix) and hasattr(self.field, "spare"):
             self.field.spare.append(self.sums)
 
     def many(self, thetas: list[float]) -> Tensor:
@@ -77,11 +80,13 @@ class RungeKuttaStep(Step):
         return coefficients(self.tableau, self.y0.dtype, self.y0.device)
 
     def _weights(self, theta: Any) -> Tensor:
-        table = self._coefficients.interpolation
-        theta = torch.as_tensor(theta, dtype=table.dtype, device=table.device)
-        powers = torch.cumprod(theta.reshape(*theta.shape[:1], 1).expand(*theta.shape[:1], table.shape[1]), dim=-1)
-        # Not a matrix product: for so few numbers, waking the threads of one costs more than the work.
-        return (powers.unsqueeze(-2) * table).sum(dim=-1).to(self.y0.dtype)
+        """``P_i(theta)``, ``(stages,)``; in an ensemble ``(stages, b)``; by Horner's rule."""
+        *lower, value = self._coefficients.interpolation
+        theta = torch.as_tensor(theta, dtype=value.dtype, device=value.device).reshape(-1)
+        value = value * theta
+        for coefficient in reversed(lower):
+            value = (value + coefficient) * theta
+        return (value if isinstance(self.dt, Tensor) else value[:, 0]).to(self.y0.dtype)
 
     def end_slopes(self) -> tuple[Tensor, Tensor]:
         """The first slope, and the last stage or else one evaluation that the next step takes over."""
@@ -94,18 +99,26 @@ class RungeKuttaStep(Step):
         """All slopes that the interpolant combines, stacked; made once a step."""
         dense = self.tableau.interpolant
         assert dense is not None
-        if self.stacked is not None:
-            return self.stacked
-        if len(self.stages) == len(dense.weights) and isinstance(self.sums, SlopeMatrix):
-            return self.sums.memory
-        slopes = list(self.stages)
-        if len(slopes) < len(dense.weights):
-            slopes += [] if self.tableau.first_same_as_last else [self.end_slopes()[1]]
-            for node, row in zip(self._coefficients.extra_c, self._coefficients.extra_a, strict=True):
-                increment = torch.mv(_rows(torch.stack(slopes)).T, row).view(self.y0.shape)
-                slopes.append(self.field.derivative(self.t0 + node * self.dt, self.y0 + self.dt * increment))
-        self.stacked = torch.stack(slopes)
+        if self.stacked is None:
+            self.stacked = self._stages() if self._complete else torch.stack(self._with_extra_stages(dense))
         return self.stacked
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the interpolant needs the stages of the step only."""
+        dense = self.tableau.interpolant
+        return dense is not None and len(dense.weights) == self.tableau.stages
+
+    def _stages(self) -> Tensor:
+        return self.sums.memory if type(self.sums) is SlopeMatrix else torch.stack(self.stages)
+
+    def _with_extra_stages(self, dense: Interpolant) -> list[Tensor]:
+        slopes = list(self.stages)
+        slopes += [] if self.tableau.first_same_as_last else [self.end_slopes()[1]]
+        for node, row in zip(dense.extra_c, self._coefficients.extra_a, strict=True):
+            increment = torch.mv(_rows(torch.stack(slopes)).T, row).view_as(self.y0)
+            slopes.append(self.field.derivative(self.t0 + float(node) * self.dt, self.y0 + self.dt * increment))
+        return slopes
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,7 @@ class RungeKutta(Method):
         sums.add(slope)
         for index in range(1, numbers.explicit):
             sums.add(problem.derivative(times[index], sums.stage()))
-        y1 = y + sums.increment()
+        y1 = sums.end()
         if numbers.closes:
             slope = problem.derivative(times[-1], y1)
             sums.add(slope)
@@ -176,7 +189,7 @@ def stage_times(t: Time, dt: Time, numbers: Coefficients) -> Any:
     """The times ``t + c_i dt`` of all stages; for an ensemble in the real dtype of the state."""
     if not isinstance(t, Tensor) or t.dim() == 0:
         return [t + node * dt for node in numbers.nodes]
-    return torch.addcmul(t[:, 0], numbers.c, dt[:, 0]).to(dt.dtype).unbind(0)
+    return torch.addcmul(t.t(), numbers.c, dt.t()).to(dt.dtype).unbind(0)
 
 
 def _rows(slopes: Tensor) -> Tensor:
@@ -185,12 +198,14 @@ def _rows(slopes: Tensor) -> Tensor:
 
 
 def _sums(problem: Any, numbers: Coefficients, y: Tensor, dt: Time) -> ColumnSums | SlopeMatrix:
-    """The sums over stages: in memory used again where the problem keeps it and nothing is differentiated."""
-    spare = getattr(problem, "spare", None)
-    if spare is None or isinstance(dt, Tensor) or records():
+    """The sums over stages; in memory used again, where the problem keeps what steps have given back."""
+    if under_transform() or in_forward_mode():
         return ColumnSums(numbers, y, dt)
-    sums = spare.pop() if spare else SlopeMatrix(numbers, y)
-    return sums.begin(y, dt)
+    kind = TapedSlopeMatrix if torch.is_grad_enabled() else SlopeMatrix
+    spare = getattr(problem, "spare", None)
+    if spare and type(spare[-1]) is kind:
+        return spare.pop().begin(y, dt)
+    return kind(numbers, y).begin(y, dt)
 
 
 def _error(estimates: Sequence[Tensor]) -> Tensor:

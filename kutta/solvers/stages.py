@@ -1,15 +1,15 @@
-"""The sums over stages of a Runge-Kutta step, formed in one of two ways.
+"""The sums over stages of a Runge-Kutta step, and their derivatives.
 
-`ColumnSums` is a chain of new tensors, and so it can be differentiated. As soon as ``k_j`` is known,
-``h * a_ij * k_j`` is added to the inputs of all later stages at once, and likewise to the increment and
-to the error estimates: a rank-one update. That is one tensor operation a stage, whose derivative is one
-matrix-vector product, so that backpropagating through a step needs no sums over stages.
+`SlopeMatrix` writes the slopes into the rows of a matrix, and each sum is a matrix-vector product: few
+operations, on the same memory step after step. `TapedSlopeMatrix` computes the same numbers, so that a
+solve takes the same steps with and without gradients, and tells the tape what each sum consists of.
 
-`SlopeMatrix` writes the slopes into the rows of a matrix, and each sum is a matrix-vector product. It
-touches the least memory, and the same memory step after step, but leaves nothing to differentiate.
+`ColumnSums` consists of PyTorch's own operations on new tensors, as the transformations of
+``torch.func`` need them. As soon as ``k_j`` is known, ``h * a_ij * k_j`` is added to the inputs of all
+later stages at once, and likewise to the end of the step and to the error estimates.
 
-Both have the verbs ``add(slope)``, then ``stage()`` for the next stage's input, ``increment()`` for
-``h sum_i b_i k_i``, and ``errors()``.
+All have the verbs ``add(slope)``, then ``stage()`` for the next stage's input, ``end()`` for
+``y + h sum_i b_i k_i``, which is rounded once, and ``errors()``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,23 @@ from kutta.solvers.tableaus.tableau import Tableau
 Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape (b, 1)
 
 
+class Row:
+    """The weights of one sum, as a vector and as pairs of a stage and its weight, without the zeros."""
+
+    def __init__(self, vector: Tensor, weights: Sequence[Any]):
+        self.vector = vector
+        self.parts = [(stage, float(weight)) for stage, weight in enumerate(weights) if weight]
+
+
 class Coefficients:
     """A tableau's numbers in the dtype and on the device of a state.
 
     Attributes:
         nodes: the nodes ``c`` as floats.
         c: the same as a column of float64.
-        rows: the rows of ``a``; `weights` is ``b`` and `errors` the weights of the error estimates.
+        inputs: the rows of ``a``.
+        end: the row ``b``.
+        errors: the weights of the error estimates.
         columns: what slope ``j`` adds to the inputs of the later stages, to the increment of the step
             and to the error estimates: column ``j`` of ``a`` below the diagonal, ``b_j`` and ``e_j``.
         sizes: their lengths.
@@ -42,7 +52,7 @@ class Coefficients:
         closes: whether the last stage is evaluated at the new state.
         explicit: the number of stages before it.
         polynomials: ``P_i(theta)`` of the interpolant as rows of coefficients, of ``theta`` upward.
-        extra_c, extra_a: nodes and rows of the stages that only the interpolant needs.
+        extra_a: rows of the stages that only the interpolant needs.
     """
 
     def __init__(self, tableau: Tableau, dtype: torch.dtype, device: torch.device):
@@ -54,8 +64,9 @@ class Coefficients:
         self.closes = tableau.first_same_as_last
         self.explicit = tableau.stages - self.closes
         errors = [weights for weights in (tableau.error, tableau.second_error) if weights is not None]
-        self.rows = [tensor(row) for row in tableau.a]
-        self.weights, self.errors = tensor(tableau.b[: self.explicit]), [tensor(row) for row in errors]
+        self.inputs = [Row(tensor(row), row) for row in tableau.a]
+        self.end = Row(tensor(tableau.b[: self.explicit]), tableau.b)
+        self.errors = [Row(tensor(row), row) for row in errors]
         inputs = tableau.a[1 : self.explicit]
         rows = [*inputs, tableau.b, *errors]
         self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
@@ -66,15 +77,14 @@ class Coefficients:
         self.below = torch.cat(self.columns)[:, None, None]
         dense = tableau.interpolant
         self.polynomials = None if dense is None else np.array(dense.weights, dtype=np.float64)
-        self.extra_c = [] if dense is None else [float(node) for node in dense.extra_c]
         self.extra_a = [] if dense is None else [tensor(row) for row in dense.extra_a]
 
     @cached_property
-    def interpolation(self) -> Tensor:
-        """`polynomials` as a tensor of shape ``(stages, degree)``; float64, since large ones cancel."""
+    def interpolation(self) -> list[Tensor]:
+        """The columns of `polynomials`, ``(stages, 1)`` each; float64, since large ones cancel."""
         assert self.polynomials is not None
         with torch.inference_mode(False):
-            return torch.as_tensor(self.polynomials).to(self.c.device)
+            return list(torch.as_tensor(self.polynomials).to(self.c.device).unsqueeze(-1).unbind(1))
 
 
 @lru_cache(maxsize=256)
@@ -85,7 +95,7 @@ def coefficients(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> 
 
 
 class ColumnSums:
-    """Sums that can be differentiated, for one step size or, with a tensor `dt`, one a trajectory.
+    """Sums that can be transformed, for one step size or, with a tensor `dt`, one a trajectory.
 
     The state is in the sums of the later stages from the start, and not in that of the increment,
     which is so rounded once a step and not once a stage.
@@ -115,7 +125,8 @@ class ColumnSums:
         first, self.sums = self.sums.split_with_sizes((1, self.sums.shape[0] - 1))
         return first.view_as(self.y)
 
-    increment = stage
+    def end(self) -> Tensor:
+        return self.y + self.stage()
 
     def errors(self) -> list[Tensor]:
         return [error.view_as(self.y) for error in self.sums.unbind(0)]
@@ -125,7 +136,7 @@ class ColumnSums:
 
 
 class SlopeMatrix:
-    """Sums that are not differentiated, for one step size.
+    """Sums that are not differentiated, for one step size or one a trajectory.
 
     Attributes:
         memory: the slopes, ``(stages, *shape)``.
@@ -139,9 +150,10 @@ class SlopeMatrix:
             flat = self.memory.view(len(self.slopes), -1).t()
             self.known = [flat.narrow(1, 0, count) for count in range(len(self.slopes) + 1)]
 
-    def begin(self, y: Tensor, dt: float) -> SlopeMatrix:
+    def begin(self, y: Tensor, dt: Time) -> SlopeMatrix:
         """Start a step; what is in the memory is written over."""
         self.y, self.flat, self.dt, self.count = y, y.reshape(-1), dt, 0
+        self.shared = not isinstance(dt, Tensor)
         return self
 
     def add(self, slope: Tensor) -> None:
@@ -149,17 +161,66 @@ class SlopeMatrix:
         self.count += 1
 
     def stage(self) -> Tensor:
-        weights = self.numbers.rows[self.count]
-        return torch.addmv(self.flat, self.known[self.count], weights, alpha=self.dt).view_as(self.y)
+        row = self.numbers.inputs[self.count]
+        if self.shared:
+            return torch.addmv(self.flat, self.known[self.count], row.vector, alpha=self.dt).view_as(self.y)
+        return torch.addcmul(self.y, self.dt, self._sum(row))
 
-    def increment(self) -> Tensor:
-        return self._sum(self.numbers.weights)
+    def end(self) -> Tensor:
+        increment = self._sum(self.numbers.end)
+        if self.shared:
+            return torch.add(self.y, increment, alpha=self.dt)
+        return torch.addcmul(self.y, self.dt, increment)
 
     def errors(self) -> list[Tensor]:
-        return [self._sum(weights) for weights in self.numbers.errors]
+        return [self._sum(row) * self.dt for row in self.numbers.errors]
 
     def stages(self) -> tuple[Tensor, ...]:
         return self.slopes
 
-    def _sum(self, weights: Tensor) -> Tensor:
-        return torch.addmv(self.flat, self.known[self.count], weights, beta=0.0, alpha=self.dt).view_as(self.y)
+    def _sum(self, row: Row) -> Tensor:
+        return torch.mv(self.known[self.count], row.vector).view_as(self.y)
+
+
+class TapedSlopeMatrix(SlopeMatrix):
+    """The sums of `SlopeMatrix` on the tape, which keeps nothing for them but numbers."""
+
+    def begin(self, y: Tensor, dt: Time) -> SlopeMatrix:
+        self.start, self.taped = y, []
+        return super().begin(y.detach(), dt)
+
+    def add(self, slope: Tensor) -> None:
+        self.taped.append(slope)
+        super().add(slope.detach())
+
+    def stage(self) -> Tensor:
+        return self._on_tape(self.numbers.inputs[self.count], super().stage(), self.start)
+
+    def end(self) -> Tensor:
+        return self._on_tape(self.numbers.end, super().end(), self.start)
+
+    def errors(self) -> list[Tensor]:
+        pairs = zip(self.numbers.errors, super().errors(), strict=True)
+        return [self._on_tape(row, error, None) for row, error in pairs]
+
+    def stages(self) -> tuple[Tensor, ...]:
+        return tuple(self.taped)
+
+    def _on_tape(self, row: Row, value: Tensor, start: Tensor | None) -> Tensor:
+        slopes = [self.taped[stage] for stage, _ in row.parts]
+        return _Sum.apply(row, self.dt, value, start, *slopes)  # type: ignore[return-value]
+
+
+class _Sum(torch.autograd.Function):
+    """``value = start + dt * sum_i weight_i slope_i`` as a function of the start and the slopes."""
+
+    @staticmethod
+    def forward(ctx: Any, row: Row, dt: Time, value: Tensor, start: Tensor | None, *slopes: Tensor) -> Tensor:
+        ctx.row, ctx.dt = row, dt
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = grad * ctx.dt
+        of_start = grad if ctx.needs_input_grad[3] else None
+        return None, None, None, of_start, *(scaled * weight for _, weight in ctx.row.parts)

@@ -18,6 +18,7 @@ from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
 from kutta.solvers.ensemble_march import (
     COUNTED,
+    KNOWN,
     EnsembleCourse,
     EnsembleLeg,
     final_tensors,
@@ -26,6 +27,7 @@ from kutta.solvers.ensemble_march import (
 )
 from kutta.solvers.ensemble_outputs import Reading
 from kutta.solvers.ensemble_stepper import EnsembleStepper, take
+from kutta.solvers.ensemble_tally import Tally
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.interpolation import EnsembleDenseOutput
 from kutta.solvers.options import Options
@@ -135,10 +137,9 @@ class _EnsembleSolve:
                 cut.h if cut is not None else self._first_size(len(lanes)),
                 options.max_steps,
             )
-            stepper.steps, stepper.rejected = totals.steps[lanes], totals.rejected[lanes]
-            stepper.trials = int(stepper.steps.max())
-            stepper.counted = stepper.steps
-            stepper.calls = totals.evaluations[lanes] + (field.evaluations - calls)
+            evaluations = totals.evaluations[lanes] + (field.evaluations - calls)
+            stepper.tally = Tally(totals.steps[lanes], totals.rejected[lanes], evaluations)
+            stepper.trials = int(stepper.tally.steps.max())
         watch = EnsembleEventWatch(options.events)
         watch.start(stepper, cut)
         penalties = take(lanes, totals.penalties)
@@ -168,7 +169,7 @@ class _EnsembleSolve:
     def _collect(self, course: EnsembleCourse) -> None:
         """Put what a leg found where it belongs among all trajectories."""
         totals, lanes = self.totals, torch.cat(course.lanes)
-        for name in COUNTED:
+        for name in (*KNOWN, *COUNTED):
             values = torch.cat([count[name] for count in course.counts])
             setattr(totals, name, getattr(totals, name).index_put((lanes,), values))
         totals.y = totals.y.index_put((lanes,), torch.cat([y for y, _ in course.ended]))

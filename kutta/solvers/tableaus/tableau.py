@@ -41,7 +41,7 @@ class Interpolant:
     source: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tableau:
     """An explicit Runge-Kutta method as data; two tableaus are equal when they are the same object.
 
@@ -89,6 +89,9 @@ class Tableau:
             weights = getattr(self, field)
             if weights is not None and len(weights) != stages:
                 raise ValueError(f"tableau {self.name!r}: {field} must have {stages} entries, got {len(weights)}")
+
+    def __repr__(self) -> str:
+        return f"Tableau({self.name!r})"
 
     @property
     def stages(self) -> int:
