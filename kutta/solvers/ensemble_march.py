@@ -149,6 +149,7 @@ class _March:
             updated = update_penalties(leg.regularizers, self.penalties, step)
             self.penalties = select(step.accepted, updated, self.penalties)
         if leg.dense:
+            step.prepare()
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
         stepper.tally.note_calls(ran, stepper.field.evaluations - calls)

@@ -310,27 +310,39 @@ class Dopri8(RungeKutta):
 
 @dataclass(frozen=True)
 class Vern6(RungeKutta):
-    """Verner's most efficient 6(5) pair."""
+    """Verner's most efficient 6(5) pair, for float64: its weights of up to 200 magnify rounding errors.
+
+    Coefficients by Jim Verner, https://www.sfu.ca/~jverner/.
+    """
 
     tableau: Tableau = tableaus.VERN6
 
 
 @dataclass(frozen=True)
 class Vern7(RungeKutta):
-    """Verner's most efficient 7(6) pair, for tolerances of about 1e-8."""
+    """Verner's most efficient 7(6) pair, for float64 and tolerances of about 1e-8.
+
+    Coefficients by Jim Verner, https://www.sfu.ca/~jverner/.
+    """
 
     tableau: Tableau = tableaus.VERN7
 
 
 @dataclass(frozen=True)
 class Vern8(RungeKutta):
-    """Verner's most efficient 8(7) pair, for tolerances of about 1e-10."""
+    """Verner's most efficient 8(7) pair, for float64 and tolerances of about 1e-10.
+
+    Coefficients by Jim Verner, https://www.sfu.ca/~jverner/.
+    """
 
     tableau: Tableau = tableaus.VERN8
 
 
 @dataclass(frozen=True)
 class Vern9(RungeKutta):
-    """Verner's most efficient 9(8) pair, for tolerances near the limit of float64."""
+    """Verner's most efficient 9(8) pair, for float64 and tolerances near the limit of float64.
+
+    Coefficients by Jim Verner, https://www.sfu.ca/~jverner/.
+    """
 
     tableau: Tableau = tableaus.VERN9
