@@ -76,7 +76,7 @@ class Integrator:
             tolerance,
             (t0, t1),
             layout.ravel(problem.y0),
-            dt0,
+            options.dt0,
             max_steps,
         )
 

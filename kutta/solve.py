@@ -133,7 +133,7 @@ def prepare(
         raise TypeError(f"args must be a tuple; got {type(problem.args).__name__}: write args=(value,)")
     if not isinstance(max_steps, int) or max_steps < 1:
         raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
-    method, y0 = _check_method(method), as_state(problem.y0)
+    method, y0, dt0 = _check_method(method), as_state(problem.y0), _check_first_step(dt0)
     layout = layout_of(y0, isinstance(problem, EnsembleProblem))
     method.check(layout)
     span = _check_span(problem.t_span, layout)
@@ -174,9 +174,19 @@ def _check_engine(engine: Any) -> None:
     raise NotImplementedError(f"this version has the eager engine only; got engine={engine!r}: leave it out")
 
 
-def _check_controller(controller: Any, method: Method, dt0: float | None) -> Controller:
-    if dt0 is not None and not (abs(dt0) > 0.0 and abs(dt0) < float("inf")):
+def _check_first_step(dt0: Any) -> float | None:
+    if dt0 is None:
+        return None
+    try:
+        size = abs(as_float(dt0))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"dt0 must be one number; got {dt0!r}") from None
+    if not 0.0 < size < math.inf:
         raise ValueError(f"dt0 must be a positive, finite step size; got {dt0!r}")
+    return size
+
+
+def _check_controller(controller: Any, method: Method, dt0: float | None) -> Controller:
     controller = _check("controller", controller, Controller, None)
     if controller is None:
         if method.error_order is not None:
@@ -186,7 +196,7 @@ def _check_controller(controller: Any, method: Method, dt0: float | None) -> Con
                 f"{type(method).__name__} estimates no error, so its step size must be given: "
                 "pass controller=kutta.Fixed(dt)"
             )
-        return Fixed(abs(dt0))
+        return Fixed(dt0)
     if isinstance(controller, PID) and method.error_order is None:
         raise ValueError(
             f"{type(method).__name__} estimates no error, so {type(controller).__name__} cannot control it: "

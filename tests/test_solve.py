@@ -61,6 +61,8 @@ REFUSED = {
     ),
     "dt0 with Fixed": (lambda: kt.solve(problem(), controller=kt.Fixed(0.1), dt0=0.1), ValueError, "has its own"),
     "dt0 of zero": (lambda: kt.solve(problem(), dt0=0.0), ValueError, "dt0 must be a positive, finite"),
+    "dt0 of text": (lambda: kt.solve(problem(), dt0="small"), TypeError, "dt0 must be one number"),
+    "dt0 of two numbers": (lambda: kt.solve(problem(), dt0=torch.ones(2)), TypeError, "dt0 must be one number"),
     "dt0 of NaN": (lambda: kt.solve(problem(), dt0=math.nan), ValueError, "dt0 must be a positive, finite"),
     "max_steps of zero": (lambda: kt.solve(problem(), max_steps=0), ValueError, "max_steps must be a positive whole"),
     "max_steps of 10.5": (lambda: kt.solve(problem(), max_steps=10.5), ValueError, "max_steps must be"),
@@ -106,6 +108,12 @@ REFUSED = {
     "save_at after the end": (lambda: kt.solve(problem(), save_at=[0.5, 1.1]), ValueError, "from 0.5 to 1.1"),
     "save_at of NaN": (lambda: kt.solve(problem(), save_at=[math.nan]), ValueError, "save_at must"),
     "a negative rtol": (lambda: kt.solve(problem(), rtol=-1e-3), ValueError, "rtol must be a non-negative"),
+    "an rtol of text": (lambda: kt.solve(problem(), rtol="small"), TypeError, "rtol must be a number, or"),
+    "no tolerance of one entry": (
+        lambda: kt.solve(problem(y0=torch.ones(2)), rtol=0.0, atol=torch.tensor([1e-6, 0.0])),
+        ValueError,
+        "rtol and atol must not both be zero, for any entry",
+    ),
     "an rtol of NaN": (lambda: kt.solve(problem(), rtol=math.nan), ValueError, "rtol must be a non-negative"),
     "an atol of the wrong shape": (
         lambda: kt.solve(problem(), atol=tensor(1e-3, 1e-3, 1e-3)),
@@ -396,6 +404,11 @@ def test_module_args_and_partial_are_right_hand_sides():
 def test_dt0_is_the_first_step():
     sol = kt.solve(problem(), dt0=0.05, save_at="steps")
     assert abs(float(sol.ts[1]) - 0.05) < 1e-15
+
+
+def test_dt0_may_be_a_tensor():
+    sol = kt.solve(problem(), dt0=torch.tensor(0.125), save_at="steps")
+    assert float(sol.ts[1]) == 0.125
 
 
 def test_dt0_of_a_method_without_error_estimate_is_its_step():

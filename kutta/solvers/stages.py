@@ -173,6 +173,10 @@ class SlopeMatrix:
         return torch.addcmul(self.y, self.dt, increment)
 
     def errors(self) -> list[Tensor]:
+        if self.shared:
+            known = self.known[self.count]
+            sums = [torch.addmv(self.flat, known, row.vector, beta=0.0, alpha=self.dt) for row in self.numbers.errors]
+            return [error.view_as(self.y) for error in sums]
         return [self._sum(row) * self.dt for row in self.numbers.errors]
 
     def stages(self) -> tuple[Tensor, ...]:

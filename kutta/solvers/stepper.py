@@ -148,7 +148,7 @@ class Stepper:
         if not isinstance(controller, PID):
             return getattr(controller, "dt", math.inf)
         if dt0 is not None:
-            return min(abs(dt0), controller.dtmax)
+            return min(dt0, controller.dtmax)
         slope = self.carry if self.method.carries_slope else self.field.derivative(self.t, self.y)
         h = initial_step(self.field, self.t, self.y, slope, self.stops.direction, self.tolerance, self.method.order)
         return min(max(read(h), controller.dtmin), controller.dtmax)

@@ -29,8 +29,8 @@ class Tolerance:
     def __init__(self, rtol: Any, atol: Any, norm: Norm | None, layout: Layout):
         self.layout, self.norm = layout, norm
         self.rtol, self.atol = _lay_out("rtol", rtol, layout), _lay_out("atol", atol, layout)
-        if isinstance(self.rtol, float) and isinstance(self.atol, float) and self.rtol + self.atol == 0.0:
-            raise ValueError("rtol and atol must not both be zero: no error is that small")
+        if not bool(torch.as_tensor(self.rtol + self.atol).all()):
+            raise ValueError("rtol and atol must not both be zero, for any entry: no error is that small")
         narrow = layout.real_dtype in (torch.float16, torch.bfloat16)
         self.wide = torch.float32 if narrow else None
         # The root mean square is the Euclidean norm over the root of the number of entries, which is
@@ -89,6 +89,8 @@ def _lay_out(name: str, value: Any, layout: Layout) -> Any:
         return value
     value = pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)
     leaves = pytree.tree_leaves(value)
+    if not all(isinstance(leaf, int | float | Tensor | np.ndarray | np.generic) for leaf in leaves):
+        raise TypeError(f"{name} must be a number, or a tensor or pytree of them; got {value!r}")
     smallest = min((float(torch.as_tensor(leaf).min()) for leaf in leaves), default=float("nan"))
     if not 0.0 <= smallest < math.inf:
         raise ValueError(f"{name} must be a non-negative number or tensor; got {value!r}")

@@ -154,7 +154,7 @@ class _EnsembleSolve:
     def _first_size(self, rows: int) -> Tensor | None:
         if self.options.dt0 is None:
             return None
-        size = min(abs(self.options.dt0), self.options.controller.dtmax)
+        size = min(self.options.dt0, self.options.controller.dtmax)
         return torch.full((rows,), size, dtype=torch.float64, device=self.y0.device)
 
     def _differentiate(self, course: EnsembleCourse, leg: EnsembleLeg, every: int) -> None:
