@@ -144,7 +144,7 @@ def prepare(
         adjoint=_check("adjoint", adjoint, Adjoint, Direct()),
         save_at=_check_save_at(save_at, span, layout),
         events=_check_events(events),
-        penalties=_check_penalties(penalties),
+        penalties=_check_penalties(penalties, method, layout, others.get("rtol")),
         dt0=dt0,
         max_steps=max_steps,
         **others,
@@ -295,8 +295,9 @@ def _check_events(events: Any) -> tuple[Event, ...]:
     return events
 
 
-def _check_penalties(penalties: Any) -> dict[str, Regularizer]:
+def _check_penalties(penalties: Any, method: Method, layout: Layout, rtol: Any) -> dict[str, Regularizer]:
     penalties = dict(penalties or {})
     for name, regularizer in penalties.items():
         _check(f"penalties[{name!r}]", regularizer, Regularizer, None)
+        regularizer.check(method, layout.dtype, rtol)
     return penalties

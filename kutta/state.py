@@ -7,6 +7,7 @@ slice of its last axis, so that a method costs the same number of operations for
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -68,6 +69,14 @@ class Layout:
         return pytree.tree_unflatten(
             [part.reshape((*lead, *shape)) for part, shape in zip(parts, self.shapes, strict=True)], self.spec
         )
+
+    def entries(self, values: Tensor, part: Callable[[Any], Any] | None = None) -> Tensor:
+        """Anything laid out like the state as ``(n,)``, or ``(b, n)``: all of it, or what ``part(state)`` picks."""
+        lead = () if self.batch is None else (values.shape[0],)
+        if part is None:
+            return values.reshape(*lead, -1)
+        leaves = pytree.tree_leaves(part(self.unravel(values)))
+        return torch.cat([leaf.reshape(*lead, -1) for leaf in leaves], dim=-1)
 
     @staticmethod
     def _lead(leaf: Tensor, shape: torch.Size) -> torch.Size:

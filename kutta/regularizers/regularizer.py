@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from kutta.solvers.method import Step
+from kutta.solvers.method import Method, Step
 
 
 class Regularizer:
@@ -34,8 +35,14 @@ class Regularizer:
         4.0
     """
 
+    def check(self, method: Method, dtype: torch.dtype, rtol: Any) -> None:
+        """Refuse a solve whose steps lack what the penalty is made of; called before the first step."""
+
     def init(self, y: Tensor) -> Any:
-        """The state before the first step; `y` is the initial state in the solver's layout."""
+        """The state before the first step; `y` is the initial state in the solver's layout.
+
+        In an ensemble a tensor without axes stands for one of its kind a trajectory.
+        """
         raise NotImplementedError
 
     def update(self, state: Any, step: Step) -> Any:

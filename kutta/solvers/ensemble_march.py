@@ -24,6 +24,7 @@ from kutta.solvers.ensemble_stepper import EnsembleStepper, select, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.march import update_penalties
 from kutta.solvers.method import Method, Step
+from kutta.solvers.tolerance import Tolerance
 
 # Rows are packed once at most this part of them is still running.
 SPARSE = 0.5
@@ -61,7 +62,7 @@ class EnsembleTransition:
     """A trial as it can be made again.
 
     Attributes:
-        field: the right-hand side of the rows.
+        field: the right-hand side of the rows, and `tolerance` their tolerances.
         t: their times.
         dt: the step sizes, zero where the trial was rejected.
         t1: the nominal ends.
@@ -73,6 +74,7 @@ class EnsembleTransition:
     """
 
     field: EnsembleField
+    tolerance: Tolerance
     t: Tensor
     dt: Tensor
     t1: Tensor
@@ -159,7 +161,17 @@ class _March:
             dt = torch.where(step.accepted[:, None], step.dt, 0.0)
             course.transitions.append(
                 EnsembleTransition(
-                    field, step.t0, dt, step.t1, step.accepted, reading, cut, leaving, staying, self.fresh
+                    field,
+                    step.tolerance,
+                    step.t0,
+                    dt,
+                    step.t1,
+                    step.accepted,
+                    reading,
+                    cut,
+                    leaving,
+                    staying,
+                    self.fresh,
                 )
             )
         self.fresh = stepper.jumps is not None
@@ -260,7 +272,7 @@ def _again(
     carry = pytree.tree_map(_finite, carry)
     step, after = method.step(field, transition.t, y, transition.dt, carry)
     carry = select(transition.accepted, after, carry)
-    step.t1, step.accepted = transition.t1, transition.accepted
+    step.t1, step.accepted, step.tolerance = transition.t1, transition.accepted, transition.tolerance
     outputs = [] if transition.reading is None else [transition.reading.values(step)]
     if regularizers:
         penalties = select(transition.accepted, update_penalties(regularizers, penalties, step), penalties)

@@ -127,7 +127,7 @@ class EnsembleStepper:
         step, carry = self.method.step(
             self.field, self.t[:, None], self.y, move[:, None].to(self.field.real_dtype), self.carry
         )
-        step.t1 = self.along(end)[:, None]
+        step.t1, step.tolerance = self.along(end)[:, None], self.tolerance
         ratio = self._ratio(step)
         kept = (ratio <= 1.0) & self.running
         if self.controller.force_dtmin:

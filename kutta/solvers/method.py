@@ -41,6 +41,9 @@ class Step:
             state, to the state there; by default the cubic Hermite polynomial through both ends.
         accepted: whether the step was kept; per trajectory in an ensemble.
         slopes: derivatives at both ends, for the Hermite polynomial; evaluated when first needed.
+        tolerance: what the error was measured by.
+        stability_size: length of the method's stability region along the negative real axis, if known.
+        weights: the quadrature weights ``b_i`` of the stages, if the method has them.
     """
 
     t0: Time
@@ -54,6 +57,10 @@ class Step:
     interpolant: Callable[[Any], Tensor] | None = None
     accepted: Any = True
     slopes: tuple[Tensor, Tensor] | None = None
+    tolerance: Any = None
+
+    stability_size: ClassVar[float | None] = None
+    weights: ClassVar[Sequence[float]] = ()
 
     def at(self, theta: Any) -> Tensor:
         """The state at ``theta`` in [0, 1]: a number, or in an ensemble a tensor of shape ``(b, 1)``."""
@@ -97,6 +104,10 @@ class Step:
         if self.interpolant is None:
             self.end_slopes()
 
+    def stiffness_pair(self) -> tuple[Tensor, Tensor]:
+        """Two differences of stages at the same time: of their derivatives, and of their inputs."""
+        raise ValueError(f"{type(self).__name__} has no two stages at the same time")
+
     def release(self) -> None:
         """Give back the memory of the stages: nobody will look at this step again."""
 
@@ -131,10 +142,12 @@ class Method:
         kind: the family, for listings.
         splits_state: whether the state must be a pair (q, p).
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
+        estimates_stiffness: whether its steps have a `Step.stiffness_pair`.
     """
 
     order: int
     error_order: int | None = None
+    estimates_stiffness: bool = False
     source: str = ""
     kind: ClassVar[str] = "one step"
     carries_slope: ClassVar[bool] = False

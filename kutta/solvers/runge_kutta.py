@@ -76,6 +76,32 @@ class RungeKuttaStep(Step):
         return torch.addmm(self.y0.reshape(1, -1), weights, _rows(slopes)).view(shape)
 
     @property
+    def stability_size(self) -> float | None:  # type: ignore[override]
+        return self.tableau.stability_size
+
+    @property
+    def weights(self) -> Sequence[float]:  # type: ignore[override]
+        return self._coefficients.b
+
+    def stiffness_pair(self) -> tuple[Tensor, Tensor]:
+        """The latest two stages at the same time; else the end of the step and the embedded solution there."""
+        pair = self.tableau.equal_nodes
+        if pair is None:
+            return self._end_and_embedded()
+        first, second = (self._slope(stage) for stage in pair)
+        weights = torch.mv(_rows(self._stages()).t(), self._coefficients.stiffness).view_as(self.y0)
+        return first - second, self.dt * weights
+
+    def _end_and_embedded(self) -> tuple[Tensor, Tensor]:
+        """Costs one evaluation of the right-hand side."""
+        if self.error is None:
+            return super().stiffness_pair()
+        return self.stages[-1] - self.field.derivative(self.t1, self.y1 - self.error), self.error
+
+    def _slope(self, stage: int) -> Tensor:
+        return self.stages[stage] if stage < self.tableau.stages else self.end_slopes()[1]
+
+    @property
     def _coefficients(self) -> Coefficients:
         return coefficients(self.tableau, self.y0.dtype, self.y0.device)
 
@@ -149,6 +175,11 @@ class RungeKutta(Method):
         if self.tableau.error is None:
             return None
         return min(self.tableau.order, self.tableau.embedded_order or self.tableau.order) + 1
+
+    @property
+    def estimates_stiffness(self) -> bool:
+        closes_with_estimate = self.tableau.first_same_as_last and self.tableau.error is not None
+        return self.tableau.equal_nodes is not None or closes_with_estimate
 
     @property
     def source(self) -> str:

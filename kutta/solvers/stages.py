@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ class Coefficients:
 
     Attributes:
         nodes: the nodes ``c`` as floats.
-        c: the same as a column of float64.
+        b: the weights ``b`` as floats.
+        c: the nodes as a column of float64.
         inputs: the rows of ``a``.
         end: the row ``b``.
         errors: the weights of the error estimates.
@@ -53,6 +55,7 @@ class Coefficients:
         explicit: the number of stages before it.
         polynomials: ``P_i(theta)`` of the interpolant as rows of coefficients, of ``theta`` upward.
         extra_a: rows of the stages that only the interpolant needs.
+        stiffness: the difference of the rows of two stages at the same time.
     """
 
     def __init__(self, tableau: Tableau, dtype: torch.dtype, device: torch.device):
@@ -60,6 +63,7 @@ class Coefficients:
             return torch.tensor(np.array(values, dtype=np.float64), dtype=kind, device=device)
 
         self.nodes = [float(node) for node in tableau.c]
+        self.b = [float(weight) for weight in tableau.b]
         self.c = tensor(tableau.c, torch.float64)[:, None]
         self.closes = tableau.first_same_as_last
         self.explicit = tableau.stages - self.closes
@@ -75,6 +79,7 @@ class Coefficients:
         self.sizes = [len(column) for column in self.columns]
         self.start = tensor([1.0] * len(inputs) + [0.0] * (1 + len(errors)))
         self.below = torch.cat(self.columns)[:, None, None]
+        self.stiffness = tensor(_difference_of_rows(tableau))
         dense = tableau.interpolant
         self.polynomials = None if dense is None else np.array(dense.weights, dtype=np.float64)
         self.extra_a = [] if dense is None else [tensor(row) for row in dense.extra_a]
@@ -85,6 +90,15 @@ class Coefficients:
         assert self.polynomials is not None
         with torch.inference_mode(False):
             return list(torch.as_tensor(self.polynomials).to(self.c.device).unsqueeze(-1).unbind(1))
+
+
+def _difference_of_rows(tableau: Tableau) -> list[float]:
+    """``a_first - a_second`` for the stages of `Tableau.equal_nodes`, the end of the step having the row ``b``."""
+    if tableau.equal_nodes is None:
+        return [0.0] * tableau.stages
+    first, second = ((*tableau.a, tableau.b)[stage] for stage in tableau.equal_nodes)
+    padded = zip_longest(first, second, [0] * tableau.stages, fillvalue=0)
+    return [float(one - other) for one, other, _ in padded]
 
 
 @lru_cache(maxsize=256)

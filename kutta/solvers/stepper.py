@@ -159,7 +159,7 @@ class Stepper:
         end = stop if lands else t + direction * self.h
         reach = _just_before(end, direction, self.field.real_dtype) if lands and end in self.stops.jumps else end
         step, carry = self.method.step(self.field, t, self.y, reach - t, self.carry)
-        step.t1 = end
+        step.t1, step.tolerance = end, self.tolerance
         return step, carry
 
     def _judge(self, step: Step) -> float:

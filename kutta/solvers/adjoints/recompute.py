@@ -69,7 +69,7 @@ def _segment(block: Sequence[Transition], method: Method, field: Any, leg: Leg) 
             if transition.fresh or carry is None:
                 carry = method.init(field, transition.t, y)
             step, carry = method.step(field, transition.t, y, transition.dt, carry)
-            step.t1 = transition.t1
+            step.t1, step.tolerance = transition.t1, leg.stepper.tolerance
             if transition.thetas:
                 outputs.append(states_at(step, transition.thetas))
             penalties = update_penalties(leg.regularizers, penalties, step)

@@ -114,7 +114,7 @@ class _EnsembleSolve:
 
     def _beginning(self) -> _Totals:
         none = torch.zeros(len(self.y0), dtype=torch.int64, device=self.y0.device)
-        penalties = tuple(one.init(self.y0.detach()) for one in self.regularizers)
+        penalties = tuple(_one_a_row(one.init(self.y0.detach()), none) for one in self.regularizers)
         t = self.t0.detach().clone()
         return _Totals(self.y0, t, torch.zeros_like(t), none, none, none, none, penalties)
 
@@ -296,6 +296,13 @@ class _EnsembleSolve:
         lanes = torch.cat([first[:, 1], *(reading.lanes for reading, _ in self.readings)])
         values = torch.cat([self.y0[first[:, 1]], *(value for _, value in self.readings)])
         return nothing.index_put((index, lanes), values)
+
+
+def _one_a_row(tree: Any, rows: Tensor) -> Any:
+    """A regulariser's state in which every tensor has the trajectories on axis 0."""
+    return pytree.tree_map(
+        lambda leaf: leaf.expand(len(rows)) if isinstance(leaf, Tensor) and not leaf.dim() else leaf, tree
+    )
 
 
 def take_cut(cut: Cut, mask: Tensor) -> Cut:

@@ -1,0 +1,63 @@
+"""A penalty that is an integral along the solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.regularizers.regularizer import Regularizer
+from kutta.solvers.method import Step
+
+# Gauss and Legendre's points and weights on [0, 1]: exact for polynomials of degree three.
+POINTS = ((0.5 - 3**0.5 / 6, 0.5), (0.5 + 3**0.5 / 6, 0.5))
+
+
+@dataclass(frozen=True)
+class Integral(Regularizer):
+    """``int g(t, y(t)) dt`` over the accepted steps, by two Gauss points on the interpolant of each.
+
+    The integral is no part of the state, so that it changes neither the error that the controller
+    sees nor the steps.
+
+    Attributes:
+        part: picks the part of the state that counts, ``part(state)``.
+    """
+
+    part: Callable[[Any], Any] | None = None
+
+    def integrand(self, field: Any, t: Any, y: Tensor) -> Tensor:
+        """``g(t, y)``, shape ``()``; in an ensemble ``(b,)``. ``field.derivative(t, y)`` evaluates `f`."""
+        raise NotImplementedError
+
+    def init(self, y: Tensor) -> Any:
+        """Zero."""
+        return torch.zeros((), dtype=y.real.dtype if y.is_complex() else y.dtype, device=y.device)
+
+    def update(self, state: Any, step: Step) -> Any:
+        """One more step."""
+        return state + self.over(step)
+
+    def value(self, state: Any) -> Tensor:
+        """The integral."""
+        return state
+
+    def over(self, step: Step) -> Tensor:
+        """The integral over one step, positive whatever the direction of time."""
+        total: Any = 0.0
+        for theta, weight in POINTS:
+            position = torch.full_like(step.dt, theta) if isinstance(step.dt, Tensor) else theta
+            total = total + weight * self.integrand(step.field, step.t0 + theta * step.dt, step.at(position))
+        return total * size_of(step)
+
+    def mean(self, values: Tensor, field: Any) -> Tensor:
+        """The mean over the entries of the state that count; in an ensemble of each trajectory."""
+        return field.layout.entries(values, self.part).mean(dim=-1)
+
+
+def size_of(step: Step) -> Any:
+    """The step size, positive; in an ensemble shape ``(b,)``."""
+    return step.dt[:, 0].abs() if isinstance(step.dt, Tensor) else abs(step.dt)
