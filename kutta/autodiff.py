@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -45,6 +48,26 @@ def _tensor_carries_gradient(tensor: Tensor) -> bool:
     if forward_ad._current_level < 0:
         return False
     return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def outside_autocast(f: Callable[..., Any], device: torch.device) -> tuple[Callable[..., Any], Any]:
+    """A right-hand side that runs under the present autocast alone, and a context without it for all else.
+
+    Sums over stages and error estimates need the precision of the state; what `f` returns is brought
+    back to it.
+    """
+    kind = device.type
+    if not torch.is_autocast_enabled(kind):
+        return f, nullcontext()
+    dtype, cache = torch.get_autocast_dtype(kind), torch.is_autocast_cache_enabled()
+
+    @functools.wraps(f, assigned=(), updated=())
+    def under_autocast(t: Any, y: Any, *args: Any) -> Any:
+        with torch.autocast(kind, dtype, cache_enabled=cache):
+            slope = f(t, y, *args)
+        return pytree.tree_map(lambda part, like: part.to(like.dtype), slope, y)
+
+    return under_autocast, torch.autocast(kind, enabled=False)
 
 
 def as_float(t: Any) -> float:

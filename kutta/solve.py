@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import as_float
+from kutta.autodiff import as_float, outside_autocast
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
@@ -108,7 +108,9 @@ def solve(
         progress=progress,
     )
     run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode
-    return run(problem, layout, options, throw)
+    f, precisely = outside_autocast(problem.f, layout.device)
+    with precisely:
+        return run(replace(problem, f=f), layout, options, throw)
 
 
 def prepare(
@@ -178,7 +180,7 @@ def _check_first_step(dt0: Any) -> float | None:
     if dt0 is None:
         return None
     try:
-        size = abs(as_float(dt0))
+        size = abs(as_float(None if isinstance(dt0, str | bool) else dt0))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"dt0 must be one number; got {dt0!r}") from None
     if not 0.0 < size < math.inf:

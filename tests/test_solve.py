@@ -1,6 +1,7 @@
 """The one call: what it refuses, what it returns, and how it ends."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -61,6 +62,10 @@ REFUSED = {
     ),
     "dt0 with Fixed": (lambda: kt.solve(problem(), controller=kt.Fixed(0.1), dt0=0.1), ValueError, "has its own"),
     "dt0 of zero": (lambda: kt.solve(problem(), dt0=0.0), ValueError, "dt0 must be a positive, finite"),
+    "dt0 of a bool": (lambda: kt.solve(problem(), dt0=True), TypeError, "dt0 must be one number"),
+    "dt0 of digits": (lambda: kt.solve(problem(), dt0="0.1"), TypeError, "dt0 must be one number"),
+    "a complex rtol": (lambda: kt.solve(problem(), rtol=torch.tensor(1j)), ValueError, "rtol must hold real numbers"),
+    "an empty atol": (lambda: kt.solve(problem(), atol=torch.ones(0)), ValueError, "atol must hold real numbers"),
     "dt0 of text": (lambda: kt.solve(problem(), dt0="small"), TypeError, "dt0 must be one number"),
     "dt0 of two numbers": (lambda: kt.solve(problem(), dt0=torch.ones(2)), TypeError, "dt0 must be one number"),
     "dt0 of NaN": (lambda: kt.solve(problem(), dt0=math.nan), ValueError, "dt0 must be a positive, finite"),
@@ -503,3 +508,26 @@ def test_a_right_hand_side_that_changes_its_input_in_place_is_not_our_state():
     # f may not do it; but what it was given must not be the saved outputs of steps already made.
     sol = kt.solve(problem(lambda t, y: -y), save_at="steps")
     assert (sol.ys[1:] < sol.ys[:-1] + 1e-15).all()
+
+
+@pytest.mark.parametrize("kind", [kt.ODEProblem, partial(kt.EnsembleProblem, vectorized=True)], ids=["one", "ensemble"])
+def test_autocast_reaches_the_right_hand_side_alone(kind):
+    generator = torch.Generator().manual_seed(0)
+    layer, y0 = torch.nn.Linear(8, 8), torch.randn(4, 8, generator=generator)
+    seen = []
+
+    def f(t, y):
+        slope = torch.tanh(layer(y))
+        seen.append(slope.dtype)
+        return slope
+
+    def precise(t, y):
+        return -y
+
+    with torch.autocast("cpu", torch.bfloat16):
+        sol = kt.solve(kind(f, y0, (0.0, 1.0)), save_at=[0.3, 1.0])
+        exact = kt.solve(kind(precise, y0, (0.0, 1.0)), save_at=[0.3, 1.0])
+    assert set(seen) == {torch.bfloat16} and sol.ys.dtype == torch.float32
+    torch.testing.assert_close(exact.ys[0], y0 * math.exp(-0.3), rtol=1e-4, atol=1e-5)
+    sol.ys.sum().backward()
+    assert bool(torch.isfinite(layer.weight.grad).all())

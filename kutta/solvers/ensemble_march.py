@@ -128,7 +128,7 @@ class _March:
     def __init__(self, leg: EnsembleLeg, record_every: int):
         self.leg, self.stepper, self.record_every = leg, leg.stepper, record_every
         self.course, self.penalties, self.fresh = EnsembleCourse(), leg.penalties, True
-        self.outputs = Outputs(leg.save, leg.stepper, patiently=not record_every)
+        self.outputs = Outputs(leg.save, leg.stepper, patiently=leg.stepper.method.steps_alike and not record_every)
         self.waiting: list[Step] = []
         leg.stepper.exhaust()
         self.running = int(leg.stepper.running.sum())

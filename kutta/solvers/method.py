@@ -66,25 +66,26 @@ class Step:
         """The state at ``theta`` in [0, 1]: a number, or in an ensemble a tensor of shape ``(b, 1)``."""
         if self.interpolant is None:
             start, end = self.end_slopes()
+            theta = theta.to(self.dt.dtype) if isinstance(self.dt, Tensor) else theta
             return hermite(theta, self.dt, self.y0, self.y1, start, end)
         return self.interpolant(theta)
 
     def rows(self, index: Tensor) -> Step:
         """In an ensemble, the steps of the trajectories `index`, repetitions allowed."""
-        return self._picked((self,), index, lambda tensors, axis=0: tensors[0].index_select(axis, index))
+        return self.picked((self,), index, lambda tensors, axis=0: tensors[0].index_select(axis, index))
 
     def among(self, steps: Sequence[Step], which: Tensor, index: Tensor) -> Step:
         """The same out of several steps: the trajectory ``index[i]`` of ``steps[which[i]]``, one of which is `self`."""
         place = which * self.y0.shape[0] + index
-        return self._picked(steps, index, lambda tensors, axis=0: torch.cat(tensors, axis).index_select(axis, place))
+        return self.picked(steps, index, lambda tensors, axis=0: torch.cat(tensors, axis).index_select(axis, place))
 
-    def _picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
+    def picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
         """Some trajectories, which ``pick(tensors, axis)`` takes from the tensors of all steps.
 
         A method whose steps have an interpolant of their own says here how to take it.
         """
         if self.interpolant is not None:
-            raise NotImplementedError(f"{type(self).__name__} must define _picked to be used in an ensemble")
+            raise NotImplementedError(f"{type(self).__name__} must define picked to be used in an ensemble")
         slopes = [step.slopes for step in steps if step.slopes is not None]
         return replace(
             self,
@@ -109,7 +110,7 @@ class Step:
         raise ValueError(f"{type(self).__name__} has no two stages at the same time")
 
     def release(self) -> None:
-        """Give back the memory of the stages: nobody will look at this step again."""
+        """Give back the memory of the stages: from now on only times, states and the error estimate are valid."""
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions of a step with one step size, stacked."""
@@ -142,6 +143,7 @@ class Method:
         kind: the family, for listings.
         splits_state: whether the state must be a pair (q, p).
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
+        steps_alike: whether all its steps are of one class.
         estimates_stiffness: whether its steps have a `Step.stiffness_pair`.
     """
 
@@ -152,6 +154,7 @@ class Method:
     kind: ClassVar[str] = "one step"
     carries_slope: ClassVar[bool] = False
     splits_state: ClassVar[bool] = False
+    steps_alike: ClassVar[bool] = True
 
     def check(self, layout: Any) -> None:
         """Refuse a state that this method cannot advance."""

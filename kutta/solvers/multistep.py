@@ -60,6 +60,7 @@ class AdamsBashforth(Method):
     order: int = 4
     source = "Bashforth and Adams, An attempt to test the theories of capillary action, 1883"
     kind = "Adams, explicit"
+    steps_alike = False  # the first ones are Runge-Kutta steps
 
     def __post_init__(self) -> None:
         _check_order(type(self).__name__, self.order, 1)
@@ -97,6 +98,7 @@ class AdamsBashforthMoulton(Method):
     order: int = 4
     source = "Moulton, New methods in exterior ballistics, 1926"
     kind = "Adams, predictor-corrector"
+    steps_alike = False
 
     def __post_init__(self) -> None:
         _check_order(type(self).__name__, self.order, 2)

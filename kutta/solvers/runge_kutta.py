@@ -44,8 +44,8 @@ class RungeKuttaStep(Step):
             return torch.addcmul(self.y0, self.dt, (weights.unsqueeze(-1) * slopes).sum(dim=0))
         return self.y0 + self.dt * torch.mv(_rows(slopes).t(), weights).view_as(self.y0)
 
-    def _picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
-        taken: Any = super()._picked(steps, index, pick)
+    def picked(self, steps: Sequence[Step], index: Tensor, pick: Callable[..., Tensor]) -> Step:
+        taken: Any = super().picked(steps, index, pick)
         extended = all(step.stacked is not None for step in steps)  # type: ignore[attr-defined]
         slopes = [step.stacked if extended else step._stages() for step in steps]  # type: ignore[attr-defined]
         picked = pick(slopes, 1)
@@ -60,8 +60,10 @@ class RungeKuttaStep(Step):
             self._interpolation_slopes()
 
     def release(self) -> None:
-        if isinstance(self.sums, SlopeMatrix) and hasattr(self.field, "spare"):
-            self.field.spare.append(self.sums)
+        sums, self.sums, self.stages, self.stacked, self.slopes = self.sums, None, (), None, None
+        if isinstance(sums, SlopeMatrix) and hasattr(self.field, "spare"):
+            sums.clear()
+            self.field.spare.append(sums)
 
     def many(self, thetas: list[float]) -> Tensor:
         """The states at several positions, stacked: one matrix product."""
@@ -187,14 +189,15 @@ class RungeKutta(Method):
 
     def init(self, problem: Field, t: Time, y: Tensor) -> Tensor:
         """The first slope."""
-        return problem.derivative(t, y)
+        # A copy, since `f` may be called again before the first step, and may return the same memory.
+        return problem.derivative(t, y).clone()
 
     def resume(self, step: Step, carry: Any) -> Any:
         """The slope where the next trial starts, when this one has evaluated it."""
         if isinstance(step.accepted, Tensor):
             return carry
         if not step.accepted:
-            return step.stages[0].clone() if carry is None else carry
+            return step.stages[0].clone()
         if carry is None and step.slopes is not None:
             return step.slopes[1]
         return carry

@@ -14,7 +14,7 @@ All have the verbs ``add(slope)``, then ``stage()`` for the next stage's input, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from itertools import zip_longest
 from typing import Any
@@ -29,10 +29,16 @@ Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape 
 
 
 class Row:
-    """The weights of one sum, as a vector and as pairs of a stage and its weight, without the zeros."""
+    """The weights of one sum.
 
-    def __init__(self, vector: Tensor, weights: Sequence[Any]):
-        self.vector = vector
+    Attributes:
+        vector: the weights; of the slopes known by then, for a stage.
+        parts: pairs of a stage and its weight, without the zeros.
+        of_state: whether the state is part of the sum.
+    """
+
+    def __init__(self, vector: Tensor, weights: Sequence[Any], of_state: bool):
+        self.vector, self.of_state = vector, of_state
         self.parts = [(stage, float(weight)) for stage, weight in enumerate(weights) if weight]
 
 
@@ -68,9 +74,10 @@ class Coefficients:
         self.closes = tableau.first_same_as_last
         self.explicit = tableau.stages - self.closes
         errors = [weights for weights in (tableau.error, tableau.second_error) if weights is not None]
-        self.inputs = [Row(tensor(row), row) for row in tableau.a]
-        self.end = Row(tensor(tableau.b[: self.explicit]), tableau.b)
-        self.errors = [Row(tensor(row), row) for row in errors]
+        ends = tableau.b[: self.explicit]  # the last weight of a method that closes is zero
+        self.inputs = [Row(tensor(row), row, of_state=True) for row in tableau.a]
+        self.end = Row(tensor(ends), ends, of_state=True)
+        self.errors = [Row(tensor(row), row, of_state=False) for row in errors]
         inputs = tableau.a[1 : self.explicit]
         rows = [*inputs, tableau.b, *errors]
         self.columns = [tensor([row[j] for row in rows[min(j, len(inputs)) :]]) for j in range(len(tableau.c))]
@@ -166,76 +173,87 @@ class SlopeMatrix:
 
     def begin(self, y: Tensor, dt: Time) -> SlopeMatrix:
         """Start a step; what is in the memory is written over."""
-        self.y, self.flat, self.dt, self.count = y, y.reshape(-1), dt, 0
+        self.y, self.flat, self.dt, self.count = y.detach(), y.detach().reshape(-1), dt, 0
         self.shared = not isinstance(dt, Tensor)
         return self
 
+    def clear(self) -> None:
+        """Let go of the tensors of the last step."""
+        del self.y, self.flat, self.dt
+
     def add(self, slope: Tensor) -> None:
-        self.slopes[self.count].copy_(slope)
+        self.slopes[self.count].copy_(slope.detach())
         self.count += 1
 
     def stage(self) -> Tensor:
-        row = self.numbers.inputs[self.count]
+        return self._formed(self._stage, self.numbers.inputs[self.count])
+
+    def end(self) -> Tensor:
+        return self._formed(self._end, self.numbers.end)
+
+    def errors(self) -> list[Tensor]:
+        return [self._formed(self._error, row) for row in self.numbers.errors]
+
+    def stages(self) -> tuple[Tensor, ...]:
+        return self.slopes
+
+    def _formed(self, form: Callable[[Row], Tensor], row: Row) -> Tensor:
+        return form(row)
+
+    def _stage(self, row: Row) -> Tensor:
         if self.shared:
             return torch.addmv(self.flat, self.known[self.count], row.vector, alpha=self.dt).view_as(self.y)
         return torch.addcmul(self.y, self.dt, self._sum(row))
 
-    def end(self) -> Tensor:
-        increment = self._sum(self.numbers.end)
+    def _end(self, row: Row) -> Tensor:
         if self.shared:
-            return torch.add(self.y, increment, alpha=self.dt)
-        return torch.addcmul(self.y, self.dt, increment)
+            return torch.add(self.y, self._sum(row), alpha=self.dt)
+        return torch.addcmul(self.y, self.dt, self._sum(row))
 
-    def errors(self) -> list[Tensor]:
-        if self.shared:
-            known = self.known[self.count]
-            sums = [torch.addmv(self.flat, known, row.vector, beta=0.0, alpha=self.dt) for row in self.numbers.errors]
-            return [error.view_as(self.y) for error in sums]
-        return [self._sum(row) * self.dt for row in self.numbers.errors]
-
-    def stages(self) -> tuple[Tensor, ...]:
-        return self.slopes
+    def _error(self, row: Row) -> Tensor:
+        if self.shared:  # with beta = 0 the first argument is not read
+            return torch.addmv(self.flat, self.known[self.count], row.vector, beta=0.0, alpha=self.dt).view_as(self.y)
+        return self._sum(row) * self.dt
 
     def _sum(self, row: Row) -> Tensor:
         return torch.mv(self.known[self.count], row.vector).view_as(self.y)
 
 
 class TapedSlopeMatrix(SlopeMatrix):
-    """The sums of `SlopeMatrix` on the tape, which keeps nothing for them but numbers."""
+    """The sums of `SlopeMatrix` on the tape, which keeps weights and step sizes for them, and no states."""
 
     def begin(self, y: Tensor, dt: Time) -> SlopeMatrix:
+        if isinstance(dt, Tensor) and dt.requires_grad:
+            raise ValueError("the step size must not require gradients: the gradient is that of given steps")
         self.start, self.taped = y, []
-        return super().begin(y.detach(), dt)
+        return super().begin(y, dt)
+
+    def clear(self) -> None:
+        super().clear()
+        del self.start, self.taped
 
     def add(self, slope: Tensor) -> None:
         self.taped.append(slope)
-        super().add(slope.detach())
-
-    def stage(self) -> Tensor:
-        return self._on_tape(self.numbers.inputs[self.count], super().stage(), self.start)
-
-    def end(self) -> Tensor:
-        return self._on_tape(self.numbers.end, super().end(), self.start)
-
-    def errors(self) -> list[Tensor]:
-        pairs = zip(self.numbers.errors, super().errors(), strict=True)
-        return [self._on_tape(row, error, None) for row, error in pairs]
+        super().add(slope)
 
     def stages(self) -> tuple[Tensor, ...]:
         return tuple(self.taped)
 
-    def _on_tape(self, row: Row, value: Tensor, start: Tensor | None) -> Tensor:
+    def _formed(self, form: Callable[[Row], Tensor], row: Row) -> Tensor:
+        start = self.start if row.of_state else None
         slopes = [self.taped[stage] for stage, _ in row.parts]
-        return _Sum.apply(row, self.dt, value, start, *slopes)  # type: ignore[return-value]
+        return _Sum.apply(form, row, self.dt, start, *slopes)  # type: ignore[return-value]
 
 
 class _Sum(torch.autograd.Function):
-    """``value = start + dt * sum_i weight_i slope_i`` as a function of the start and the slopes."""
+    """``start + dt * sum_i weight_i slope_i``, formed by ``form(row)``, as a function of the start and the slopes."""
 
     @staticmethod
-    def forward(ctx: Any, row: Row, dt: Time, value: Tensor, start: Tensor | None, *slopes: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, form: Callable[[Row], Tensor], row: Row, dt: Time, start: Tensor | None, *slopes: Tensor
+    ) -> Tensor:
         ctx.row, ctx.dt = row, dt
-        return value
+        return form(row)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -91,6 +91,8 @@ def _lay_out(name: str, value: Any, layout: Layout) -> Any:
     leaves = pytree.tree_leaves(value)
     if not all(isinstance(leaf, int | float | Tensor | np.ndarray | np.generic) for leaf in leaves):
         raise TypeError(f"{name} must be a number, or a tensor or pytree of them; got {value!r}")
+    if any(isinstance(leaf, Tensor) and (leaf.is_complex() or not leaf.numel()) for leaf in leaves):
+        raise ValueError(f"{name} must hold real numbers, at least one; got {value!r}")
     smallest = min((float(torch.as_tensor(leaf).min()) for leaf in leaves), default=float("nan"))
     if not 0.0 <= smallest < math.inf:
         raise ValueError(f"{name} must be a non-negative number or tensor; got {value!r}")

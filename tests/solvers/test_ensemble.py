@@ -330,3 +330,30 @@ def test_results_are_a_sequence():
     results = kt.solve(kt.EnsembleProblem(swing, START, (0.0, 1.0))).result
     assert len(results) == 4 and list(results) == [kt.Result.SUCCESS] * 4 and repr(results) == "Results({'SUCCESS': 4})"
     assert results == kt.Results(torch.zeros(4, dtype=torch.int64)) and results != 3
+
+
+def test_rows_hit_in_another_order_keep_their_own_arguments_and_tolerances():
+    def f(t, y, rate):
+        return torch.stack([-torch.ones_like(y[0]), rate])
+
+    y0, rates = torch.tensor([[1.0, 0.0], [0.5, 0.0]], dtype=torch.float64), tensor(1.0, 10.0)
+    back = kt.Event(lambda t, y, rate: y[0], change=lambda t, y, rate: y + tensor(9.0, 0.0))
+    problem = kt.EnsembleProblem(f, y0, (0.0, 2.0), args=(rates,))
+    sol = kt.solve(problem, events=[back], controller=kt.PID(dtmax=0.1), rtol=tensor(1e-6, 1e-3))
+    assert relative_error(sol.y1[:, 1], tensor(2.0, 20.0)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "method", [kt.Bosh3(), kt.Heun(), kt.RK4(), kt.AdamsBashforth(4), kt.AdamsBashforthMoulton(4), kt.Vern7()], ids=repr
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("save_at", [torch.linspace(0.0, 1.0, 9), "steps"], ids=["times", "steps"])
+def test_outputs_of_methods_without_an_interpolant_of_their_own(method, dtype, save_at):
+    y0 = torch.tensor([[1.0], [2.0], [-3.0]], dtype=dtype)
+    control = {"rtol": 1e-5} if method.error_order and method.steps_alike else {"controller": kt.Fixed(0.02)}
+    sol = kt.solve(kt.EnsembleProblem(lambda t, y: -y, y0, (0.0, 1.0)), method, save_at=save_at, **control)
+    ts = sol.ts if sol.ts.dim() == 2 else sol.ts[:, None]
+    exact = y0[:, 0] * torch.exp(-ts)
+    missing = sol.ys[..., 0].isnan()
+    assert sol.ys.dtype == dtype and not bool(missing[:2].any())
+    torch.testing.assert_close(sol.ys[..., 0].double()[~missing], exact[~missing], rtol=1e-4, atol=1e-5)

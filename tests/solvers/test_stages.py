@@ -1,5 +1,9 @@
 """The two ways to form the sums over stages, and memory that is used again."""
 
+import math
+import weakref
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -146,9 +150,49 @@ def test_states_that_the_right_hand_side_keeps_stay_as_they_were():
 @pytest.mark.parametrize("method", [kt.Dopri5(), kt.RK4(), kt.Vern7()], ids=repr)
 def test_a_right_hand_side_may_return_the_same_tensor_each_time(method):
     out = torch.empty(2, dtype=torch.float64)
-    problem = kt.ODEProblem(lambda t, y: torch.neg(y, out=out), torch.ones(2, dtype=torch.float64), (0.0, 1.0))
-    sol = kt.solve(problem, method, controller=kt.Fixed(0.1))
-    torch.testing.assert_close(sol.y1, torch.full((2,), -1.0, dtype=torch.float64).exp(), rtol=1e-5, atol=0.0)
+    controls = [{"controller": kt.Fixed(0.01)}]
+    controls += [{"rtol": 1e-6, "atol": 1e-6}] if method.error_order else []
+    for control in controls:
+        new, same = (
+            kt.solve(kt.ODEProblem(f, START, (0.0, 10.0)), method, **control)
+            for f in (limit_cycle, lambda t, y: out.copy_(limit_cycle(t, y)))
+        )
+        assert same.stats.steps == new.stats.steps and torch.equal(same.y1, new.y1)
+
+
+def test_solutions_may_be_changed_in_place():
+    y0 = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    y1 = kt.solve(kt.ODEProblem(lambda t, y: -y, y0, (0.0, 1.0)), rtol=1e-9).y1
+    y1 += 1.0
+    y1[0] = 0.0
+    (grad,) = torch.autograd.grad(y1.sum(), y0)
+    torch.testing.assert_close(grad, torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64) / math.e, rtol=1e-6, atol=0.0)
+
+
+@torch.no_grad()
+def test_a_step_gives_its_memory_back_once():
+    integrator = kt.Integrator(kt.ODEProblem(limit_cycle, START, (0.0, 10.0)), kt.Tsit5(), rtol=1e-5)
+    step = integrator.step()
+    step.release()
+    step.release()
+    kept = integrator.step()
+    copies = [k.clone() for k in kept.stages]
+    integrator.step()
+    assert step.stages == () and all(map(torch.equal, kept.stages, copies))
+
+
+def test_released_steps_hold_on_to_nothing():
+    integrator = kt.Integrator(kt.ODEProblem(lambda t, y, k: -k * y, torch.ones(3), (0.0, 1.0), (torch.ones(()),)))
+    step = integrator.step()
+    kept = weakref.ref(step.stages[3])
+    step.release()
+    assert kept() is None
+
+
+def test_step_sizes_are_not_differentiated():
+    dt, field = torch.tensor([[0.1]], requires_grad=True), SimpleNamespace(derivative=lambda t, y: -y)
+    with pytest.raises(ValueError, match="step size must not require gradients"):
+        kt.Tsit5().step(field, torch.zeros(1, 1), torch.ones(1, 2), dt, None)
 
 
 @pytest.mark.parametrize("first", [torch.no_grad, torch.inference_mode])

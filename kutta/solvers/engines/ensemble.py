@@ -194,6 +194,7 @@ class _EnsembleSolve:
         merged = join_cuts(going)
         unfinished = merged.t != self.t1.detach()[merged.lanes]
         merged = take_cut(merged, unfinished)
+        merged = take_cut(merged, merged.lanes.argsort())  # in the order of the right-hand side's rows
         return merged.lanes, merged
 
     def _happen(self, number: int, cut: Cut) -> None:
