@@ -17,7 +17,7 @@ the code that produced their tables uses ``q_j``.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -56,9 +56,9 @@ class ErrorEstimate(OverSteps):
         True
     """
 
-    rtol: float | None = None
-    atol: float | None = None
-    detach_scale: bool = False
+    rtol: float | None = field(default=None, kw_only=True)
+    atol: float | None = field(default=None, kw_only=True)
+    detach_scale: bool = field(default=False, kw_only=True)
 
     def check(self, method: Method, dtype: torch.dtype, rtol: Any) -> None:
         """Refuse a method without an error estimate; warn where the estimate is rounding noise."""
@@ -99,7 +99,7 @@ class ErrorEstimateSquared(ErrorEstimate):
         True
     """
 
-    weighted: bool = False
+    weighted: bool = field(default=False, kw_only=True)
 
     def measure(self, step: Step) -> Tensor:
         return super().measure(step).square()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ class Integral(Regularizer):
         part: picks the part of the state that counts, ``part(state)``.
     """
 
-    part: Callable[[Any], Any] | None = None
+    part: Callable[[Any], Any] | None = field(default=None, kw_only=True)
 
     def integrand(self, field: Any, t: Any, y: Tensor) -> Tensor:
         """``g(t, y)``, shape ``()``; in an ensemble ``(b,)``. ``field.derivative(t, y)`` evaluates `f`."""

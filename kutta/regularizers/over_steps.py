@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -29,9 +29,9 @@ class OverSteps(Regularizer):
     """
 
     reduce: Reduction = "sum"
-    weighted: bool = True
-    normalise: bool = True
-    part: Callable[[Any], Any] | None = None
+    weighted: bool = field(default=True, kw_only=True)
+    normalise: bool = field(default=True, kw_only=True)
+    part: Callable[[Any], Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.reduce not in get_args(Reduction):

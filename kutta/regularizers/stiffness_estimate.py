@@ -15,7 +15,7 @@ Rackauckas, ICML 2021, arXiv 2105.03918.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -49,8 +49,8 @@ class StiffnessEstimate(OverSteps):
         7.0
     """
 
-    normalise: bool = False
-    ratio: Ratio = "rms"
+    normalise: bool = field(default=False, kw_only=True)
+    ratio: Ratio = field(default="rms", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
