@@ -181,6 +181,7 @@ class Solution:
         result: how it ended; `Results` in an ensemble.
         events: what happened, in order.
         penalties: values of the regularisers, by name.
+        draws: the steps that local regularisers drew, by name; see `kutta.regularizers.sampling.Draws`.
     """
 
     ts: Tensor
@@ -192,6 +193,7 @@ class Solution:
     events: tuple[EventRecord, ...] = ()
     penalties: dict[str, Tensor] = field(default_factory=dict)
     interpolant: Callable[[Any], Any] | None = None
+    draws: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, t: float | Tensor) -> Any:
         """The solution at any time between the first and the last, with ``dense=True``.

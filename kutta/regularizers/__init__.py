@@ -4,6 +4,7 @@ from kutta.regularizers.error_estimate import ErrorEstimate, ErrorEstimateSquare
 from kutta.regularizers.integral import Integral
 from kutta.regularizers.jacobian_norm import JacobianNorm
 from kutta.regularizers.kinetic_energy import KineticEnergy
+from kutta.regularizers.local import LocalErrorEstimate, LocalStiffnessEstimate
 from kutta.regularizers.over_steps import OverSteps
 from kutta.regularizers.regularizer import Regularizer
 from kutta.regularizers.steady_state import SteadyState
@@ -17,6 +18,8 @@ __all__ = [
     "Integral",
     "JacobianNorm",
     "KineticEnergy",
+    "LocalErrorEstimate",
+    "LocalStiffnessEstimate",
     "OverSteps",
     "Regularizer",
     "SteadyState",

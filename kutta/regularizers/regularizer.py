@@ -38,6 +38,10 @@ class Regularizer:
     def check(self, method: Method, dtype: torch.dtype, rtol: Any) -> None:
         """Refuse a solve whose steps lack what the penalty is made of; called before the first step."""
 
+    def sampler(self, y: Tensor, ensemble: bool) -> Any:
+        """What draws steps while the solve runs, for a penalty on drawn steps; ``None`` for all others."""
+        return None
+
     def init(self, y: Tensor) -> Any:
         """The state before the first step; `y` is the initial state in the solver's layout.
 

@@ -8,7 +8,7 @@ takes a step of length zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.regularizers.regularizer import Regularizer
+from kutta.regularizers.sampling import EnsembleSampler
 from kutta.solvers.adjoints.replay import Segment, State
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch
 from kutta.solvers.ensemble_outputs import Outputs, Reading
@@ -45,6 +46,7 @@ class EnsembleLeg:
         regularizers: the penalties, and `penalties` their states.
         dense: whether to keep the steps.
         progress: called with the mean of the running times after each trial.
+        samplers: draw from the accepted steps, for penalties on single steps.
     """
 
     stepper: EnsembleStepper
@@ -55,6 +57,7 @@ class EnsembleLeg:
     penalties: tuple[Any, ...] = ()
     dense: bool = False
     progress: Callable[[float], None] | None = None
+    samplers: Sequence[EnsembleSampler] = ()
 
 
 @dataclass
@@ -146,6 +149,8 @@ class _March:
             cut = leg.watch.cut(step, stepper)
             course.cuts.append(cut)
             self.running, due, _ = self._read(None)
+        for sampler in leg.samplers:
+            sampler.offer(step, stepper.lanes, stepper.along(stepper.size))
         reading = self._take_outputs(step, due)
         if leg.regularizers:
             updated = update_penalties(leg.regularizers, self.penalties, step)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kutta.regularizers.regularizer import Regularizer
+from kutta.regularizers.sampling import Pick, Sampler
 from kutta.solvers.adjoints.replay import State
 from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.method import Step
@@ -34,6 +35,8 @@ class Leg:
         dense: whether to keep the steps.
         progress: called with the time after each step.
         after: the event that ended the leg before.
+        samplers: draw from the accepted steps, for penalties on single steps.
+        drawn: how many states they have asked for before this leg.
     """
 
     stepper: Stepper
@@ -45,6 +48,8 @@ class Leg:
     dense: bool = False
     progress: Callable[[float], None] = lambda t: None
     after: Hit | None = None
+    samplers: Sequence[Sampler] = ()
+    drawn: int = 0
 
 
 @dataclass
@@ -75,6 +80,7 @@ class Course:
     Attributes:
         times: the output times.
         values: the states then, one tensor a step that had outputs, each ``(n, *shape)``.
+        drawn: which of the outputs are there for a sampler only.
         t1: where the leg ended.
         y1: the state there.
         hit: the event that ended it.
@@ -86,6 +92,7 @@ class Course:
 
     times: list[float] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
+    drawn: list[bool] = field(default_factory=list)
     t1: float = 0.0
     y1: Tensor = field(default_factory=lambda: torch.empty(0))
     hit: Hit | None = None
@@ -101,7 +108,7 @@ def march(leg: Leg, record_every: int = 0) -> Course:
     if leg.watch.events:
         leg.watch.start(stepper.t, stepper.y, leg.after)
         stepper.probe = leg.watch.probe
-    pending = _Pending(leg.save, stepper.stops.direction)
+    pending = _Pending(leg.save, stepper.stops.direction, leg.drawn)
     fresh = True
     while not stepper.done:
         start = State(stepper.y, None if fresh else stepper.carry, course.penalties)
@@ -110,7 +117,8 @@ def march(leg: Leg, record_every: int = 0) -> Course:
             break
         course.hit = leg.watch.first(step, stepper.probed) if leg.watch.events else None
         cut = None if course.hit is None else course.hit.theta
-        thetas = pending.read(step, course, course.hit)
+        picks = [pick for sampler in leg.samplers for pick in sampler.offer(step)]
+        thetas = pending.read(step, course, course.hit, picks)
         course.penalties = update_penalties(leg.regularizers, course.penalties, step)
         if record_every:
             if len(course.transitions) % record_every == 0:
@@ -155,30 +163,38 @@ def update_penalties(regularizers: Sequence[Regularizer], states: tuple[Any, ...
 class _Pending:
     """The outputs still to come."""
 
-    def __init__(self, save: Sequence[float] | str, direction: float):
+    def __init__(self, save: Sequence[float] | str, direction: float, drawn: int):
         self.every_step = isinstance(save, str)
         self.times: Sequence[float] = () if isinstance(save, str) else save
-        self.direction, self.next = direction, 0
+        self.direction, self.next, self.drawn = direction, 0, drawn
 
-    def read(self, step: Step, course: Course, hit: Hit | None) -> list[float]:
+    def read(self, step: Step, course: Course, hit: Hit | None, picks: Sequence[Pick]) -> list[float]:
         """Take the outputs that lie in a step, up to where it is cut; returns their positions."""
-        end = step.t1 if hit is None else hit.t
+        end, length = step.t1 if hit is None else hit.t, step.t1 - step.t0
+        last = 1.0 if hit is None else hit.theta
         if self.every_step:
-            theta = 1.0 if hit is None else hit.theta
-            self._add(course, [end], states_at(step, [theta]))
-            return [theta]
+            wanted: list[tuple[float, float, Pick | None]] = [(last, end, None)]
+        else:
+            times = self._passed(end)
+            wanted = [(1.0 if t == step.t1 else max((t - step.t0) / length, 0.0), t, None) for t in times]
+        for pick in picks:
+            pick.theta = min(pick.theta, last)
+            wanted.append((pick.theta, step.t0 + pick.theta * length, pick))
+        if not wanted:
+            return []
+        wanted.sort(key=lambda output: output[0])
+        for _, t, pick in wanted:
+            course.times.append(t)
+            course.drawn.append(pick is not None)
+            if pick is not None:
+                pick.t, pick.output, self.drawn = t, self.drawn, self.drawn + 1
+        thetas = [theta for theta, _, _ in wanted]
+        course.values.append(states_at(step, thetas))
+        return thetas
+
+    def _passed(self, end: float) -> Sequence[float]:
+        """The output times up to a time, once each."""
         first = self.next
         while self.next < len(self.times) and self.direction * self.times[self.next] <= self.direction * end:
             self.next += 1
-        times = list(self.times[first : self.next])
-        if not times:
-            return []
-        length = step.t1 - step.t0
-        thetas = [1.0 if t == step.t1 else max((t - step.t0) / length, 0.0) for t in times]
-        self._add(course, times, states_at(step, thetas))
-        return thetas
-
-    @staticmethod
-    def _add(course: Course, times: list[float], values: Tensor) -> None:
-        course.times += times
-        course.values.append(values)
+        return self.times[first : self.next]

@@ -50,6 +50,17 @@ class Tolerance:
                 setattr(taken, name, value[index])
         return taken
 
+    def for_rows(self, layout: Layout) -> Tolerance:
+        """The tolerances of one problem for several of its states, one a row."""
+        laid = object.__new__(Tolerance)
+        laid.__dict__.update(self.__dict__)
+        laid.layout = layout
+        for name in ("rtol", "atol", "_slope", "_offset"):
+            value = getattr(self, name)
+            if isinstance(value, Tensor) and value.dim():
+                setattr(laid, name, value.reshape(1, -1))
+        return laid
+
     def scale(self, size: Tensor) -> Tensor:
         """``atol + rtol * size`` for the absolute values of a state, times what `measure` leaves out."""
         if self.wide is not None:

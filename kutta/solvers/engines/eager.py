@@ -67,7 +67,6 @@ class _Solve:
         self.adjoint = options.adjoint
         self.inner, self.inputs = self._inside()
         self.differentiates = torch.is_grad_enabled() and bool(self.inputs.outer or carries_gradient(y0))
-        self._refuse_what_cannot_be_differentiated()
         save = options.save_at
         self.save = [] if save is None else save if isinstance(save, str) else save.detach().tolist()
         self.first = sum(t == span[0] for t in self.save) if not isinstance(self.save, str) else 1
@@ -86,7 +85,10 @@ class _Solve:
                 options.max_steps,
             )
         self.watch = EventWatch(options.events, field, self.stepper.stops.direction)
-        self.regularizers = tuple(options.penalties.values())
+        samplers = {name: one.sampler(y0, False) for name, one in options.penalties.items()}
+        self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
+        self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self._refuse_what_cannot_be_differentiated()
         self.progress = progress
 
     def run(self, t1: Any, throw: bool) -> Solution:
@@ -124,10 +126,11 @@ class _Solve:
             raise NotImplementedError(f"torch.func transformations need adjoint=Direct(); got {name}()")
         if not self.differentiates:
             return
-        if self.options.penalties and not adjoint.sees_steps:
+        if self.regularizers and not adjoint.sees_steps:
             raise ValueError(
                 f"{name}() cannot differentiate penalties: error and stiffness estimates belong to the steps, not to "
-                "the continuous solution. Use adjoint=Direct() or Recompute()"
+                "the continuous solution. Use adjoint=Direct() or Recompute(), or a local estimate, "
+                "LocalErrorEstimate() or LocalStiffnessEstimate(), which every adjoint can differentiate"
             )
         if self.options.dense and not adjoint.tapes:
             raise ValueError(
@@ -150,13 +153,15 @@ class _Solve:
             self.options.dense,
             self.progress,
             after,
+            tuple(self.samplers.values()),
+            sum(sum(course.drawn) for course in self.courses),
         )
         course = self.adjoint.go(leg, self.inputs) if self.differentiates else march(leg)
         self.courses.append(course)
         return course
 
     def _outputs(self) -> int:
-        return self.first + sum(len(course.times) for course in self.courses)
+        return self.first + sum(len(course.times) - sum(course.drawn) for course in self.courses)
 
     def _happen_together(self, hit: Hit, y: Tensor) -> tuple[Tensor, bool]:
         """All events of a moment, one after the other; the state after them, and whether one ends the solve."""
@@ -194,7 +199,9 @@ class _Solve:
         stepper, layout, options = self.stepper, self.field.layout, self.options
         result = Result.EVENT if ended else stepper.result
         t1 = self.happenings[-1].record.t if ended else self._time(stepper.t)
-        ts, rows = self._rows(t1, y1)
+        outputs, drawn = self._outputs_and_drawn()
+        ts, rows = self._rows(t1, y1, outputs)
+        values = {**self._folded(penalties), **self._sampled(draws := self._draws(drawn))}
         steps = [step for course in self.courses for step in course.steps]
         if not steps:  # no time has passed
             steps = [Step(stepper.t, stepper.t, 1.0, y1, y1, self.field, interpolant=lambda theta: y1)]
@@ -207,9 +214,8 @@ class _Solve:
             stats=Stats(counts.steps, counts.accepted, counts.rejected, self._evaluations()),
             result=result,
             events=tuple(happening.record for happening in self.happenings),
-            penalties={
-                name: one.value(state) for (name, one), state in zip(options.penalties.items(), penalties, strict=True)
-            },
+            penalties={name: values[name] for name in options.penalties},
+            draws=draws,
             interpolant=DenseOutput(steps, layout) if options.dense else None,
         )
         if result.failed and throw:
@@ -219,16 +225,40 @@ class _Solve:
     def _evaluations(self) -> int:
         return sum(field.evaluations for field in {self.field, self.inner})
 
-    def _rows(self, t1: Tensor, y1: Tensor) -> tuple[Tensor, Tensor]:
+    def _folded(self, states: tuple[Any, ...]) -> dict[str, Tensor]:
+        """The penalties that were folded over the steps."""
+        names = (name for name in self.options.penalties if name not in self.samplers)
+        return {name: one.value(state) for name, one, state in zip(names, self.regularizers, states, strict=True)}
+
+    def _draws(self, states: Tensor) -> dict[str, Any]:
+        """Which steps were drawn for the other penalties."""
+        return {name: sampler.draws(states) for name, sampler in self.samplers.items()}
+
+    def _sampled(self, draws: dict[str, Any]) -> dict[str, Tensor]:
+        penalties: dict[str, Any] = self.options.penalties
+        about = (self.field, self.options.method, self.stepper.tolerance)
+        nothing = self.y0.real.new_zeros(())
+        return {name: nothing if one is None else penalties[name].penalty(one, *about) for name, one in draws.items()}
+
+    def _outputs_and_drawn(self) -> tuple[Tensor, Tensor]:
+        """The states that the user wants, and those that samplers asked for."""
+        nothing = self.y0.new_empty((0, *self.y0.shape))
+        rows = torch.cat([nothing, *(value for course in self.courses for value in course.values)])
+        drawn = [flag for course in self.courses for flag in course.drawn]
+        if not any(drawn):
+            return rows, nothing
+        wanted, other = ([number for number, flag in enumerate(drawn) if flag is kind] for kind in (False, True))
+        return rows[wanted], rows[other]
+
+    def _rows(self, t1: Tensor, y1: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Output times and states, ``(T,)`` and ``(T, *shape)``."""
         save = self.options.save_at
         if save is None:
             return t1.reshape(1), y1[None]
-        nothing = self.y0.new_empty((0, *self.y0.shape))
-        chunks = [value for course in self.courses for value in course.values]
-        rows = torch.cat([nothing, *[self.y0[None]] * self.first, *chunks])
+        rows = torch.cat([*[self.y0[None]] * self.first, outputs])
         if isinstance(save, str):
-            times = [self.span[0], *(t for course in self.courses for t in course.times)]
+            pairs = (pair for course in self.courses for pair in zip(course.times, course.drawn, strict=True))
+            times = [self.span[0], *(t for t, drawn in pairs if not drawn)]
             return self._time(times), rows
         ts = save[: rows.shape[0]]
         if carries_gradient(ts):

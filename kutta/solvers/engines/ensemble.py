@@ -68,7 +68,10 @@ class _EnsembleSolve:
 
     def __init__(self, field: EnsembleField, options: Options, t0: Tensor, t1: Tensor, y0: Tensor, progress: Any):
         self.field, self.options, self.t0, self.t1, self.y0 = field, options, t0, t1, y0
-        self.progress, self.regularizers = progress, tuple(options.penalties.values())
+        samplers = {name: one.sampler(y0, True) for name, one in options.penalties.items()}
+        self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
+        self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self.progress = progress
         self.inner, self.inputs = self._inside()
         self.differentiates = bool(self.inputs.outer) or carries_gradient((y0, field.args))
         if self.differentiates and not options.adjoint.ensembles:
@@ -143,7 +146,17 @@ class _EnsembleSolve:
         watch = EnsembleEventWatch(options.events)
         watch.start(stepper, cut)
         penalties = take(lanes, totals.penalties)
-        leg = EnsembleLeg(stepper, start, self.save, watch, self.regularizers, penalties, options.dense, self.progress)
+        leg = EnsembleLeg(
+            stepper,
+            start,
+            self.save,
+            watch,
+            self.regularizers,
+            penalties,
+            options.dense,
+            self.progress,
+            tuple(self.samplers.values()),
+        )
         every = options.adjoint.block if self.differentiates else 0
         course = march_ensemble(leg, record_every=every)
         if self.differentiates and course.transitions:
@@ -228,10 +241,8 @@ class _EnsembleSolve:
             stats=Stats(totals.steps, totals.steps - totals.rejected, totals.rejected, totals.evaluations),
             result=result,
             events=tuple(self.records),
-            penalties={
-                name: one.value(state)
-                for (name, one), state in zip(options.penalties.items(), totals.penalties, strict=True)
-            },
+            penalties=self._penalties(draws := {name: one.draws() for name, one in self.samplers.items()}),
+            draws=draws,
             interpolant=EnsembleDenseOutput(self.dense, layout) if options.dense and self.dense else None,
         )
         failed = torch.nonzero(totals.codes >= int(Result.MAX_STEPS))[:, 0]
@@ -240,6 +251,18 @@ class _EnsembleSolve:
             t, h = float(totals.t[first]), float(totals.h[first])
             raise SolveError(result[first], t, h, first, len(failed), solution)
         return solution
+
+    def _penalties(self, draws: dict[str, Any]) -> dict[str, Tensor]:
+        """Those folded over the steps, and those of steps that were drawn."""
+        states = iter(self.totals.penalties)
+        values: dict[str, Tensor] = {}
+        for name, one in self.options.penalties.items():
+            if name in draws:
+                sampled: Any = one
+                values[name] = sampled.penalty(draws[name], self.field, self.options.method, self.tolerance)
+            else:
+                values[name] = one.value(next(states))
+        return values
 
     def _final_times(self) -> Tensor:
         t = torch.where(self.totals.codes == int(Result.SUCCESS), self.t1, self.totals.t)
