@@ -17,6 +17,7 @@ BENCHMARKS = {
     "neural_ode": ("torchdiffeq", "torchode"),
     "host_reads": ("torchdiffeq", "torchode"),
     "controllers": (),
+    "neural_ode_regularisation": ("sklearn",),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
