@@ -4,7 +4,7 @@ A problem says what to solve, a method says how, an engine says where the loop r
 ``kutta.solve(problem, method)`` returns a solution.
 """
 
-from kutta import regularizers
+from kutta import models, regularizers
 from kutta.integrator import Integrator
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
@@ -88,6 +88,7 @@ __all__ = [
     "Vern9",
     "Yoshida4",
     "max_norm",
+    "models",
     "regularizers",
     "rms_norm",
     "solve",
