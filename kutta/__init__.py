@@ -5,6 +5,7 @@ A problem says what to solve, a method says how, an engine says where the loop r
 """
 
 from kutta import models, regularizers
+from kutta.history import History
 from kutta.integrator import Integrator
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
@@ -59,6 +60,7 @@ __all__ = [
     "Fixed",
     "Gauss",
     "Heun",
+    "History",
     "I",
     "Integrator",
     "Interpolating",

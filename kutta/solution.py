@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kutta.history import History
+
 if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
@@ -138,6 +140,7 @@ class Stats:
         jacobian_evaluations: Jacobians, for implicit methods.
         linear_solves: linear systems, for implicit methods.
         engine: what executed the loop.
+        history: what every accepted step was like, with ``diagnostics=True``.
     """
 
     steps: int | Tensor = 0
@@ -147,6 +150,7 @@ class Stats:
     jacobian_evaluations: int | Tensor = 0
     linear_solves: int | Tensor = 0
     engine: str = "eager"
+    history: History | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,21 @@ class Solution:
     penalties: dict[str, Tensor] = field(default_factory=dict)
     interpolant: Callable[[Any], Any] | None = None
     draws: dict[str, Any] = field(default_factory=dict)
+
+    def plot(self) -> Any:
+        """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).
+
+        At most ten entries are drawn; of trajectories with output times of their own, the first entry of each.
+
+        Returns:
+            a matplotlib figure.
+
+        Raises:
+            ValueError: of a solution at one time only, without an interpolant.
+        """
+        from kutta.plotting import plot
+
+        return plot(self)
 
     def __call__(self, t: float | Tensor) -> Any:
         """The solution at any time between the first and the last, with ``dense=True``.

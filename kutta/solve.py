@@ -45,6 +45,7 @@ def solve(
     events: Sequence[Event] = (),
     adjoint: Adjoint | None = None,
     penalties: dict[str, Regularizer] | None = None,
+    diagnostics: bool = False,
     progress: bool = False,
     engine: Any = "auto",
     throw: bool = True,
@@ -69,6 +70,8 @@ def solve(
         adjoint: how gradients come back: `Direct` (the default), `Recompute`, `Interpolating`, `Gauss`,
             `Backsolve`.
         penalties: regularisers by name, read off the accepted steps into ``sol.penalties``.
+        diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
+            which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
         progress: show a progress bar (needs tqdm).
         engine: what runs the loop; this version has ``Eager()``, which ``"auto"`` picks.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
@@ -105,6 +108,7 @@ def solve(
         events=events,
         adjoint=adjoint,
         penalties=penalties,
+        diagnostics=diagnostics,
         progress=progress,
     )
     run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode

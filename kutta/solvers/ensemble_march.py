@@ -25,6 +25,7 @@ from kutta.solvers.ensemble_stepper import EnsembleStepper, select, take
 from kutta.solvers.field import EnsembleField
 from kutta.solvers.march import update_penalties
 from kutta.solvers.method import Method, Step
+from kutta.solvers.recorder import EnsembleRecorder
 from kutta.solvers.tolerance import Tolerance
 
 # Rows are packed once at most this part of them is still running.
@@ -46,7 +47,7 @@ class EnsembleLeg:
         regularizers: the penalties, and `penalties` their states.
         dense: whether to keep the steps.
         progress: called with the mean of the running times after each trial.
-        samplers: draw from the accepted steps, for penalties on single steps.
+        samplers: watch the accepted steps, and draw from them for penalties on single steps.
     """
 
     stepper: EnsembleStepper
@@ -57,7 +58,7 @@ class EnsembleLeg:
     penalties: tuple[Any, ...] = ()
     dense: bool = False
     progress: Callable[[float], None] | None = None
-    samplers: Sequence[EnsembleSampler] = ()
+    samplers: Sequence[EnsembleSampler | EnsembleRecorder] = ()
 
 
 @dataclass

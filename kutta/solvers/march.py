@@ -18,6 +18,7 @@ from kutta.regularizers.sampling import Pick, Sampler
 from kutta.solvers.adjoints.replay import State
 from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.method import Step
+from kutta.solvers.recorder import Recorder
 from kutta.solvers.stepper import Stepper
 
 
@@ -35,7 +36,7 @@ class Leg:
         dense: whether to keep the steps.
         progress: called with the time after each step.
         after: the event that ended the leg before.
-        samplers: draw from the accepted steps, for penalties on single steps.
+        samplers: watch the accepted steps, and draw from them for penalties on single steps.
         drawn: how many states they have asked for before this leg.
     """
 
@@ -48,7 +49,7 @@ class Leg:
     dense: bool = False
     progress: Callable[[float], None] = lambda t: None
     after: Hit | None = None
-    samplers: Sequence[Sampler] = ()
+    samplers: Sequence[Sampler | Recorder] = ()
     drawn: int = 0
 
 

@@ -26,6 +26,7 @@ class Options:
     dense: bool = False
     events: Sequence[Event] = ()
     penalties: dict[str, Regularizer] = field(default_factory=dict)
+    diagnostics: bool = False
     dt0: float | None = None
     max_steps: int = 100_000
     progress: bool = False

@@ -21,6 +21,7 @@ from kutta.solvers.march import Course, Leg, march
 from kutta.solvers.method import Step
 from kutta.solvers.options import Options
 from kutta.solvers.progress import progress_bar
+from kutta.solvers.recorder import Recorder
 from kutta.solvers.stepper import Stepper
 from kutta.solvers.times import event_shift, flow, follow_initial_time, follow_output_time
 from kutta.solvers.tolerance import Tolerance
@@ -88,6 +89,7 @@ class _Solve:
         samplers = {name: one.sampler(y0, False) for name, one in options.penalties.items()}
         self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
         self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self.recorder = Recorder(options.method) if options.diagnostics else None
         self._refuse_what_cannot_be_differentiated()
         self.progress = progress
 
@@ -153,7 +155,7 @@ class _Solve:
             self.options.dense,
             self.progress,
             after,
-            tuple(self.samplers.values()),
+            (*self.samplers.values(), *([self.recorder] if self.recorder else [])),
             sum(sum(course.drawn) for course in self.courses),
         )
         course = self.adjoint.go(leg, self.inputs) if self.differentiates else march(leg)
@@ -211,7 +213,13 @@ class _Solve:
             ys=layout.unravel(rows, axes=1),
             y1=layout.unravel(y1),
             t1=t1,
-            stats=Stats(counts.steps, counts.accepted, counts.rejected, self._evaluations()),
+            stats=Stats(
+                counts.steps,
+                counts.accepted,
+                counts.rejected,
+                self._evaluations(),
+                history=self.recorder.history() if self.recorder else None,
+            ),
             result=result,
             events=tuple(happening.record for happening in self.happenings),
             penalties={name: values[name] for name in options.penalties},

@@ -32,6 +32,7 @@ from kutta.solvers.field import EnsembleField
 from kutta.solvers.interpolation import EnsembleDenseOutput
 from kutta.solvers.options import Options
 from kutta.solvers.progress import progress_bar
+from kutta.solvers.recorder import EnsembleRecorder
 from kutta.solvers.times import event_shift, flow, follow_initial_time, follow_output_time
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
@@ -71,6 +72,7 @@ class _EnsembleSolve:
         samplers = {name: one.sampler(y0, True) for name, one in options.penalties.items()}
         self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
         self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self.recorder = EnsembleRecorder(options.method, len(y0), y0.device) if options.diagnostics else None
         self.progress = progress
         self.inner, self.inputs = self._inside()
         self.differentiates = bool(self.inputs.outer) or carries_gradient((y0, field.args))
@@ -155,7 +157,7 @@ class _EnsembleSolve:
             penalties,
             options.dense,
             self.progress,
-            tuple(self.samplers.values()),
+            (*self.samplers.values(), *([self.recorder] if self.recorder else [])),
         )
         every = options.adjoint.block if self.differentiates else 0
         course = march_ensemble(leg, record_every=every)
@@ -238,7 +240,13 @@ class _EnsembleSolve:
             ys=layout.unravel(rows, axes=1),
             y1=layout.unravel(y1),
             t1=self._final_times(),
-            stats=Stats(totals.steps, totals.steps - totals.rejected, totals.rejected, totals.evaluations),
+            stats=Stats(
+                totals.steps,
+                totals.steps - totals.rejected,
+                totals.rejected,
+                totals.evaluations,
+                history=self.recorder.history() if self.recorder else None,
+            ),
             result=result,
             events=tuple(self.records),
             penalties=self._penalties(draws := {name: one.draws() for name, one in self.samplers.items()}),
