@@ -32,7 +32,7 @@ def test_the_error_of_the_gradient_falls_with_the_tolerance(adjoint):
 
 
 def of_oscillator(adjoint):
-    mu = tensor(10.0).requires_grad_()
+    mu = torch.tensor(10.0, dtype=F64, requires_grad=True)
     problem = kt.ODEProblem(van_der_pol, tensor(2.0, 0.0), (0.0, 8.0), args=(mu,))
     y1 = kt.solve(problem, rtol=1e-6, atol=1e-6, adjoint=adjoint).y1
     return torch.autograd.grad(y1[0], mu)[0]
