@@ -43,22 +43,18 @@ def _curves(solution: Solution) -> tuple[Tensor, Tensor]:
     """Times and some entries of the states, ``(T,)`` or ``(T, n)``, and ``(T, n)``."""
     ts, ys = solution.ts, solution.ys
     if solution.interpolant is not None and solution.t1.dim() == 0:
-        history = solution.stats.history
-        t0 = history.t[0] if history is not None and len(history.t) else ts[0]
-        ts = torch.linspace(float(t0.detach()), float(solution.t1.detach()), 401, dtype=torch.float64)
+        dense: Any = solution.interpolant
+        ts = torch.linspace(dense.t0, dense.t1, 401, dtype=torch.float64)
         ys = solution(ts)
     if len(ts) < 2:
         raise ValueError('there is one time only: solve with save_at="steps", save_at times, or dense=True to plot')
-    leaves = [leaf.detach().reshape(len(ts), -1) for leaf in pytree.tree_leaves(ys)]
-    return ts.detach().cpu()[:, :CURVES] if ts.dim() == 2 else ts.detach().cpu(), _shown(ts, torch.cat(leaves, dim=1))
-
-
-def _shown(ts: Tensor, ys: Tensor) -> Tensor:
-    """The entries that are drawn; with times of its own for each trajectory, the first entry of each."""
-    if ts.dim() == 2:
-        ys = ys.reshape(len(ts), ts.shape[1], -1)[:, :, 0]
-    ys = ys.real if ys.is_complex() else ys
-    return ys[:, :CURVES].cpu()
+    leaves = [leaf.detach().cpu() for leaf in pytree.tree_leaves(ys)]
+    if ts.dim() == 2:  # times of its own for each trajectory: the first entry of each
+        curves = leaves[0].reshape(*ts.shape, -1)[:, :, 0]
+    else:
+        curves = torch.cat([leaf.reshape(len(ts), -1) for leaf in leaves], dim=1)
+    curves = curves.real if curves.is_complex() else curves
+    return ts.detach().cpu()[..., :CURVES] if ts.dim() == 2 else ts.detach().cpu(), curves[:, :CURVES]
 
 
 def _title(solution: Solution, curves: int) -> str:

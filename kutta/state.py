@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any
 
@@ -73,10 +73,22 @@ class Layout:
     def entries(self, values: Tensor, part: Callable[[Any], Any] | None = None) -> Tensor:
         """Anything laid out like the state as ``(n,)``, or ``(b, n)``: all of it, or what ``part(state)`` picks."""
         lead = () if self.batch is None else (values.shape[0],)
+        flat = values.reshape(*lead, -1)
+        return flat if part is None else flat.index_select(-1, self._places(part))
+
+    def chosen(self, values: Tensor, part: Callable[[Any], Any] | None) -> Any:
+        """One for the entries that ``part(state)`` picks, zero for the others; laid out like `values`."""
         if part is None:
-            return values.reshape(*lead, -1)
-        leaves = pytree.tree_leaves(part(self.unravel(values)))
-        return torch.cat([leaf.reshape(*lead, -1) for leaf in leaves], dim=-1)
+            return 1.0
+        mask = torch.zeros(sum(self.sizes), dtype=values.dtype, device=values.device)
+        mask = mask.index_fill(0, self._places(part), 1.0)
+        return mask.view_as(values) if self.batch is None else mask
+
+    def _places(self, part: Callable[[Any], Any]) -> Tensor:
+        """Where in the flat state of one trajectory the entries are that ``part(state)`` picks."""
+        one = replace(self, batch=None)
+        leaves = pytree.tree_leaves(part(one.unravel(torch.arange(sum(self.sizes), device=self.device))))
+        return torch.cat([leaf.reshape(-1) for leaf in leaves])
 
     @staticmethod
     def _lead(leaf: Tensor, shape: torch.Size) -> torch.Size:

@@ -75,6 +75,8 @@ class NeuralODE(nn.Module):
         options = self.options | options
         span = options.pop("t_span", self.t_span)
         if self.training and self.steer is not None:
+            if options.get("save_at") not in (None, "steps"):
+                raise ValueError("steer draws the final time, so save_at must not be given in training: see Steer.grid")
             span = self.steer.span(span, self.generator)
         if self.each_alone:
             problem: Any = EnsembleProblem(self.slope, y0, span, args, vectorized=True)

@@ -68,11 +68,11 @@ class ErrorEstimate(OverSteps):
                 "use an embedded method such as Tsit5"
             )
         rtol, eps = self.rtol if self.rtol is not None else rtol, torch.finfo(dtype).eps
-        if self.normalise and isinstance(rtol, float) and rtol < NOISE * eps:
+        if self.normalise and isinstance(rtol, float) and 0.0 < rtol < NOISE * eps:
             warnings.warn(
                 f"with rtol = {rtol:.1e} in {dtype} the error ratio is mostly rounding noise, and so is its gradient: "
                 f"use rtol of at least {NOISE * eps:.0e}, or a wider dtype",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def measure(self, step: Step) -> Tensor:
@@ -84,7 +84,9 @@ class ErrorEstimate(OverSteps):
         rtol = step.tolerance.rtol if self.rtol is None else self.rtol
         atol = step.tolerance.atol if self.atol is None else self.atol
         scale = atol + rtol * torch.maximum(step.y0.abs(), step.y1.abs())
-        return scale.detach() if self.detach_scale else scale
+        scale = scale.detach() if self.detach_scale else scale
+        # Without an absolute tolerance an entry that is zero would divide by zero.
+        return torch.where(scale > 0, scale, torch.finfo(scale.dtype).tiny)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,16 +48,19 @@ class Integral(Regularizer):
     def over(self, step: Step) -> Tensor:
         """The integral over one step, positive whatever the direction of time."""
         total: Any = 0.0
-        for theta, weight in POINTS:
-            position = torch.full_like(step.dt, theta) if isinstance(step.dt, Tensor) else theta
-            total = total + weight * self.integrand(step.field, step.t0 + theta * step.dt, step.at(position))
-        return total * size_of(step)
+        for t, y, weight in gauss_points(step):
+            total = total + weight * self.integrand(step.field, t, y)
+        return total * step.size
 
     def mean(self, values: Tensor, field: Any) -> Tensor:
         """The mean over the entries of the state that count; in an ensemble of each trajectory."""
         return field.layout.entries(values, self.part).mean(dim=-1)
 
 
-def size_of(step: Step) -> Any:
-    """The step size, positive; in an ensemble shape ``(b,)``."""
-    return step.dt[:, 0].abs() if isinstance(step.dt, Tensor) else abs(step.dt)
+def gauss_points(step: Step) -> Iterator[tuple[Any, Tensor, float]]:
+    """Times, states and weights over the part of a step that counts."""
+    for point, weight in POINTS:
+        theta = point * step.covered
+        if isinstance(step.dt, Tensor) and not isinstance(theta, Tensor):
+            theta = torch.full_like(step.dt, theta)
+        yield step.t0 + theta * step.dt, step.at(theta), weight

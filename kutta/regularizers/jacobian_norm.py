@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from kutta.regularizers.integral import POINTS, Integral, size_of
+from kutta.regularizers.integral import Integral, gauss_points
+from kutta.regularizers.noise import normal
 from kutta.solvers.method import Step
 
 Noise = Literal["normal", "rademacher"]
@@ -46,18 +47,19 @@ class JacobianNorm(Integral):
 
     def init(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Zero, and the noise."""
-        noise = torch.randn(y.shape, dtype=y.dtype, device=y.device, generator=self.generator)
-        return super().init(y), torch.sign(noise) if self.noise == "rademacher" else noise
+        noise = normal(y.shape, self.generator, y.device)
+        noise = torch.where(noise < 0.0, -1.0, 1.0) if self.noise == "rademacher" else noise
+        return super().init(y), noise.to(y.dtype)
 
     def update(self, state: tuple[Tensor, Tensor], step: Step) -> tuple[Tensor, Tensor]:
         """One more step."""
         total, noise = state
         mean: Any = 0.0
-        for theta, weight in POINTS:
-            position = torch.full_like(step.dt, theta) if isinstance(step.dt, Tensor) else theta
-            product = _product(step.field, step.t0 + theta * step.dt, step.at(position), noise)
+        counts = step.field.layout.chosen(noise, self.part)
+        for t, y, weight in gauss_points(step):
+            product = _product(step.field, t, y, noise * counts)
             mean = mean + weight * self.mean(product.abs().square(), step.field)
-        return total + size_of(step) * mean, noise
+        return total + step.size * mean, noise
 
     def value(self, state: tuple[Tensor, Tensor]) -> Tensor:
         """The integral."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.regularizers.integral import Integral, size_of
+from kutta.regularizers.integral import Integral
 from kutta.solvers.method import Step
 
 
@@ -34,7 +34,7 @@ class KineticEnergy(Integral):
         return self.mean(field.derivative(t, y).abs().square(), field)
 
     def over(self, step: Step) -> Tensor:
-        if not step.weights:
+        if not step.weights or isinstance(step.covered, Tensor) or step.covered < 1.0:
             return super().over(step)
         pairs = [(weight, slope) for weight, slope in zip(step.weights, step.stages, strict=True) if weight]
-        return size_of(step) * sum(weight * self.mean(k.abs().square(), step.field) for weight, k in pairs)
+        return step.size * sum(weight * self.mean(k.abs().square(), step.field) for weight, k in pairs)

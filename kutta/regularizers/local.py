@@ -44,7 +44,8 @@ class Local(Regularizer):
     Attributes:
         sample: ``"uniform_time"``: a time is drawn uniformly, and with it the step that contains it;
             ``"uniform_step"``: all accepted steps are alike.
-        estimator: ``"unbiased"`` estimates ``sum_j x_j h_j``; ``"published"`` is ``x_j h_j`` as it stands.
+        estimator: ``"unbiased"`` estimates ``sum_j x_j h_j``, without bias if `step` is ``"solver"``;
+            ``"published"`` is ``x_j h_j`` as it stands.
         step: ``"solver"``: the solver's own step is taken again; ``"initial"``: a step of the size with which a
             fresh solve would begin, from the drawn time itself, as the published code does.
         through_state: whether gradients also flow through the state at which the step starts. Without,
@@ -68,6 +69,8 @@ class Local(Regularizer):
                 raise ValueError(f"{name} must be one of {get_args(kind)}; got {getattr(self, name)!r}")
         if self.draws < 1:
             raise ValueError(f"draws must be at least 1; got {self.draws}")
+        if not self.measured.weighted:
+            raise ValueError(f"{type(self).__name__} estimates sums weighted by the step size; got {self.measured}")
 
     @property
     def measured(self) -> OverSteps:
@@ -85,7 +88,7 @@ class Local(Regularizer):
         inside = self.step == "initial" and self.sample == "uniform_time"
         options = (self.draws, self.sample == "uniform_time", inside, self.generator)
         if not ensemble:
-            return Sampler(*options)
+            return Sampler(*options, keeps=not self.through_state)
         if self.through_state and torch.is_grad_enabled():
             raise NotImplementedError(
                 f"{type(self).__name__}(through_state=True) is not there for ensembles: leave it out, or solve one "
@@ -96,10 +99,13 @@ class Local(Regularizer):
     def penalty(self, draws: Draws, problem_field: Any, method: Method, tolerance: Tolerance) -> Tensor:
         """The estimate, from steps taken once more: a number, or ``(B,)`` in an ensemble."""
         y = draws.y if self.through_state else draws.y.detach()
-        step, dt = _taken(self.step, draws, y, problem_field, method, tolerance)
-        values, size = self.measured.measure(step).reshape(-1), dt.abs().to(step.y0.real.dtype)
+        # A trajectory without a step has nothing to take again.
+        there = torch.nonzero(draws.dt)[:, 0]
+        step, dt = _taken(self.step, draws, y, there, problem_field, method, tolerance)
+        taken, nothing = self.measured.measure(step).reshape(-1), step.y0.real.new_zeros(len(draws.dt))
         trajectories = (-1, self.draws) if problem_field.layout.batch is not None else (-1,)
-        values, size = values.reshape(trajectories), size.reshape(trajectories)
+        values = nothing.index_put((there,), taken.to(nothing.dtype)).reshape(trajectories)
+        size = nothing.index_put((there,), dt.reshape(-1).abs().to(nothing.dtype)).reshape(trajectories)
         if self.estimator == "published":
             return (values * size).mean(dim=-1)
         if self.sample == "uniform_time":
@@ -148,7 +154,7 @@ class LocalStiffnessEstimate(Local):
 
 
 def _taken(
-    size: StepSize, draws: Draws, y: Tensor, problem_field: Any, method: Method, tolerance: Tolerance
+    size: StepSize, draws: Draws, y: Tensor, there: Tensor, problem_field: Any, method: Method, tolerance: Tolerance
 ) -> tuple[Step, Tensor]:
     """The steps once more, as one: of one problem without an axis for them if there is only one."""
     if problem_field.layout.batch is None and len(draws.t) == 1:
@@ -158,10 +164,10 @@ def _taken(
         step, _ = method.step(problem_field, t, y, dt, None)
         step.tolerance = tolerance
         return step, torch.tensor([dt], dtype=torch.float64, device=y.device)
-    rows, tolerance = _rows(problem_field, y, tolerance)
-    t, dt, y = draws.t[:, None], draws.dt[:, None], y.reshape(len(draws.t), -1)
+    rows, tolerance = _rows(problem_field, y, there, tolerance)
+    t, dt, y = draws.t[there, None], draws.dt[there, None], y.reshape(len(draws.t), -1)[there]
     if size == "initial":
-        dt = torch.where(dt == 0, 0.0, _initial(rows, t, y, torch.sign(dt), tolerance, method))
+        dt = _initial(rows, t, y, torch.sign(dt), tolerance, method)
     step, _ = method.step(rows, t, y, dt.to(rows.real_dtype), None)
     step.tolerance = tolerance
     return step, dt
@@ -175,12 +181,12 @@ def _initial(problem_field: Any, t: Any, y: Tensor, direction: Any, tolerance: T
     return direction * (h if h.dim() == 0 else h[:, None])
 
 
-def _rows(problem_field: Any, y: Tensor, tolerance: Tolerance) -> tuple[EnsembleField, Tolerance]:
-    """The right-hand side of all draws, one row each, and their tolerances."""
+def _rows(problem_field: Any, y: Tensor, there: Tensor, tolerance: Tolerance) -> tuple[EnsembleField, Tolerance]:
+    """The right-hand side of the draws `there`, one row each, and their tolerances."""
     number = y.shape[0]
     batch = problem_field.layout.batch
     if batch is not None:
-        lanes = torch.arange(number, device=y.device) // (number // batch)
+        lanes = there // (number // batch)
         rows = problem_field.take(lanes)
         return rows, tolerance.take(lanes, rows.layout)
     problem, layout = problem_field.problem, replace(problem_field.layout, batch=number)

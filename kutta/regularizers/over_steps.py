@@ -43,7 +43,7 @@ class OverSteps(Regularizer):
 
     def init(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Total (or maximum), and number of steps."""
-        real = y.real.dtype if y.is_complex() else y.dtype
+        real = torch.promote_types(y.real.dtype if y.is_complex() else y.dtype, torch.float32)  # or counts would stall
         nothing = torch.zeros((), dtype=real, device=y.device)
         return nothing, nothing
 
@@ -53,8 +53,7 @@ class OverSteps(Regularizer):
         if self.reduce == "max":
             return torch.maximum(total, value), count + 1
         if self.weighted:
-            h = step.dt[:, 0].abs() if isinstance(step.dt, Tensor) else abs(step.dt)
-            value = value * h
+            value = value * step.size
         return total + value, count + 1
 
     def value(self, state: tuple[Tensor, Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.regularizers.noise import uniform
 from kutta.solvers.method import Step
 
 
@@ -39,12 +40,13 @@ class Draws:
 
 @dataclass
 class Pick:
-    """A draw of a solve with one step size: where, and the number of the output that holds the state."""
+    """A draw of a solve with one step size: where, and the state there or the number of the output that holds it."""
 
     t: float
     dt: float
     theta: float
     output: int = -1
+    y: Tensor | None = None
 
 
 class Sampler:
@@ -55,25 +57,29 @@ class Sampler:
         by_time: whether a step's weight is its size, so that a time is drawn uniformly; otherwise all
             steps are alike.
         inside: whether the state is taken at a uniform position in the step; otherwise at its start.
-        generator: where the draws come from; on the host.
+        generator: where the draws come from.
+        keeps: whether the states are kept here, without a tape; otherwise they are asked for as outputs.
     """
 
-    def __init__(self, draws: int, by_time: bool, inside: bool, generator: torch.Generator | None):
-        self.by_time, self.inside, self.generator = by_time, inside, generator
+    def __init__(self, draws: int, by_time: bool, inside: bool, generator: torch.Generator | None, keeps: bool):
+        self.by_time, self.inside, self.generator, self.keeps = by_time, inside, generator, keeps
         self.picks: list[Pick | None] = [None] * draws
         self.steps, self.length = 0, 0.0
 
     def offer(self, step: Step) -> list[Pick]:
         """Show an accepted step; returns what is drawn from it, whose states are wanted."""
-        self.steps, self.length = self.steps + 1, self.length + abs(step.dt)
-        share = abs(step.dt) / self.length if self.by_time else 1.0 / self.steps
-        uniform = torch.rand(2, len(self.picks), generator=self.generator, dtype=torch.float64).tolist()
+        self.steps, self.length = self.steps + 1, self.length + step.size
+        share = step.size / self.length if self.by_time else 1.0 / self.steps
         taken: list[Pick] = []
-        for number, (chance, place) in enumerate(zip(*uniform, strict=True)):
+        for number, (chance, place) in enumerate(uniform((len(self.picks), 2), self.generator).tolist()):
             if chance < share:
-                theta = place if self.inside else 0.0
-                self.picks[number] = Pick(step.t0 + theta * step.dt, step.dt, theta)
-                taken.append(self.picks[number])  # type: ignore[arg-type]
+                theta = place * step.covered if self.inside else 0.0
+                pick = self.picks[number] = Pick(step.t0 + theta * step.dt, step.dt, theta)
+                if self.keeps:
+                    with torch.no_grad():
+                        pick.y = step.at(theta).detach() if theta else step.y0.detach()
+                else:
+                    taken.append(pick)
         return taken
 
     def draws(self, outputs: Tensor) -> Draws | None:
@@ -82,7 +88,7 @@ class Sampler:
         if not picks:
             return None
         t, dt = (torch.tensor([getattr(p, name) for p in picks], dtype=torch.float64) for name in ("t", "dt"))
-        states = outputs[[pick.output for pick in picks]]
+        states = torch.stack([outputs[pick.output] if pick.y is None else pick.y for pick in picks])
         return Draws(t.to(outputs.device), dt.to(outputs.device), states, self.steps, self.length)
 
 
@@ -100,17 +106,15 @@ class EnsembleSampler:
     def offer(self, step: Step, lanes: Tensor, dt: Tensor) -> None:
         """Show a trial of the trajectories `lanes`, with its signed sizes ``(b,)`` in the precision of time."""
         kept: Any = step.accepted & (dt != 0)
-        size = torch.where(kept, dt.abs(), 0.0)
+        size = torch.where(kept, (dt[:, None] * step.covered)[:, 0].abs(), 0.0)
         steps, length = self.steps[lanes] + kept, self.length[lanes] + size
         share = size / length if self.by_time else kept / steps
-        where = self.generator.device if self.generator is not None else size.device
-        shape = (2, len(lanes), self.t.shape[1])
-        chance, place = torch.rand(shape, generator=self.generator, dtype=torch.float64, device=where).to(size.device)
+        chance, place = uniform((2, len(lanes), self.t.shape[1]), self.generator, size.device)
         taken = chance < share[:, None]
         self.steps[lanes], self.length[lanes] = steps, length
         if not bool(taken.any()):
             return
-        theta = place if self.inside else torch.zeros_like(place)
+        theta = place * step.covered if self.inside else torch.zeros_like(place)
         for draw in range(self.t.shape[1]):
             mask, column = taken[:, draw], theta[:, draw : draw + 1]
             y = step.at(column) if self.inside else step.y0

@@ -133,7 +133,7 @@ class TargetEvaluations:
     def update(self, evaluations: float, progress: float) -> float:
         """The coefficient after a solve that cost so many evaluations, at a progress from 0 to 1."""
         if progress < self.freeze:
-            moved = self.coefficient * math.exp(self.rate * math.log(evaluations / self.target))
+            moved = self.coefficient * math.exp(self.rate * math.log(max(evaluations, 1.0) / self.target))
             self.coefficient = min(max(moved, self.limits[0]), self.limits[1])
         return self.coefficient
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.regularizers.noise import normal, uniform
+
 
 @dataclass(frozen=True)
 class Steer:
@@ -50,15 +52,17 @@ class Steer:
         if not self.width < abs(t1 - t0):
             raise ValueError(f"width must be smaller than the length of t_span, {abs(t1 - t0)}; got {self.width}")
         if not self.normal:
-            return t0, t1 + self.width * float(2.0 * torch.rand((), generator=generator, dtype=torch.float64) - 1.0)
+            return t0, t1 + self.width * float(2.0 * uniform((), generator) - 1.0)
         while True:
-            end = t1 + self.width * float(torch.randn((), generator=generator, dtype=torch.float64))
+            end = t1 + self.width * float(normal((), generator))
             if (end - t0) * (t1 - t0) > 0.0:
                 return t0, end
 
     @staticmethod
     def grid(ts: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Output times, each moved by up to half the gap before it; the first stays. They stay sorted.
+        """Output times, each but the first moved by up to half of the smaller gap beside it: they stay sorted.
+
+        The paper moves each by up to half of the gap before it, which can bring uneven times out of order.
 
         Args:
             ts: shape ``(T,)``, strictly increasing or decreasing.
@@ -69,5 +73,5 @@ class Steer:
             raise ValueError(f"ts must be strictly increasing or decreasing; got {ts.tolist()}")
         # A time moved up may pass the next one, moved down: at most half of the smaller gap keeps the order.
         room = torch.minimum(gaps.abs(), torch.cat([gaps[1:].abs(), gaps[-1:].abs()]))
-        moves = (torch.rand(gaps.shape, generator=generator, dtype=ts.dtype, device=ts.device) - 0.5) * room
+        moves = (uniform(gaps.shape, generator, ts.device) - 0.5).to(ts.dtype) * room
         return torch.cat([ts[:1], ts[1:] + moves])

@@ -68,17 +68,24 @@ class StiffnessEstimate(OverSteps):
     def measure(self, step: Step) -> Tensor:
         of_slopes, of_inputs = (self._entries(values, step) for values in step.stiffness_pair())
         size = self._rms(step.y1, step)
-        stiffness = self._root(of_slopes, of_inputs, size) if self.ratio == "rms" else _largest(of_slopes, of_inputs)
-        return stiffness / (step.stability_size or 1.0) if self.normalise else stiffness
+        noise = NOISE * torch.finfo(size.dtype).eps * size
+        form = _root if self.ratio == "rms" else _largest
+        stiffness = form(of_slopes, of_inputs, noise)
+        if not self.normalise:
+            return stiffness
+        if step.stability_size is None:
+            raise ValueError("normalise=True needs the size of the stability region, which this method does not state")
+        return stiffness / step.stability_size
 
-    def _root(self, of_slopes: Tensor, of_inputs: Tensor, size: Tensor) -> Tensor:
-        above, below = (torch.linalg.vector_norm(rows, dim=-1) for rows in (of_slopes, of_inputs))
-        noise = NOISE * torch.finfo(size.dtype).eps * size * of_inputs.shape[-1] ** 0.5
-        # The branch not taken must not divide by zero either, or its NaN would enter the gradient.
-        useful = below > noise
-        return torch.where(useful, above / torch.where(useful, below, 1.0), 0.0)
+
+def _root(of_slopes: Tensor, of_inputs: Tensor, noise: Tensor) -> Tensor:
+    above, below = (torch.linalg.vector_norm(rows, dim=-1) for rows in (of_slopes, of_inputs))
+    noise = noise * of_inputs.shape[-1] ** 0.5
+    # The branch not taken must not divide by zero either, or its NaN would enter the gradient.
+    useful = below > noise
+    return torch.where(useful, above / torch.where(useful, below, 1.0), 0.0)
 
 
-def _largest(of_slopes: Tensor, of_inputs: Tensor) -> Tensor:
-    useful = of_inputs != 0
+def _largest(of_slopes: Tensor, of_inputs: Tensor, noise: Tensor) -> Tensor:
+    useful = of_inputs.abs() > noise.unsqueeze(-1)
     return torch.where(useful, (of_slopes / torch.where(useful, of_inputs, 1.0)).abs(), 0.0).amax(dim=-1)

@@ -149,6 +149,7 @@ class _March:
         if crossed:
             cut = leg.watch.cut(step, stepper)
             course.cuts.append(cut)
+            step.covered = _covered(step, cut)
             self.running, due, _ = self._read(None)
         for sampler in leg.samplers:
             sampler.offer(step, stepper.lanes, stepper.along(stepper.size))
@@ -245,6 +246,12 @@ class _March:
         course.counts.append(known | {name: getattr(stepper.tally, name)[rows] for name in COUNTED})
 
 
+def _covered(step: Step, cut: Cut) -> Tensor:
+    """How far each row has gone in its step."""
+    whole = torch.ones_like(step.dt)
+    return whole.index_put((cut.rows,), cut.theta.to(whole.dtype))
+
+
 def segments_of(course: EnsembleCourse, leg: EnsembleLeg, method: Method, every: int) -> list[Segment]:
     """The trials of a course as functions that can be run again, `every` at a time."""
     return [
@@ -280,6 +287,7 @@ def _again(
     carry = select(transition.accepted, after, carry)
     step.t1, step.accepted, step.tolerance = transition.t1, transition.accepted, transition.tolerance
     outputs = [] if transition.reading is None else [transition.reading.values(step)]
+    step.covered = 1.0 if transition.cut is None else _covered(step, transition.cut)
     if regularizers:
         penalties = select(transition.accepted, update_penalties(regularizers, penalties, step), penalties)
     y = torch.where(kept, step.y1, still)

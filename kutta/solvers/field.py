@@ -43,7 +43,7 @@ class VectorField:
             t = torch.scalar_tensor(t, dtype=self.real_dtype, device=self.device)
         if not self.single:
             y = self.layout.unravel(y)
-        version = y._version if self.evaluations == 1 and self.single else None
+        version = y._version if self.evaluations == 1 and self.single and not y.is_inference() else None
         slope = self.problem.f(t, y, *self.problem.args)
         if version is not None and y._version != version:
             raise ValueError("f changed the state y in place; it must return the derivative as a new tensor")

@@ -118,6 +118,7 @@ def march(leg: Leg, record_every: int = 0) -> Course:
             break
         course.hit = leg.watch.first(step, stepper.probed) if leg.watch.events else None
         cut = None if course.hit is None else course.hit.theta
+        step.covered = 1.0 if cut is None else cut
         picks = [pick for sampler in leg.samplers for pick in sampler.offer(step)]
         thetas = pending.read(step, course, course.hit, picks)
         course.penalties = update_penalties(leg.regularizers, course.penalties, step)
@@ -149,6 +150,8 @@ def state_at(step: Step, theta: float) -> Tensor:
 
 def states_at(step: Step, thetas: list[float]) -> Tensor:
     """The states at several positions, stacked, exact at the step's end."""
+    if 0.0 in thetas:
+        return torch.stack([state_at(step, theta) for theta in thetas])
     inside = [theta for theta in thetas if theta < 1.0]
     if len(inside) == len(thetas):
         return step.many(thetas)
@@ -179,7 +182,6 @@ class _Pending:
             times = self._passed(end)
             wanted = [(1.0 if t == step.t1 else max((t - step.t0) / length, 0.0), t, None) for t in times]
         for pick in picks:
-            pick.theta = min(pick.theta, last)
             wanted.append((pick.theta, step.t0 + pick.theta * length, pick))
         if not wanted:
             return []

@@ -42,6 +42,8 @@ class Step:
         accepted: whether the step was kept; per trajectory in an ensemble.
         slopes: derivatives at both ends, for the Hermite polynomial; evaluated when first needed.
         tolerance: what the error was measured by.
+        covered: the part of the step that was gone before an event cut it, one if none did; in an
+            ensemble with events a tensor ``(b, 1)``.
         stability_size: length of the method's stability region along the negative real axis, if known.
         weights: the quadrature weights ``b_i`` of the stages, if the method has them.
     """
@@ -58,6 +60,7 @@ class Step:
     accepted: Any = True
     slopes: tuple[Tensor, Tensor] | None = None
     tolerance: Any = None
+    covered: Any = 1.0
 
     stability_size: ClassVar[float | None] = None
     weights: ClassVar[Sequence[float]] = ()
@@ -96,6 +99,12 @@ class Step:
             slopes=tuple(map(pick, map(list, zip(*slopes, strict=True)))) if len(slopes) == len(steps) else None,
         )
 
+    @property
+    def size(self) -> Any:
+        """The size that counts, positive: up to where an event cut the step; in an ensemble ``(b,)``."""
+        size = self.dt * self.covered
+        return size[:, 0].abs() if isinstance(size, Tensor) else abs(size)
+
     def at_exactly(self, theta: Tensor) -> Tensor:
         """In an ensemble, the states at ``theta``, ``(b, 1)``, without a rounding where that is the step's end."""
         return torch.where(theta == 1.0, self.y1, self.at(theta))
@@ -119,7 +128,9 @@ class Step:
     def end_slopes(self) -> tuple[Tensor, Tensor]:
         """The derivatives at both ends, evaluated when first needed."""
         if self.slopes is None:
-            self.slopes = (self.field.derivative(self.t0, self.y0), self.field.derivative(self.t1, self.y1))
+            # Not at t1: at a jump of the right-hand side the step ends a rounding before it.
+            end = self.field.derivative(self.t0 + self.dt, self.y1)
+            self.slopes = (self.field.derivative(self.t0, self.y0), end)
         return self.slopes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from kutta.solvers.method import Method, Step
 
 def _measured(step: Step, method: Method, like: Tensor) -> tuple[Tensor, Tensor]:
     """Error ratio and stiffness, NaN where the method does not tell."""
+    step = replace(step)  # a copy, since slopes evaluated here are not on the tape
     missing = torch.full_like(like, torch.nan)
     error = ErrorEstimate().measure(step) if step.error is not None else missing
     stiffness = StiffnessEstimate().measure(step) if method.estimates_stiffness else missing

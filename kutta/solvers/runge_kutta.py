@@ -98,7 +98,7 @@ class RungeKuttaStep(Step):
         """Costs one evaluation of the right-hand side."""
         if self.error is None:
             return super().stiffness_pair()
-        return self.stages[-1] - self.field.derivative(self.t1, self.y1 - self.error), self.error
+        return self.stages[-1] - self.field.derivative(self.t0 + self.dt, self.y1 - self.error), self.error
 
     def _slope(self, stage: int) -> Tensor:
         return self.stages[stage] if stage < self.tableau.stages else self.end_slopes()[1]
@@ -120,7 +120,8 @@ class RungeKuttaStep(Step):
         """The first slope, and the last stage or else one evaluation that the next step takes over."""
         if self.slopes is None:
             closes = self.tableau.first_same_as_last
-            self.slopes = (self.stages[0], self.stages[-1] if closes else self.field.derivative(self.t1, self.y1))
+            end = self.stages[-1] if closes else self.field.derivative(self.t0 + self.dt, self.y1)
+            self.slopes = (self.stages[0], end)
         return self.slopes
 
     def _interpolation_slopes(self) -> Tensor:
@@ -254,8 +255,9 @@ def _error(estimates: Sequence[Tensor]) -> Tensor:
     if not second:
         return error
     fine, rough = error.abs(), second[0].abs()
-    tiny = torch.finfo(fine.dtype).tiny
-    return error * (fine / (fine.square() + 0.01 * rough.square()).sqrt().clamp_min(tiny))
+    total = fine.square() + 0.01 * rough.square()
+    # The root of one stands in for that of zero, whose derivative is infinite.
+    return error * (fine / torch.where(total > 0, total, 1.0).sqrt())
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def _segment(block: Sequence[Transition], method: Method, field: Any, leg: Leg) 
             step.t1, step.tolerance = transition.t1, leg.stepper.tolerance
             if transition.thetas:
                 outputs.append(states_at(step, transition.thetas))
+            step.covered = 1.0 if transition.cut is None else transition.cut
             penalties = update_penalties(leg.regularizers, penalties, step)
             y = step.y1 if transition.cut is None else state_at(step, transition.cut)
             carry = method.resume(step, carry)
