@@ -125,7 +125,6 @@ def __getattr__(name: str) -> object:
         if name in planned.split():
             raise AttributeError(
                 f"kutta.{name} is not part of this version, which solves non-stiff ordinary differential equations; "
-                f""
                 f"it comes with {what}"
             )
     raise AttributeError(f"module 'kutta' has no attribute {name!r}")

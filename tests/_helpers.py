@@ -32,6 +32,17 @@ def swing(t, y, *args):
     return torch.stack([y[1], -pull * torch.sin(y[0]) - 0.1 * y[1] + 0.3 * torch.cos(2.0 * t)])
 
 
+class Decay(torch.nn.Module):
+    """``dy/dt = -rate * y``, the rate a parameter."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = torch.nn.Parameter(tensor(rate))
+
+    def forward(self, t, y):
+        return -self.rate * y
+
+
 def fixed(dt):
     return kt.Fixed(dt)
 

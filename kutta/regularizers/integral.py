@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,20 +47,19 @@ class Integral(Regularizer):
 
     def over(self, step: Step) -> Tensor:
         """The integral over one step, positive whatever the direction of time."""
-        total: Any = 0.0
-        for t, y, weight in gauss_points(step):
-            total = total + weight * self.integrand(step.field, t, y)
-        return total * step.size
+        return by_gauss(step, lambda t, y: self.integrand(step.field, t, y))
 
     def mean(self, values: Tensor, field: Any) -> Tensor:
         """The mean over the entries of the state that count; in an ensemble of each trajectory."""
         return field.layout.entries(values, self.part).mean(dim=-1)
 
 
-def gauss_points(step: Step) -> Iterator[tuple[Any, Tensor, float]]:
-    """Times, states and weights over the part of a step that counts."""
+def by_gauss(step: Step, integrand: Callable[[Any, Tensor], Tensor]) -> Tensor:
+    """``int integrand(t, y(t)) dt`` over the part of a step that counts."""
+    total: Any = 0.0
     for point, weight in POINTS:
         theta = point * step.covered
         if isinstance(step.dt, Tensor) and not isinstance(theta, Tensor):
             theta = torch.full_like(step.dt, theta)
-        yield step.t0 + theta * step.dt, step.at(theta), weight
+        total = total + weight * integrand(step.t0 + theta * step.dt, step.at(theta))
+    return total * step.size

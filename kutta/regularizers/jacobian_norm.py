@@ -7,12 +7,13 @@ regularization, ICML 2020, arXiv 2002.02798.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from kutta.regularizers.integral import Integral, gauss_points
+from kutta.regularizers.choices import check_choice
+from kutta.regularizers.integral import Integral, by_gauss
 from kutta.regularizers.noise import normal
 from kutta.solvers.method import Step
 
@@ -42,8 +43,7 @@ class JacobianNorm(Integral):
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
-        if self.noise not in get_args(Noise):
-            raise ValueError(f"noise must be one of {get_args(Noise)}; got {self.noise!r}")
+        check_choice("noise", self.noise, Noise)
 
     def init(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Zero, and the noise."""
@@ -54,12 +54,12 @@ class JacobianNorm(Integral):
     def update(self, state: tuple[Tensor, Tensor], step: Step) -> tuple[Tensor, Tensor]:
         """One more step."""
         total, noise = state
-        mean: Any = 0.0
-        counts = step.field.layout.chosen(noise, self.part)
-        for t, y, weight in gauss_points(step):
-            product = _product(step.field, t, y, noise * counts)
-            mean = mean + weight * self.mean(product.abs().square(), step.field)
-        return total + step.size * mean, noise
+        counting = noise * step.field.layout.chosen(noise, self.part)
+
+        def integrand(t: Any, y: Tensor) -> Tensor:
+            return self.mean(_product(step.field, t, y, counting).abs().square(), step.field)
+
+        return total + by_gauss(step, integrand), noise
 
     def value(self, state: tuple[Tensor, Tensor]) -> Tensor:
         """The integral."""

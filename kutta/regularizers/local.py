@@ -16,12 +16,13 @@ On the left the unbiased estimators, on the right the published ones. Under a co
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from kutta.problems import EnsembleProblem
+from kutta.regularizers.choices import check_choice
 from kutta.regularizers.error_estimate import ErrorEstimate
 from kutta.regularizers.over_steps import OverSteps
 from kutta.regularizers.regularizer import Regularizer
@@ -65,8 +66,7 @@ class Local(Regularizer):
 
     def __post_init__(self) -> None:
         for name, kind in (("sample", Sample), ("estimator", Estimator), ("step", StepSize)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name} must be one of {get_args(kind)}; got {getattr(self, name)!r}")
+            check_choice(name, getattr(self, name), kind)
         if self.draws < 1:
             raise ValueError(f"draws must be at least 1; got {self.draws}")
         if not self.measured.weighted:
@@ -96,14 +96,19 @@ class Local(Regularizer):
             )
         return EnsembleSampler(*options, y)
 
-    def penalty(self, draws: Draws, problem_field: Any, method: Method, tolerance: Tolerance) -> Tensor:
-        """The estimate, from steps taken once more: a number, or ``(B,)`` in an ensemble."""
+    def penalty(self, draws: Draws | None, problem_field: Any, method: Method, tolerance: Tolerance) -> Tensor:
+        """The estimate, from steps taken once more: a number, or ``(B,)`` in an ensemble; of no step, zero."""
+        if draws is None:
+            return torch.zeros((), dtype=problem_field.real_dtype, device=problem_field.device)
         y = draws.y if self.through_state else draws.y.detach()
         # A trajectory without a step has nothing to take again.
         there = torch.nonzero(draws.dt)[:, 0]
-        step, dt = _taken(self.step, draws, y, there, problem_field, method, tolerance)
-        taken, nothing = self.measured.measure(step).reshape(-1), step.y0.real.new_zeros(len(draws.dt))
+        nothing = torch.zeros(len(draws.dt), dtype=problem_field.real_dtype, device=y.device)
         trajectories = (-1, self.draws) if problem_field.layout.batch is not None else (-1,)
+        if not len(there):
+            return nothing.reshape(trajectories).mean(dim=-1)
+        step, dt = _taken(self.step, draws, y, there, problem_field, method, tolerance)
+        taken = self.measured.measure(step).reshape(-1)
         values = nothing.index_put((there,), taken.to(nothing.dtype)).reshape(trajectories)
         size = nothing.index_put((there,), dt.reshape(-1).abs().to(nothing.dtype)).reshape(trajectories)
         if self.estimator == "published":

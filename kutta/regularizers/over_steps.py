@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from kutta.regularizers.choices import check_choice
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.method import Step
 
@@ -34,8 +35,7 @@ class OverSteps(Regularizer):
     part: Callable[[Any], Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.reduce not in get_args(Reduction):
-            raise ValueError(f"reduce must be one of {get_args(Reduction)}; got {self.reduce!r}")
+        check_choice("reduce", self.reduce, Reduction)
 
     def measure(self, step: Step) -> Tensor:
         """The number of one step, shape ``()``; in an ensemble ``(b,)``."""

@@ -16,11 +16,12 @@ Rackauckas, ICML 2021, arXiv 2105.03918.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from kutta.regularizers.choices import check_choice
 from kutta.regularizers.over_steps import OverSteps
 from kutta.solvers.method import Method, Step
 
@@ -54,8 +55,7 @@ class StiffnessEstimate(OverSteps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ratio not in get_args(Ratio):
-            raise ValueError(f"ratio must be one of {get_args(Ratio)}; got {self.ratio!r}")
+        check_choice("ratio", self.ratio, Ratio)
 
     def check(self, method: Method, dtype: torch.dtype, rtol: Any) -> None:
         """Refuse a method without two stages at one time."""

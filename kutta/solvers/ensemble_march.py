@@ -47,7 +47,8 @@ class EnsembleLeg:
         regularizers: the penalties, and `penalties` their states.
         dense: whether to keep the steps.
         progress: called with the mean of the running times after each trial.
-        samplers: watch the accepted steps, and draw from them for penalties on single steps.
+        samplers: draw from the accepted steps, for penalties on single steps.
+        recorder: notes what the accepted steps were like.
     """
 
     stepper: EnsembleStepper
@@ -58,7 +59,8 @@ class EnsembleLeg:
     penalties: tuple[Any, ...] = ()
     dense: bool = False
     progress: Callable[[float], None] | None = None
-    samplers: Sequence[EnsembleSampler | EnsembleRecorder] = ()
+    samplers: Sequence[EnsembleSampler] = ()
+    recorder: EnsembleRecorder | None = None
 
 
 @dataclass
@@ -151,6 +153,8 @@ class _March:
             course.cuts.append(cut)
             step.covered = _covered(step, cut)
             self.running, due, _ = self._read(None)
+        if leg.recorder is not None:
+            leg.recorder.note(step, stepper.lanes, stepper.along(stepper.size))
         for sampler in leg.samplers:
             sampler.offer(step, stepper.lanes, stepper.along(stepper.size))
         reading = self._take_outputs(step, due)

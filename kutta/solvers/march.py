@@ -36,7 +36,8 @@ class Leg:
         dense: whether to keep the steps.
         progress: called with the time after each step.
         after: the event that ended the leg before.
-        samplers: watch the accepted steps, and draw from them for penalties on single steps.
+        samplers: draw from the accepted steps, for penalties on single steps.
+        recorder: notes what the accepted steps were like.
         drawn: how many states they have asked for before this leg.
     """
 
@@ -49,7 +50,8 @@ class Leg:
     dense: bool = False
     progress: Callable[[float], None] = lambda t: None
     after: Hit | None = None
-    samplers: Sequence[Sampler | Recorder] = ()
+    samplers: Sequence[Sampler] = ()
+    recorder: Recorder | None = None
     drawn: int = 0
 
 
@@ -119,6 +121,8 @@ def march(leg: Leg, record_every: int = 0) -> Course:
         course.hit = leg.watch.first(step, stepper.probed) if leg.watch.events else None
         cut = None if course.hit is None else course.hit.theta
         step.covered = 1.0 if cut is None else cut
+        if leg.recorder is not None:
+            leg.recorder.note(step)
         picks = [pick for sampler in leg.samplers for pick in sampler.offer(step)]
         thetas = pending.read(step, course, course.hit, picks)
         course.penalties = update_penalties(leg.regularizers, course.penalties, step)

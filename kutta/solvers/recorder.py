@@ -33,13 +33,12 @@ class Recorder:
         self.sigma = torch.nan
 
     @torch.no_grad()
-    def offer(self, step: Step) -> list[Any]:
-        """Note an accepted step; asks for no state."""
+    def note(self, step: Step) -> None:
+        """Note an accepted step."""
         like = torch.zeros((), dtype=torch.float64, device=step.y0.device)
         self.times.append((step.t0, abs(step.dt)))
         self.values.append(torch.stack(_measured(step, self.method, like)))
         self.sigma = step.stability_size or torch.nan
-        return []
 
     def history(self) -> History:
         """All steps so far."""
@@ -60,7 +59,7 @@ class EnsembleRecorder:
         self.sigma = torch.nan
 
     @torch.no_grad()
-    def offer(self, step: Step, lanes: Tensor, dt: Tensor) -> None:
+    def note(self, step: Step, lanes: Tensor, dt: Tensor) -> None:
         """Note a trial of the trajectories `lanes`, with its signed sizes ``(b,)``."""
         kept: Any = step.accepted & (dt != 0)
         values = torch.stack([step.t0[:, 0], dt.abs(), *_measured(step, self.method, dt)])

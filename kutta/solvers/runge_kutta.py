@@ -88,6 +88,8 @@ class RungeKuttaStep(Step):
     def stiffness_pair(self) -> tuple[Tensor, Tensor]:
         """The latest two stages at the same time; else the end of the step and the embedded solution there."""
         pair = self.tableau.equal_nodes
+        if not self.tableau.estimates_stiffness:
+            return super().stiffness_pair()
         if pair is None:
             return self._end_and_embedded()
         first, second = (self._slope(stage) for stage in pair)
@@ -96,8 +98,7 @@ class RungeKuttaStep(Step):
 
     def _end_and_embedded(self) -> tuple[Tensor, Tensor]:
         """Costs one evaluation of the right-hand side."""
-        if self.error is None:
-            return super().stiffness_pair()
+        assert self.error is not None
         return self.stages[-1] - self.field.derivative(self.t0 + self.dt, self.y1 - self.error), self.error
 
     def _slope(self, stage: int) -> Tensor:
@@ -181,8 +182,7 @@ class RungeKutta(Method):
 
     @property
     def estimates_stiffness(self) -> bool:
-        closes_with_estimate = self.tableau.first_same_as_last and self.tableau.error is not None
-        return self.tableau.equal_nodes is not None or closes_with_estimate
+        return self.tableau.estimates_stiffness
 
     @property
     def source(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,25 +42,21 @@ class Tolerance:
 
     def take(self, index: Tensor, layout: Layout) -> Tolerance:
         """The tolerances of fewer trajectories."""
-        taken = object.__new__(Tolerance)
-        taken.__dict__.update(self.__dict__)
-        taken.layout = layout
-        for name in ("rtol", "atol", "_slope", "_offset"):
-            value = getattr(self, name)
-            if isinstance(value, Tensor) and value.dim() == 2 and value.shape[0] > 1:
-                setattr(taken, name, value[index])
-        return taken
+        return self._with(layout, lambda value: value[index] if value.dim() == 2 and value.shape[0] > 1 else value)
 
     def for_rows(self, layout: Layout) -> Tolerance:
         """The tolerances of one problem for several of its states, one a row."""
-        laid = object.__new__(Tolerance)
-        laid.__dict__.update(self.__dict__)
-        laid.layout = layout
+        return self._with(layout, lambda value: value.reshape(1, -1) if value.dim() else value)
+
+    def _with(self, layout: Layout, change: Callable[[Tensor], Tensor]) -> Tolerance:
+        other = object.__new__(Tolerance)
+        other.__dict__.update(self.__dict__)
+        other.layout = layout
         for name in ("rtol", "atol", "_slope", "_offset"):
             value = getattr(self, name)
-            if isinstance(value, Tensor) and value.dim():
-                setattr(laid, name, value.reshape(1, -1))
-        return laid
+            if isinstance(value, Tensor):
+                setattr(other, name, change(value))
+        return other
 
     def scale(self, size: Tensor) -> Tensor:
         """``atol + rtol * size`` for the absolute values of a state, times what `measure` leaves out."""

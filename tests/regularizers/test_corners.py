@@ -130,6 +130,8 @@ def test_trajectories_without_a_step_spoil_nothing():
     assert float(sol.penalties["p"][0].detach()) == 0.0 and float(sol.penalties["p"][1].detach()) > 0.0
     (grad,) = torch.autograd.grad(sol.penalties["p"].sum(), rate)
     assert bool(torch.isfinite(grad)) and float(grad) != 0.0
+    still = kt.EnsembleProblem(problem.f, problem.y0, (1.0, 1.0), (rate,))
+    assert kt.solve(still, penalties={"p": LocalErrorEstimate(draws=2)}).penalties["p"].tolist() == [0.0, 0.0]
 
 
 def test_local_penalties_leave_the_adjoint_nothing_to_do():

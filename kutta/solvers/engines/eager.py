@@ -14,6 +14,7 @@ from kutta.problems import ODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
 from kutta.solvers.engines.changes import checked_change
+from kutta.solvers.engines.penalties import Penalties
 from kutta.solvers.events import EventWatch, Hit
 from kutta.solvers.field import VectorField
 from kutta.solvers.interpolation import DenseOutput
@@ -86,9 +87,8 @@ class _Solve:
                 options.max_steps,
             )
         self.watch = EventWatch(options.events, field, self.stepper.stops.direction)
-        samplers = {name: one.sampler(y0, False) for name, one in options.penalties.items()}
-        self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
-        self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self.penalties = Penalties(options.penalties, y0, ensemble=False)
+        self.regularizers, self.samplers = self.penalties.folded, self.penalties.samplers
         self.recorder = Recorder(options.method) if options.diagnostics else None
         self._refuse_what_cannot_be_differentiated()
         self.progress = progress
@@ -155,7 +155,8 @@ class _Solve:
             self.options.dense,
             self.progress,
             after,
-            (*self.samplers.values(), *([self.recorder] if self.recorder else [])),
+            tuple(self.samplers.values()),
+            self.recorder,
             sum(sum(course.drawn) for course in self.courses),
         )
         course = self.adjoint.go(leg, self.inputs) if self.differentiates else march(leg)
@@ -203,7 +204,7 @@ class _Solve:
         t1 = self.happenings[-1].record.t if ended else self._time(stepper.t)
         outputs, drawn = self._outputs_and_drawn()
         ts, rows = self._rows(t1, y1, outputs)
-        values = {**self._folded(penalties), **self._sampled(draws := self._draws(drawn))}
+        draws = {name: sampler.draws(drawn) for name, sampler in self.samplers.items()}
         steps = [step for course in self.courses for step in course.steps]
         if not steps:  # no time has passed
             steps = [Step(stepper.t, stepper.t, 1.0, y1, y1, self.field, interpolant=lambda theta: y1)]
@@ -222,7 +223,7 @@ class _Solve:
             ),
             result=result,
             events=tuple(happening.record for happening in self.happenings),
-            penalties={name: values[name] for name in options.penalties},
+            penalties=self.penalties.values(penalties, draws, self.field, options.method, stepper.tolerance),
             draws=draws,
             interpolant=DenseOutput(steps, layout) if options.dense else None,
         )
@@ -232,21 +233,6 @@ class _Solve:
 
     def _evaluations(self) -> int:
         return sum(field.evaluations for field in {self.field, self.inner})
-
-    def _folded(self, states: tuple[Any, ...]) -> dict[str, Tensor]:
-        """The penalties that were folded over the steps."""
-        names = (name for name in self.options.penalties if name not in self.samplers)
-        return {name: one.value(state) for name, one, state in zip(names, self.regularizers, states, strict=True)}
-
-    def _draws(self, states: Tensor) -> dict[str, Any]:
-        """Which steps were drawn for the other penalties."""
-        return {name: sampler.draws(states) for name, sampler in self.samplers.items()}
-
-    def _sampled(self, draws: dict[str, Any]) -> dict[str, Tensor]:
-        penalties: dict[str, Any] = self.options.penalties
-        about = (self.field, self.options.method, self.stepper.tolerance)
-        nothing = self.y0.real.new_zeros(())
-        return {name: nothing if one is None else penalties[name].penalty(one, *about) for name, one in draws.items()}
 
     def _outputs_and_drawn(self) -> tuple[Tensor, Tensor]:
         """The states that the user wants, and those that samplers asked for."""

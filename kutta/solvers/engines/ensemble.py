@@ -15,6 +15,7 @@ from kutta.solution import EventRecord, Result, Results, Solution, SolveError, S
 from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
 from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.engines.changes import checked_change
+from kutta.solvers.engines.penalties import Penalties
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch, condition_of
 from kutta.solvers.ensemble_march import (
     COUNTED,
@@ -69,9 +70,8 @@ class _EnsembleSolve:
 
     def __init__(self, field: EnsembleField, options: Options, t0: Tensor, t1: Tensor, y0: Tensor, progress: Any):
         self.field, self.options, self.t0, self.t1, self.y0 = field, options, t0, t1, y0
-        samplers = {name: one.sampler(y0, True) for name, one in options.penalties.items()}
-        self.samplers = {name: sampler for name, sampler in samplers.items() if sampler is not None}
-        self.regularizers = tuple(one for name, one in options.penalties.items() if name not in self.samplers)
+        self.penalties = Penalties(options.penalties, y0, ensemble=True)
+        self.regularizers, self.samplers = self.penalties.folded, self.penalties.samplers
         self.recorder = EnsembleRecorder(options.method, len(y0), y0.device) if options.diagnostics else None
         self.progress = progress
         self.inner, self.inputs = self._inside()
@@ -157,7 +157,8 @@ class _EnsembleSolve:
             penalties,
             options.dense,
             self.progress,
-            (*self.samplers.values(), *([self.recorder] if self.recorder else [])),
+            tuple(self.samplers.values()),
+            self.recorder,
         )
         every = options.adjoint.block if self.differentiates else 0
         course = march_ensemble(leg, record_every=every)
@@ -235,6 +236,7 @@ class _EnsembleSolve:
         totals, layout, options = self.totals, self.field.layout, self.options
         y1, result = self._final_states(), Results(totals.codes)
         ts, rows = self._rows(y1)
+        draws = {name: sampler.draws() for name, sampler in self.samplers.items()}
         solution = Solution(
             ts=ts,
             ys=layout.unravel(rows, axes=1),
@@ -249,7 +251,7 @@ class _EnsembleSolve:
             ),
             result=result,
             events=tuple(self.records),
-            penalties=self._penalties(draws := {name: one.draws() for name, one in self.samplers.items()}),
+            penalties=self.penalties.values(totals.penalties, draws, self.field, options.method, self.tolerance),
             draws=draws,
             interpolant=EnsembleDenseOutput(self.dense, layout) if options.dense and self.dense else None,
         )
@@ -259,18 +261,6 @@ class _EnsembleSolve:
             t, h = float(totals.t[first]), float(totals.h[first])
             raise SolveError(result[first], t, h, first, len(failed), solution)
         return solution
-
-    def _penalties(self, draws: dict[str, Any]) -> dict[str, Tensor]:
-        """Those folded over the steps, and those of steps that were drawn."""
-        states = iter(self.totals.penalties)
-        values: dict[str, Tensor] = {}
-        for name, one in self.options.penalties.items():
-            if name in draws:
-                sampled: Any = one
-                values[name] = sampled.penalty(draws[name], self.field, self.options.method, self.tolerance)
-            else:
-                values[name] = one.value(next(states))
-        return values
 
     def _final_times(self) -> Tensor:
         t = torch.where(self.totals.codes == int(Result.SUCCESS), self.t1, self.totals.t)

@@ -99,6 +99,11 @@ class Tableau:
         return len(self.c)
 
     @property
+    def estimates_stiffness(self) -> bool:
+        """Whether two stages are at one time, be it the end of the step and the embedded solution there."""
+        return self.equal_nodes is not None or (self.first_same_as_last and self.error is not None)
+
+    @property
     def first_same_as_last(self) -> bool:
         """Whether the last stage is ``f(t_{n+1}, y_{n+1})``, the next step's first stage."""
         return self.stages > 1 and self.c[-1] == 1 and self.b[-1] == 0 and self.a[-1] == self.b[:-1]

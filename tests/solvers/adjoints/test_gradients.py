@@ -5,7 +5,7 @@ import torch
 from torch.autograd import forward_ad
 
 import kutta as kt
-from tests._helpers import F64, TIGHT, difference, gradient, relative_error, swing, tensor, turn
+from tests._helpers import F64, TIGHT, Decay, difference, gradient, relative_error, swing, tensor, turn
 
 # The continuous adjoints are as good as their backward solve; the discrete ones differentiate the
 # numerical solution itself, which tight tolerances bring near the exact one.
@@ -113,15 +113,7 @@ def test_to_the_parameters_of_a_module(adjoint):
 
 @each_adjoint
 def test_to_a_module_given_as_the_right_hand_side(adjoint):
-    class Field(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rate = torch.nn.Parameter(tensor(0.7))
-
-        def forward(self, t, y):
-            return -self.rate * y
-
-    field = Field()
+    field = Decay(0.7)
     kt.solve(kt.ODEProblem(field, tensor(2.0), (0.0, 1.0)), adjoint=adjoint, **TIGHT).y1.sum().backward()
     assert abs(float(field.rate.grad) + 2.0 * float(torch.exp(tensor(-0.7)))) < 1e-8
 

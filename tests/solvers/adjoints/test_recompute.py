@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import kutta as kt
-from tests._helpers import F64, swing, tensor
+from tests._helpers import F64, Decay, swing, tensor
 from tests.solvers.adjoints.test_gradients import FLOOR, LANDING, fall
 
 SEGMENTS = [1, 3, 4, 1000]
@@ -175,15 +175,7 @@ def test_the_backward_pass_can_be_made_again_when_asked_to_be_kept():
 
 @pytest.mark.parametrize("adjoint", [kt.Direct(), kt.Recompute(), kt.Backsolve(), kt.Gauss()], ids=repr)
 def test_nothing_is_kept_after_the_solution_is_gone(adjoint):
-    class Field(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rate = torch.nn.Parameter(tensor(1.0))
-
-        def forward(self, t, y):
-            return -self.rate * y
-
-    field = Field()
+    field = Decay(1.0)
     sol = kt.solve(kt.ODEProblem(field, tensor(1.0), (0.0, 1.0)), adjoint=adjoint)
     sol.y1.sum().backward()
     gone = weakref.ref(field)
