@@ -4,6 +4,8 @@ A problem says what to solve, a method says how, an engine says where the loop r
 ``kutta.solve(problem, method)`` returns a solution.
 """
 
+from importlib import import_module
+
 from kutta import models, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
@@ -121,6 +123,8 @@ _PLANNED = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "training":  # its trainer takes seconds to import
+        return import_module("kutta.training")
     for what, planned in _PLANNED.items():
         if name in planned.split():
             raise AttributeError(

@@ -1,0 +1,79 @@
+"""Mini-batches of data in memory, in an order that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Batches:
+    """Rows of tensors, each epoch in a random order of its own that only the seed decides.
+
+    A ``DataLoader`` forgets where it stood. This one knows: its state is the epoch and the number of
+    batches taken, and the order of an epoch is a function of the seed and the epoch. For data that
+    do not fit into memory, torchdata's ``StatefulDataLoader`` can be resumed likewise.
+
+    Args:
+        tensors: one tensor, or several with the same rows along axis 0.
+        size: rows in a batch; the last one of an epoch may have fewer.
+        seed: of the order.
+        shuffle: whether the order is random, or that of the rows.
+
+    Attributes:
+        epoch: the epoch under way, counted from 0.
+        position: batches of it already taken.
+
+    Raises:
+        ValueError: for no rows, rows that do not match, or a size below one.
+
+    Example:
+        >>> import torch
+        >>> from kutta.training import Batches
+        >>> batches = Batches((torch.arange(4), torch.arange(4) ** 2), size=2, shuffle=False)
+        >>> [(x.tolist(), y.tolist()) for x, y in batches]
+        [([0, 1], [0, 1]), ([2, 3], [4, 9])]
+    """
+
+    def __init__(self, tensors: Tensor | Sequence[Tensor], size: int, seed: int = 0, shuffle: bool = True):
+        self.alone = isinstance(tensors, Tensor)
+        self.tensors = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+        counts = {len(tensor) for tensor in self.tensors}
+        if len(counts) != 1 or counts == {0}:
+            raise ValueError(f"tensors must have the same number of rows, and some; got {sorted(counts)} rows")
+        if size < 1:
+            raise ValueError(f"size must be at least one row; got {size}")
+        self.rows, self.size, self.seed, self.shuffle = counts.pop(), size, seed, shuffle
+        self.epoch, self.position = 0, 0
+        self._first = (0, 0)  # epoch and position that the next iteration starts from
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return -(-self.rows // self.size)
+
+    def __iter__(self) -> Iterator[Any]:
+        """One epoch, or what is left of the one that a loaded state was in."""
+        self.epoch, self.position = self._first
+        self._first = (self.epoch + 1, 0)
+        for rows in self._order(self.epoch).split(self.size)[self.position :]:
+            self.position += 1
+            picked = tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors)
+            yield picked[0] if self.alone else picked
+
+    def _order(self, epoch: int) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(self.rows)
+        # A large odd factor keeps the seeds of neighbouring runs and epochs apart.
+        generator = torch.Generator().manual_seed((self.seed + 0x9E3779B97F4A7C15 * (epoch + 1)) % 2**63)
+        return torch.randperm(self.rows, generator=generator)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Let the next iteration go on from a `state_dict`."""
+        epoch, position = int(state["epoch"]), int(state["position"])
+        self._first = (epoch, position) if position < len(self) else (epoch + 1, 0)

@@ -1,0 +1,65 @@
+"""The figures of every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+
+
+class History(lightning.Callback, Mapping[str, list[float]]):
+    """The mean of every training figure over each epoch, and the validation figures at its end.
+
+    It is part of a checkpoint, so that the history of a resumed run is whole. An epoch that the end of
+    training cuts short counts as one.
+
+    Attributes:
+        epochs: a list for each figure, an entry an epoch.
+        seconds: wall time of the training, without that of loading.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._sums: dict[str, Any] = {}
+        self._count = 0
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.epochs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.epochs)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Add the figures of a batch, without reading them from the device."""
+        for name, figure in outputs["figures"].items():
+            self._sums[name] = self._sums.get(name, 0.0) + figure
+        self._count += 1
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note the validation figures."""
+        known = {"loss", *self._sums}
+        for name, figure in trainer.callback_metrics.items():
+            if name not in known:
+                self.epochs.setdefault(name, []).append(float(figure))
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note the means of the training figures."""
+        for name, total in self._sums.items():
+            self.epochs.setdefault(name, []).append(float(total) / self._count)
+        self._sums, self._count = {}, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as plain numbers."""
+        sums = {name: float(total) for name, total in self._sums.items()}
+        return {"epochs": self.epochs, "sums": sums, "count": self._count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.epochs = {name: list(values) for name, values in state_dict["epochs"].items()}
+        self._sums, self._count = dict(state_dict["sums"]), state_dict["count"]

@@ -1,0 +1,133 @@
+"""What is trained, and how: a model, its loss, its optimiser, and all that a resumed run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from kutta.training import randomness
+
+Loss = Callable[[Any, Any, float], Tensor | tuple[Tensor, Mapping[str, Any]]]
+
+
+class Task(lightning.LightningModule):
+    """A model with its loss and optimiser, for `fit` or for a Lightning ``Trainer`` of your own.
+
+    A checkpoint of it holds, besides weights and optimiser, the states of all random numbers and of
+    `keep`. So a run that was killed and goes on from a checkpoint draws the numbers that it would
+    have drawn, and ends with the same weights, on a CPU bit for bit.
+
+    Args:
+        model: what is trained.
+        loss: ``loss(model, batch, progress)``, where the progress rises from 0 to 1, for schedules. It
+            returns the loss, or the loss and further figures to log, a number or scalar tensor each.
+        optimizer: makes the optimiser of some parameters; by default Adam at PyTorch's learning rate.
+        schedule: ``schedule(optimizer, steps)`` makes a learning rate scheduler, stepped every step.
+        validate: ``validate(model, batch)`` returns figures, averaged over the validation batches.
+        keep: what else changes in training and must be the same after a resumption: generators that the
+            penalties draw from, a `TargetEvaluations`, or anything with ``state_dict`` and
+            ``load_state_dict``.
+
+    Raises:
+        TypeError: for something in `keep` whose state cannot be saved.
+
+    Example:
+        >>> import torch
+        >>> from kutta.training import Batches, Task, fit
+        >>> def loss(model, batch, progress):
+        ...     x, y = batch
+        ...     return (model(x) - y).square().mean()
+        >>> x = torch.linspace(-1.0, 1.0, 64)[:, None]
+        >>> task = Task(torch.nn.Linear(1, 1), loss, optimizer=lambda p: torch.optim.Adam(p, lr=0.1))
+        >>> history = fit(task, Batches((x, 2.0 * x + 1.0), size=16), steps=200, progress=False)
+        >>> history["loss"][-1] < 1e-3
+        True
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.Adam,
+        schedule: Callable[[Optimizer, int], LRScheduler] | None = None,
+        validate: Callable[[Any, Any], Mapping[str, Any]] | None = None,
+        keep: Mapping[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.model, self.loss, self.validate = model, loss, validate
+        self.optimizer, self.schedule, self.keep = optimizer, schedule, dict(keep or {})
+        for name, source in self.keep.items():
+            if not isinstance(source, torch.Generator) and not hasattr(source, "load_state_dict"):
+                raise TypeError(
+                    f"keep[{name!r}] must be a torch.Generator or have state_dict and load_state_dict; "
+                    f"got {type(source).__name__}"
+                )
+        self._random: Mapping[str, Any] | None = None
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, from 0 to 1."""
+        return self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
+
+    def configure_optimizers(self) -> Any:
+        """For the trainer."""
+        optimizer = self.optimizer(self.model.parameters())
+        if self.schedule is None:
+            return optimizer
+        scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """The random numbers go on where the checkpoint left them, whatever was drawn while loading it."""
+        if self._random is not None:
+            randomness.restore(self._random)
+            self._random = None
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        """The loss of a batch, and its figures."""
+        value = self.loss(self.model, batch, self.progress)
+        loss, figures = value if isinstance(value, tuple) else (value, {})
+        if not isinstance(loss, Tensor) or loss.ndim:
+            raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
+        figures = {"loss": loss.detach(), **{name: _detached(figure) for name, figure in figures.items()}}
+        self.log_dict(figures, prog_bar=True)
+        return {"loss": loss, "figures": figures}
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Figures of a validation batch."""
+        if self.validate is None:
+            raise ValueError("validation batches were given, but the task has no validate(model, batch)")
+        rows = len(batch) if isinstance(batch, Tensor) else len(batch[0])
+        self.log_dict(dict(self.validate(self.model, batch)), prog_bar=True, batch_size=rows)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the states of the random numbers, and of what is kept."""
+        kept = {name: randomness.state_of(source) for name, source in self.keep.items()}
+        checkpoint["kutta"] = {"random": randomness.states(), "keep": kept}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        saved = checkpoint["kutta"]
+        if saved["keep"].keys() != self.keep.keys():
+            raise ValueError(
+                f"the checkpoint keeps {sorted(saved['keep'])} and the task {sorted(self.keep)}: "
+                "it belongs to another task; choose another folder, or resume=False"
+            )
+        for name, source in self.keep.items():
+            randomness.restore_to(source, saved["keep"][name])
+        self._random = saved["random"]
+
+
+def _detached(figure: Any) -> Any:
+    return figure.detach() if isinstance(figure, Tensor) else float(figure)
+
+
+def _shape(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
