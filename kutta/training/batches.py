@@ -57,6 +57,9 @@ class Batches:
         """One epoch, or what is left of the one that a loaded state was in."""
         self.epoch, self.position = self._first
         self._first = (self.epoch + 1, 0)
+        return self._rest()
+
+    def _rest(self) -> Iterator[Any]:
         for rows in self._order(self.epoch).split(self.size)[self.position :]:
             self.position += 1
             picked = tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors)
@@ -74,6 +77,5 @@ class Batches:
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Let the next iteration go on from a `state_dict`."""
-        epoch, position = int(state["epoch"]), int(state["position"])
-        self._first = (epoch, position) if position < len(self) else (epoch + 1, 0)
+        """Let the next iteration be what is left of the epoch of a `state_dict`; at its end, that is nothing."""
+        self._first = (int(state["epoch"]), int(state["position"]))

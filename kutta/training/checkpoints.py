@@ -28,10 +28,14 @@ class Latest(Checkpoint):
         if trainer.global_step % self.every == 0 and not trainer.is_last_batch:
             self._write(trainer)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write when due since the epoch's last step, and at the end of the run."""
-        if trainer.global_step % self.every == 0 or trainer.global_step >= trainer.max_steps:
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Write what was due at the end of the epoch before."""
+        if trainer.global_step and trainer.global_step % self.every == 0:
             self._write(trainer)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write the end of the run, which may be prolonged."""
+        self._write(trainer)
 
     def _write(self, trainer: Any) -> None:
         if trainer.global_step != self._written:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ from kutta.training.progress import Steps
 from kutta.training.task import Task
 from kutta.training.weights import save_weights
 
+# Warnings of Lightning's about what is meant here, or about itself.
+NOT_NEWS = (
+    "Checkpoint directory .* exists and is not empty",
+    "You defined a `validation_step` but have no `val_dataloader`",
+    ".*LeafSpec.* is deprecated",
+)
 LATEST, BEST, WEIGHTS = "latest", "best", "weights.safetensors"
 
 
@@ -101,7 +107,7 @@ def fit(
     return history
 
 
-def _checkpoints(home: Path, every: int, best: str | None) -> list[Checkpoint]:
+def _checkpoints(home: Path, every: int, best: str | None) -> Sequence[Checkpoint]:
     chosen = ModelCheckpoint(
         home, BEST, monitor=best, save_weights_only=True, save_on_train_epoch_end=False, enable_version_counter=False
     )
@@ -145,14 +151,14 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without Lightning's notices about hardware, and its warnings about itself."""
+    """Without Lightning's notices about hardware, and its warnings of what is no news."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            for message in NOT_NEWS:
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         logger.setLevel(level)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 
 
 class History(lightning.Callback, Mapping[str, list[float]]):

@@ -12,11 +12,11 @@ import torch
 
 def states() -> dict[str, Any]:
     """The global states of PyTorch (on all devices), NumPy and Python."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # type: ignore[misc]
+    kind, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": (str(kind), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest),
         "python": random.getstate(),
     }
 
