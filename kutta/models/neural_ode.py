@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -70,22 +71,32 @@ class NeuralODE(nn.Module):
         Args:
             y0: a tensor or pytree of tensors, a batch along axis 0.
             args: handed on to the field after the state.
-            options: of `kutta.solve`, and ``t_span``.
+            options: of `kutta.solve`, and ``t_span`` or ``each_alone``.
         """
-        options = self.options | options
-        span = options.pop("t_span", self.t_span)
+        options = {"t_span": self.t_span, "each_alone": self.each_alone} | self.options | options
+        span, alone = options.pop("t_span"), options.pop("each_alone")
         if self.training and self.steer is not None:
             if options.get("save_at") not in (None, "steps"):
                 raise ValueError("steer draws the final time, so save_at must not be given in training: see Steer.grid")
             span = self.steer.span(span, self.generator)
-        if self.each_alone:
-            problem: Any = EnsembleProblem(self.slope, y0, span, args, vectorized=True)
-        else:
-            problem = ODEProblem(self.slope, y0, span, args)
-        return solve(problem, self.method, **options)
+        return solve_batch(self.slope, y0, span, args, self.method, alone, options)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
         method = "Tsit5" if self.method is None else type(self.method).__name__
         settings = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"method={method}, t_span={self.t_span}" + (f", {settings}" if settings else "")
+
+
+def solve_batch(
+    f: Any,
+    y0: Any,
+    t_span: Any,
+    args: tuple[Any, ...],
+    method: Method | None,
+    each_alone: bool,
+    options: dict[str, Any],
+) -> Solution:
+    """Solve for the samples along axis 0, together or each with steps of its own."""
+    kind: Any = partial(EnsembleProblem, vectorized=True) if each_alone else ODEProblem
+    return solve(kind(f, y0, t_span, args), method, **options)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -28,6 +28,10 @@ class Integral(Regularizer):
     """
 
     part: Callable[[Any], Any] | None = field(default=None, kw_only=True)
+
+    def restricted(self, part: Callable[[Any], Any]) -> Self:
+        """The same penalty on ``part(state)``, unless it has a part of its own."""
+        return self if self.part is not None else replace(self, part=part)
 
     def integrand(self, field: Any, t: Any, y: Tensor) -> Tensor:
         """``g(t, y)``, shape ``()``; in an ensemble ``(b,)``. ``field.derivative(t, y)`` evaluates `f`."""

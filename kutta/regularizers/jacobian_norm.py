@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kutta.regularizers.choices import check_choice
 from kutta.regularizers.integral import Integral, by_gauss
-from kutta.regularizers.noise import normal
+from kutta.regularizers.noise import normal, rademacher
 from kutta.solvers.method import Step
 
 Noise = Literal["normal", "rademacher"]
@@ -47,9 +47,8 @@ class JacobianNorm(Integral):
 
     def init(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Zero, and the noise."""
-        noise = normal(y.shape, self.generator, y.device)
-        noise = torch.where(noise < 0.0, -1.0, 1.0) if self.noise == "rademacher" else noise
-        return super().init(y), noise.to(y.dtype)
+        draw = normal if self.noise == "normal" else rademacher
+        return super().init(y), draw(y.shape, self.generator, y.device).to(y.dtype)
 
     def update(self, state: tuple[Tensor, Tensor], step: Step) -> tuple[Tensor, Tensor]:
         """One more step."""

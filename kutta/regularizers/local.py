@@ -15,6 +15,7 @@ On the left the unbiased estimators, on the right the published ones. Under a co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -142,6 +143,9 @@ class LocalErrorEstimate(Local):
     def measured(self) -> OverSteps:
         return self.error
 
+    def restricted(self, part: Callable[[Any], Any]) -> LocalErrorEstimate:
+        return replace(self, error=self.error.restricted(part))
+
 
 @dataclass(frozen=True)
 class LocalStiffnessEstimate(Local):
@@ -156,6 +160,9 @@ class LocalStiffnessEstimate(Local):
     @property
     def measured(self) -> OverSteps:
         return self.stiffness
+
+    def restricted(self, part: Callable[[Any], Any]) -> LocalStiffnessEstimate:
+        return replace(self, stiffness=self.stiffness.restricted(part))
 
 
 def _taken(

@@ -18,3 +18,8 @@ def normal(shape: Sequence[int], generator: torch.Generator | None, device: torc
     """Standard normal, float64."""
     where = device if generator is None else generator.device
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device=where).to(device)
+
+
+def rademacher(shape: Sequence[int], generator: torch.Generator | None, device: torch.device | str = "cpu") -> Tensor:
+    """Minus one or one, alike, float64."""
+    return torch.where(normal(shape, generator, device) < 0.0, -1.0, 1.0).double()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -36,6 +36,10 @@ class OverSteps(Regularizer):
 
     def __post_init__(self) -> None:
         check_choice("reduce", self.reduce, Reduction)
+
+    def restricted(self, part: Callable[[Any], Any]) -> Self:
+        """The same penalty on ``part(state)``, unless it has a part of its own."""
+        return self if self.part is not None else replace(self, part=part)
 
     def measure(self, step: Step) -> Tensor:
         """The number of one step, shape ``()``; in an ensemble ``(b,)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,6 +42,10 @@ class Regularizer:
     def sampler(self, y: Tensor, ensemble: bool) -> Any:
         """What draws steps while the solve runs, for a penalty on drawn steps; ``None`` for all others."""
         return None
+
+    def restricted(self, part: Callable[[Any], Any]) -> Regularizer:
+        """The same penalty on ``part(state)`` alone, unless it was told on what; by default it cannot be restricted."""
+        return self
 
     def init(self, y: Tensor) -> Any:
         """The state before the first step; `y` is the initial state in the solver's layout.

@@ -36,13 +36,14 @@ class SteadyState(Integral):
         3.0
     """
 
-    after: float = 0.0
+    after: float
 
     def integrand(self, field: Any, t: Any, y: Tensor) -> Tensor:
         return self.mean(field.derivative(t, y).abs(), field)
 
     def update(self, state: Tensor, step: Step) -> Tensor:
         """One more step, if it counts."""
-        if isinstance(step.t0, Tensor):
-            return state + torch.where(step.t0[:, 0] >= self.after, self.over(step), 0.0)
-        return state + self.over(step) if step.t0 >= self.after else state
+        past = (step.t0 - self.after) * step.dt >= 0.0  # whichever way time runs
+        if isinstance(past, Tensor):
+            return state + torch.where(past[:, 0], self.over(step), 0.0)
+        return state + self.over(step) if past else state

@@ -105,8 +105,8 @@ def test_steady_state_counts_what_comes_after():
     problem = kt.ODEProblem(field, START, (0.0, 2.0))
     control = kt.PID(step_ts=[1.0])
     found = kt.solve(problem, penalties={"p": SteadyState(after=1.0)}, controller=control, **FINE).penalties["p"]
-    whole = kt.solve(problem, penalties={"p": SteadyState()}, controller=control, **FINE).penalties["p"]
-    before = penalty(SteadyState())
+    whole = kt.solve(problem, penalties={"p": SteadyState(after=0.0)}, controller=control, **FINE).penalties["p"]
+    before = penalty(SteadyState(after=0.0))
     assert relative_error(found, whole - before) < 1e-6 and 0.0 < float(found) < float(whole)
     points = reference(lambda t, y: field(t, y).abs().mean(), (0.0, 2.0), points=2001)
     assert relative_error(whole, points) < 1e-5
@@ -120,7 +120,7 @@ def test_steady_state_counts_what_comes_after():
         KineticEnergy,
         lambda: JacobianNorm(generator=torch.Generator().manual_seed(0)),
         lambda: Taylor(order=2),
-        SteadyState,
+        lambda: SteadyState(after=0.0),
     ],
     ids=["kinetic", "jacobian", "taylor", "steady"],
 )
@@ -137,7 +137,9 @@ def test_gradients(make, many, adjoint):
 
 
 @pytest.mark.parametrize(
-    "make", [KineticEnergy, lambda: Taylor(order=2), SteadyState], ids=["kinetic", "taylor", "steady"]
+    "make",
+    [KineticEnergy, lambda: Taylor(order=2), lambda: SteadyState(after=0.0)],
+    ids=["kinetic", "taylor", "steady"],
 )
 def test_trajectories_of_an_ensemble_have_their_own(make):
     y0 = torch.cat([START, -START, 2 * START])
@@ -150,7 +152,7 @@ def test_trajectories_of_an_ensemble_have_their_own(make):
 
 def test_backwards_in_time_integrals_are_positive():
     problem = kt.ODEProblem(field, START, (1.0, 0.0))
-    for one in (KineticEnergy(), JacobianNorm(), Taylor(order=2), SteadyState()):
+    for one in (KineticEnergy(), JacobianNorm(), Taylor(order=2), SteadyState(after=0.5)):
         assert float(kt.solve(problem, penalties={"p": one}).penalties["p"]) > 0.0
 
 
@@ -205,6 +207,23 @@ def test_noise_is_the_same_all_the_way():
 
 def test_penalties_do_not_change_the_steps():
     bare = kt.solve(kt.ODEProblem(field, START, (0.0, 1.0)), save_at="steps")
-    everything = {"a": KineticEnergy(), "b": JacobianNorm(), "c": Taylor(), "d": SteadyState()}
+    everything = {"a": KineticEnergy(), "b": JacobianNorm(), "c": Taylor(), "d": SteadyState(after=0.0)}
     watched = kt.solve(kt.ODEProblem(field, START, (0.0, 1.0)), save_at="steps", penalties=everything)
     assert torch.equal(bare.ts, watched.ts) and torch.equal(bare.ys, watched.ys)
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["one", "ensemble"])
+def test_rest_is_past_its_time_whichever_way_time_runs(each):
+    def backwards(**options):
+        y0 = torch.ones(2, 2, dtype=F64)
+        kind = kt.EnsembleProblem if each else kt.ODEProblem
+        control = kt.PID(step_ts=[0.5])
+        penalties = {"p": SteadyState(**options)}
+        return kt.solve(
+            kind(lambda t, y: 3.0 * torch.ones_like(y), y0, (1.0, 0.0)), controller=control, penalties=penalties
+        )
+
+    found = backwards(after=0.5).penalties["p"]
+    assert found.max().item() == pytest.approx(1.5) == found.min().item()
+    with pytest.raises(TypeError, match="after"):
+        backwards()
