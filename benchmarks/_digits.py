@@ -33,7 +33,7 @@ COEFFICIENTS = {
     "STEER + ER": (0.03, 0.1, 0.3),
     "local ER, unbiased": LOCAL,
     "local ER, through the state": LOCAL,
-    "local ER, published": (10.0, 100.0, 1000.0),
+    "local ER, published": (1e2, 1e4, 1e6),
     # One for all adjoints, where the right-hand side is the same.
     "local ER, Recompute": (0.3,),
     "local ER, Interpolating": (0.3,),

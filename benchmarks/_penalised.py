@@ -59,9 +59,7 @@ WAYS = {
     ),
     "ER": Way(_ERROR),
     "SR": Way(_one(lambda g: regularizers.StiffnessEstimate())),
-    "ER + SR": Way(
-        lambda g: {"e": (1.0, regularizers.ErrorEstimate()), "s": (0.1, regularizers.StiffnessEstimate())}
-    ),
+    "ER + SR": Way(lambda g: {"e": (1.0, regularizers.ErrorEstimate()), "s": (0.1, regularizers.StiffnessEstimate())}),
     "STEER + ER": Way(_ERROR, steer=True),
     "local ER, unbiased": local(),
     "local ER, through the state": local(through_state=True),

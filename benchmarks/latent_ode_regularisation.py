@@ -12,7 +12,7 @@ ITERATIONS = 600
 NAMES = ("vanilla", "STEER", *_series.COEFFICIENTS)
 NOTES = (
     "Error: mean square of the completed series without noise, at observed and unobserved times, of values whose "
-    "variance is 0.35. Series: 400 to train on, 100 to choose coefficients by, 100 to test on, 50 irregular times each.",
+    "variance is 0.35. 400 series to train on, 100 to choose coefficients by, 100 to test on; 50 irregular times.",
     "Coefficients: of those tried with seed 0, the one with the fewest evaluations among those whose validation error "
     "is at most a tenth above vanilla's; the test series are looked at once.",
     "ER, SR, RNODE, TayNODE and local ER as in neural_ode_regularisation. STEER: output times moved in training.",

@@ -18,6 +18,9 @@ BENCHMARKS = {
     "host_reads": ("torchdiffeq", "torchode"),
     "controllers": (),
     "neural_ode_regularisation": ("sklearn",),
+    "latent_ode_regularisation": (),
+    "penalty_transfer": ("sklearn",),
+    "penalty_estimators": ("sklearn",),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
