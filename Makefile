@@ -22,7 +22,7 @@ help: ## Show this list
 
 setup: $(READY) ## Create .venv and install kutta with its test and demo tools
 
-demo: $(READY) ## Run the demo: parameter fitting and a neural ODE on real data, with a report
+demo: $(READY) ## Run the demo: parameter fitting and neural ODEs on real data, with a report
 	@$(BIN)/kutta demo
 
 test: $(READY) ## Run the fast test suite

@@ -61,7 +61,7 @@ def _add_demo(app: "typer.Typer") -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
     ) -> None:
-        """Fit an ODE to the hare and lynx record, train a neural ODE, and write a report."""
+        """Fit an ODE to the hare and lynx record, train neural ODEs plain and cheap to solve, and write a report."""
         _require_demo()
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,13 @@ def _require_demo() -> None:
     """Exit with the name of the first package of the extra `demo` that is missing."""
     from importlib.util import find_spec
 
-    packages = {"matplotlib": "matplotlib", "jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm"}
+    packages = {
+        "matplotlib": "matplotlib",
+        "jinja2": "jinja2",
+        "sklearn": "scikit-learn",
+        "tqdm": "tqdm",
+        "pytorch_lightning": "pytorch-lightning",
+    }
     for module, package in packages.items():
         if find_spec(module) is None:
             _fail(MISSING_DEMO.format(name=package))

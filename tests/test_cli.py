@@ -81,7 +81,10 @@ def test_demo_refuses_a_file_as_its_folder(tmp_path):
     assert "must name a folder" in result.stderr and "taken" in result.stderr
 
 
-@pytest.mark.parametrize(("module", "package"), [("jinja2", "jinja2"), ("sklearn", "scikit-learn")])
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("jinja2", "jinja2"), ("sklearn", "scikit-learn"), ("pytorch_lightning", "pytorch-lightning")],
+)
 def test_demo_names_the_package_that_is_missing(module, package, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, module, None)
     result = invoke("demo", "--out", str(tmp_path / "out"))
@@ -100,7 +103,7 @@ def test_without_the_extra_the_command_says_what_to_install(module, monkeypatch,
 
 
 def test_importing_the_command_imports_nothing_of_its_extras():
-    program = "import sys, kutta.cli; print({'typer', 'rich', 'matplotlib', 'sklearn', 'jinja2'} & set(sys.modules))"
+    program = "import sys, kutta.cli; print({'typer', 'rich', 'matplotlib', 'sklearn', 'jinja2', 'pytorch_lightning'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kutta.demo import digits, hare_lynx, report
+from kutta.demo.classifier import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-QUICK = digits.Settings(epochs=6)
+QUICK = Settings(epochs=6)
 
 
 def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True) -> Path:
@@ -42,7 +43,8 @@ def _summarise(hares: hare_lynx.Study, images: digits.Study, path: Path) -> None
     console = Console()
     console.print()
     console.print(parameter_summary(hares))
-    console.print(summary(hares, images))
+    console.print(cost_summary(hares))
+    console.print(digits_summary(images))
     console.print("Report:", str(path), soft_wrap=True, highlight=False)
 
 
@@ -62,16 +64,16 @@ def parameter_summary(hares: hare_lynx.Study) -> Table:
     return table
 
 
-def summary(hares: hare_lynx.Study, images: digits.Study) -> Table:
-    """Fit, accuracy, function evaluations and time, as a rich table."""
+def cost_summary(hares: hare_lynx.Study) -> Table:
+    """Quality, function evaluations and time of fit and forecast, as a rich table."""
     from rich.table import Table
 
-    fit, ahead, history, outcome = hares.fit, hares.ahead, images.history, images.outcome
-    table = Table("task", "result", title="Summary")
+    fit, ahead = hares.fit, hares.ahead
+    table = Table("task", "result")
     table.add_column("function\nevaluations", justify="right")
     table.add_column("time", justify="right")
     table.add_row(
-        "hare and lynx: fit",
+        "fit",
         f"log variance explained {fit.explained:.1%}",
         f"{fit.function_evaluations:,}",
         report.seconds(fit.seconds),
@@ -82,16 +84,18 @@ def summary(hares: hare_lynx.Study, images: digits.Study) -> Table:
         f"{ahead.function_evaluations:,}",
         report.seconds(ahead.seconds),
     )
-    table.add_row(
-        "digits: training",
-        f"validation accuracy {history.accuracy[history.kept]:.1%}",
-        f"{history.function_evaluations:,}",
-        report.seconds(history.seconds),
-    )
-    table.add_row(
-        f"digits: {len(outcome.images)} tests",
-        f"test accuracy {outcome.accuracy:.1%}",
-        f"{outcome.function_evaluations}",
-        report.seconds(outcome.seconds),
-    )
+    return table
+
+
+def digits_summary(images: digits.Study) -> Table:
+    """The plain and the penalised classifier beside each other, as a rich table."""
+    from rich.table import Table
+
+    shown = report.digits_table(images)
+    name, *models = shown.header
+    table = Table(name, title="Handwritten digits")
+    for model in models:
+        table.add_column(model, justify="right")
+    for row in shown.rows:
+        table.add_row(*row)
     return table

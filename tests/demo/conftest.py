@@ -1,9 +1,10 @@
 import pytest
 
 from kutta.demo import digits, hare_lynx
+from kutta.demo.classifier import Settings
 from kutta.demo.report import Content, content_of
 
-FEW_EPOCHS = digits.Settings(epochs=5)
+FEW_EPOCHS = Settings(epochs=5, tolerance=1e-5)
 
 
 @pytest.fixture(scope="session")

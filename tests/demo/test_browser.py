@@ -81,7 +81,7 @@ def test_the_tables_are_there(browser, page, tmp_path, hares, images):
     for identifier in ("parameters", "coverage", "hare-lynx-cost", "digits", "provenance"):
         assert f'<table id="{identifier}">' in dom
     assert f"{float(hares.fit.values[0]):.3f}" in dom
-    assert f"{images.outcome.accuracy:.1%}" in dom
+    assert all(f"<td>{model.outcome.function_evaluations}</td>" in dom for model in images.models)
 
 
 def test_a_screenshot_can_be_taken(browser, page, tmp_path):

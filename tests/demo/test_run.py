@@ -1,6 +1,7 @@
 import pytest
 
 from kutta.demo import digits, hare_lynx, report, run
+from kutta.demo.classifier import Settings
 
 
 @pytest.fixture
@@ -13,17 +14,20 @@ def ready(hares, images, content, monkeypatch):
     return calls
 
 
-def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time(ready, tmp_path, capsys):
+def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time(ready, images, tmp_path, capsys):
     path = run.run(tmp_path / "out", seed=3, progress=False)
     printed = capsys.readouterr().out
     assert path == tmp_path / "out" / "report.html" and path.is_file()
     assert printed.replace("\n", "").endswith(str(path))
     for text in ("alpha", "published", "log variance explained", "evaluations", "test accuracy", "time"):
         assert text in printed
+    for model in images.models:
+        assert model.name in printed and f"{model.outcome.accuracy:.1%}" in printed
+        assert f" {model.outcome.function_evaluations} " in printed
     assert ready["hares"][0] == (3,) and ready["images"][0] == (3, None)
 
 
 def test_quick_takes_fewer_draws_and_epochs(ready, tmp_path):
     run.run(tmp_path, quick=True, progress=False)
     assert ready["hares"][1]["draws"] < 500
-    assert ready["images"][0][1].epochs < digits.Settings().epochs
+    assert ready["images"][0][1].epochs < Settings().epochs
