@@ -103,7 +103,8 @@ def test_without_the_extra_the_command_says_what_to_install(module, monkeypatch,
 
 
 def test_importing_the_command_imports_nothing_of_its_extras():
-    program = "import sys, kutta.cli; print({'typer', 'rich', 'matplotlib', 'sklearn', 'jinja2', 'pytorch_lightning'} & set(sys.modules))"
+    extras = {"typer", "rich", "matplotlib", "sklearn", "jinja2", "pytorch_lightning"}
+    program = f"import sys, kutta.cli; print({extras} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

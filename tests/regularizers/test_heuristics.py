@@ -1,5 +1,6 @@
 """Penalties on the solver's heuristics: definitions, gradients at frozen steps, and what they must not depend on."""
 
+import itertools
 import math
 import warnings
 
@@ -279,3 +280,20 @@ def stiff(method, **options):
 def test_what_cannot_be_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "method, orders", [(kt.Tsit5(), (5, 5)), (kt.Dopri5(), (5, 5)), (kt.Bosh3(), (3, 3))], ids=repr
+)
+def test_orders_of_the_state_and_of_the_error_estimate(method, orders):
+    """``y' = y cos t`` with halved steps; an estimate by a method of order p - 1 has order p."""
+    problem = kt.ODEProblem(lambda t, y: y * torch.cos(t), torch.ones(1, dtype=F64), (0.0, 3.0))
+    raw = {"e": ErrorEstimate(reduce="max", normalise=False)}
+    found = []
+    for steps in (40, 80, 160):
+        sol = kt.solve(problem, method, controller=kt.Fixed(3.0 / steps), penalties=raw)
+        error = (sol.y1 - torch.sin(torch.tensor(3.0, dtype=F64)).exp()).abs().item()
+        found.append((math.log2(error), math.log2(sol.penalties["e"].item())))
+    slopes = [tuple(coarse - fine for coarse, fine in zip(*pair, strict=True)) for pair in itertools.pairwise(found)]
+    print("orders of y and of e by halving h: " + ", ".join(f"{y:.2f} and {e:.2f}" for y, e in slopes))
+    assert slopes[-1] == pytest.approx(orders, abs=0.15)
