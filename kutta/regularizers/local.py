@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kutta.autodiff import is_mapped
 from kutta.problems import EnsembleProblem
 from kutta.regularizers.choices import check_choice
 from kutta.regularizers.error_estimate import ErrorEstimate
@@ -86,6 +87,11 @@ class Local(Regularizer):
 
     def sampler(self, y: Tensor, ensemble: bool) -> Sampler | EnsembleSampler:
         """Watches one solve and draws."""
+        if is_mapped(y):
+            raise NotImplementedError(
+                f"{type(self).__name__} draws steps, which torch.func.vmap cannot do: solve one EnsembleProblem, "
+                "whose trajectories each have draws of their own"
+            )
         inside = self.step == "initial" and self.sample == "uniform_time"
         options = (self.draws, self.sample == "uniform_time", inside, self.generator)
         if not ensemble:

@@ -295,3 +295,15 @@ def test_no_time_no_penalty():
 def test_what_cannot_be_is_refused(make, kind, message):
     with pytest.raises(kind, match=message):
         make()
+
+
+def test_draws_under_vmap_are_refused():
+    def local(y0):
+        problem = kt.ODEProblem(lambda t, y: -y, y0, (0.0, 1.0))
+        penalties = {"p": LocalStiffnessEstimate()}
+        return kt.solve(problem, kt.RK4(), dt0=0.25, penalties=penalties).penalties["p"]
+
+    with pytest.raises(
+        NotImplementedError, match="LocalStiffnessEstimate draws steps, which torch.func.vmap cannot do"
+    ):
+        torch.func.vmap(local)(torch.ones(3, 2))
