@@ -304,6 +304,6 @@ def test_draws_under_vmap_are_refused():
         return kt.solve(problem, kt.RK4(), dt0=0.25, penalties=penalties).penalties["p"]
 
     with pytest.raises(
-        NotImplementedError, match="LocalStiffnessEstimate draws steps, which torch.func.vmap cannot do"
+        NotImplementedError, match="LocalStiffnessEstimate draws steps, which"
     ):
         torch.func.vmap(local)(torch.ones(3, 2))
