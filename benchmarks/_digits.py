@@ -25,15 +25,15 @@ BATCH, RATE, WIDTH = 128, 1e-2, 64
 SCORE, FACTOR = "%", 100.0
 LOCAL = (0.1, 0.3, 1.0)
 COEFFICIENTS = {
-    "TayNODE, K = 2": (0.01, 0.1, 1.0),
-    "RNODE": (0.03, 0.3, 3.0),
+    "TayNODE, K = 2": (0.1, 1.0, 10.0),
+    "RNODE": (0.3, 3.0, 30.0),
     "ER": (0.03, 0.1, 0.3),
-    "SR": (0.01, 0.1),
+    "SR": (0.001, 0.01, 0.1),
     "ER + SR": (0.03, 0.1, 0.3),
     "STEER + ER": (0.03, 0.1, 0.3),
     "local ER, unbiased": LOCAL,
     "local ER, through the state": LOCAL,
-    "local ER, published": (1e2, 1e4, 1e6),
+    "local ER, published": (1e4, 1e6, 1e8),
     # One for all adjoints, where the right-hand side is the same.
     "local ER, Recompute": (0.3,),
     "local ER, Interpolating": (0.3,),
@@ -118,17 +118,17 @@ def train(way: Way, coefficient: float, seed: int, iterations: int, tolerance: f
 
 @torch.no_grad()
 def _look_at(model: Classifier, coefficient: float, seed: int, seconds: float, chosen: Part, tested: Part) -> Run:
-    accuracies = []
+    accuracies, calls = [], []
     for part in (chosen, tested):
         sol = model.solve(part.pixels, penalties={"steps": Pressure()})
         accuracies.append(float((model.last(sol.y1).argmax(dim=-1) == part.labels).double().mean()))
-    weights, stats = {name: value.clone() for name, value in model.state_dict().items()}, sol.stats
-    calls, steps = int(stats.function_evaluations), int(stats.steps)
-    return Run(weights, coefficient, seed, *accuracies, calls, steps, seconds, pressure(sol))
+        calls.append(int(sol.stats.function_evaluations))
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    return Run(weights, coefficient, seed, *accuracies, *calls, int(sol.stats.steps), seconds, pressure(sol))
 
 
-def predictor(weights: dict[str, Tensor]) -> Callable[[], Tensor]:
-    """A function that classifies a batch of test images."""
+def predictor(weights: dict[str, Tensor]) -> tuple[Callable[[], Tensor], int]:
+    """A function that classifies a batch of test images, and the calls of the right-hand side in it."""
     model, pixels = Classifier(0), parts()[2].pixels[:BATCH]
     model.load_state_dict(weights)
 
@@ -136,4 +136,5 @@ def predictor(weights: dict[str, Tensor]) -> Callable[[], Tensor]:
     def predict() -> Tensor:
         return model.last(model.solve(pixels).y1)
 
-    return predict
+    with torch.no_grad():
+        return predict, int(model.solve(pixels).stats.function_evaluations)

@@ -81,7 +81,8 @@ class Run:
         seed: of weights and batches.
         validation: score on the data that coefficients are chosen by.
         test: score on the data that are looked at last.
-        evaluations: calls of the right-hand side in one solve for all test data.
+        validation_evaluations: calls of the right-hand side in one solve for all validation data.
+        evaluations: in one solve for all test data.
         steps: attempted steps of that solve.
         seconds: wall time of the training.
         pressure: median of ``h S / sigma`` over the steps of that solve; near one where stability limits them.
@@ -92,6 +93,7 @@ class Run:
     seed: int
     validation: float
     test: float
+    validation_evaluations: int
     evaluations: int
     steps: int
     seconds: float
@@ -127,8 +129,8 @@ class Task(Protocol):
         """Smaller for a better score."""
         ...
 
-    def predictor(self, weights: dict[str, Tensor]) -> Callable[[], Any]:
-        """What is timed: a solve for a batch."""
+    def predictor(self, weights: dict[str, Tensor]) -> tuple[Callable[[], Any], int]:
+        """What is timed, a solve for a batch, and the calls of the right-hand side in it."""
         ...
 
 
@@ -149,8 +151,8 @@ def study(
 ) -> tuple[dict[str, list[Run]], list[tuple[str, Run]]]:
     """Choose every coefficient with the first seed, then train with the others.
 
-    The coefficient is the one with the fewest evaluations among those whose validation score is
-    acceptable beside that of vanilla.
+    The coefficient is the one with the fewest evaluations on the validation data among those whose
+    score there is acceptable beside that of vanilla; if none is, the one with the best score.
 
     Returns:
         the runs of each way with its coefficient, and all that were tried.
@@ -165,7 +167,7 @@ def study(
             own = [one for other, one in scanned if other == name]
             good = [one for one in own if task.acceptable(one.validation, vanilla)]
             good = good or [min(own, key=lambda one: task.loss(one.validation))]
-            runs[name] = [min(good, key=lambda one: one.evaluations)]
+            runs[name] = [min(good, key=lambda one: one.validation_evaluations)]
         jobs = [(name, runs[name][0].coefficient, seed, iterations) for name in names for seed in seeds[1:]]
         for job, one in zip(jobs, pool.map(partial(run, task.train), jobs), strict=True):
             runs[job[0]].append(one)
@@ -175,15 +177,18 @@ def study(
 def tell(task: Task, report: Report, names: Sequence[str], seeds: Sequence[int], iterations: int, repeats: int) -> None:
     """Do the study, time the models, and put it all into a report."""
     runs, scanned = study(task, names, seeds, iterations)
-    timings = measure({name: task.predictor(own[0].weights) for name, own in runs.items()}, repeats, warm_up=2)
-    _show_results(task, report, runs, timings)
+    predictors = {name: task.predictor(own[0].weights) for name, own in runs.items()}
+    timings = measure({name: call for name, (call, _) in predictors.items()}, repeats, warm_up=2)
+    _show_results(task, report, runs, timings, {name: calls for name, (_, calls) in predictors.items()})
     _show_scan(task, report, scanned)
     report.data["runs"] = {name: [one.plain() for one in own] for name, own in runs.items()}
     report.data["tried"] = [{"way": name, **one.plain()} for name, one in scanned]
     report.data["prediction seconds"] = timings
 
 
-def _show_results(task: Task, report: Report, runs: dict[str, list[Run]], timings: dict[str, list[float]]) -> None:
+def _show_results(
+    task: Task, report: Report, runs: dict[str, list[Run]], timings: dict[str, list[float]], calls: dict[str, int]
+) -> None:
     base = runs["vanilla"]
     table = report.table(
         "Results, mean and standard deviation over seeds",
@@ -191,28 +196,38 @@ def _show_results(task: Task, report: Report, runs: dict[str, list[Run]], timing
         "coefficient",
         f"test {task.SCORE}",
         "evaluations",
-        "of vanilla",
+        "evaluations / vanilla's",
         "training s",
-        "of vanilla ",
+        "training / vanilla's",
         "prediction ms, seed 0",
-        "time / evaluations, of vanilla",
+        "its evaluations",
+        "time an evaluation / vanilla's",
         "h S / sigma",
     )
-    per_call = Spread.of(timings["vanilla"]).median / base[0].evaluations
+    per_call = Spread.of(timings["vanilla"]).median / calls["vanilla"]
     for name, own in runs.items():
         prediction = timings[name]
         table.add(
             name,
-            own[0].coefficient or None,
+            _marked(task, name, own[0].coefficient),
             _pair(own, "test", task.FACTOR),
             _pair(own, "evaluations"),
-            _mean(own, "evaluations") / _mean(base, "evaluations"),
+            mean(own, "evaluations") / mean(base, "evaluations"),
             _pair(own, "seconds"),
-            _mean(own, "seconds") / _mean(base, "seconds"),
+            mean(own, "seconds") / mean(base, "seconds"),
             Spread.of([1e3 * s for s in prediction]),
-            Spread.of(prediction).median / own[0].evaluations / per_call,
-            _mean(own, "pressure"),
+            calls[name],
+            Spread.of(prediction).median / calls[name] / per_call,
+            mean(own, "pressure"),
         )
+
+
+def _marked(task: Task, name: str, coefficient: float) -> str | None:
+    """The coefficient, and whether it is at the edge of those tried."""
+    tried = task.COEFFICIENTS.get(name, (0.0,))
+    edges = {min(tried): "smallest tried", max(tried): "largest tried"} if len(tried) > 1 else {}
+    edge = f" ({edges[coefficient]})" if coefficient in edges else ""
+    return f"{coefficient:g}{edge}" if coefficient else None
 
 
 def _show_scan(task: Task, report: Report, scanned: Sequence[tuple[str, Run]]) -> None:
@@ -221,13 +236,14 @@ def _show_scan(task: Task, report: Report, scanned: Sequence[tuple[str, Run]]) -
         "variant",
         "coefficient",
         f"validation {task.SCORE}",
-        "evaluations",
+        "evaluations for it",
     )
     for name, one in scanned:
-        table.add(name, one.coefficient or None, f"{task.FACTOR * one.validation:.3g}", one.evaluations)
+        table.add(name, one.coefficient or None, f"{task.FACTOR * one.validation:.3g}", one.validation_evaluations)
 
 
-def _mean(runs: Sequence[Run], name: str) -> float:
+def mean(runs: Sequence[Run], name: str) -> float:
+    """Of a figure, over runs."""
     return sum(getattr(one, name) for one in runs) / len(runs)
 
 

@@ -14,11 +14,13 @@ NOTES = (
     "S h, not normalised. RNODE and TayNODE take means over the entries of the state. STEER: final time uniform on "
     "[0.5, 1.5] in training. Local ER: unbiased estimates from one step at a uniform time; published: q h of one step "
     "of the initial size.",
-    "Coefficients: of those tried with seed 0, the one with the fewest evaluations among those at most one point of "
-    "accuracy below vanilla on 240 validation images; the 360 test images are looked at once. One test image is 0.28 "
-    "points, so differences of less than about 1.5 points mean nothing.",
+    "Coefficients: of those tried with seed 0, the one with the fewest evaluations on 240 validation images among "
+    "those at most one point of accuracy below vanilla there (if none is, the most accurate); local ER under other "
+    "adjoints has that found under Direct in an earlier run. The 360 test images are looked at once. One test image is "
+    "0.28 points, so differences of less than about 1.5 points mean nothing.",
     "Evaluations: calls of f in one solve for all 360 test images. Training runs go two at a time, one thread each, "
-    "so that their times are comparable with each other only. Prediction: a batch of 128, alone on the machine.",
+    "so that their times are comparable with each other only. Prediction: a batch of 128, alone on the machine; its "
+    "time holds the read-out and the start of a solve, which fewer steps do not shorten.",
     "h S / sigma: the median over the steps, mean over seeds; near one where stability limits them. Only there has SR "
     "something to gain.",
 )

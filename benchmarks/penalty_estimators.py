@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import _digits, _peers
+from benchmarks._penalised import Way
 from benchmarks._report import Report, arguments, finish
 from kutta.regularizers import ErrorEstimate, LocalErrorEstimate
 
@@ -65,7 +66,7 @@ def compare(report: Report, stages: Sequence[int], draws: int) -> None:
     pixels = _digits.parts()[0].pixels[: _digits.BATCH]
     for stage in stages:
         model = _digits.Classifier(0)
-        model.load_state_dict(_digits.train(_digits.Way(), 0.0, 0, stage).weights)
+        model.load_state_dict(_digits.train(Way(), 0.0, 0, stage).weights)
         whole, direction, found = estimates(model, pixels, draws)
         for name, (values, gradients) in found.items():
             cosines = torch.cosine_similarity(gradients, direction[None])

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import _digits, _peers
-from benchmarks._penalised import SEEDS, Run, Way, processes
+from benchmarks._penalised import SEEDS, Run, Way, mean, processes
 from benchmarks._report import Report, arguments, finish
 from kutta import regularizers
 
@@ -41,21 +41,23 @@ def transfer(report: Report, tolerances: Sequence[float], seeds: Sequence[int], 
     with processes() as pool:
         runs = dict(zip(jobs, pool.map(train, jobs), strict=True))
     table = report.table(
-        "Digits, mean over seeds", "tolerance", "penalty", "evaluations", "of vanilla", "test %", "of vanilla, points"
+        "Digits, mean over seeds",
+        "tolerance",
+        "penalty",
+        "evaluations",
+        "evaluations / vanilla's",
+        "test %",
+        "points more",
     )
     for tolerance in tolerances:
         base = [runs["vanilla", tolerance, seed, iterations] for seed in seeds]
         for form in FORMS:
             own = [runs[form, tolerance, seed, iterations] for seed in seeds]
-            calls, accuracy = _mean(own, "evaluations"), 100.0 * _mean(own, "test")
-            ratio, points = calls / _mean(base, "evaluations"), accuracy - 100.0 * _mean(base, "test")
+            calls, accuracy = mean(own, "evaluations"), 100.0 * mean(own, "test")
+            ratio, points = calls / mean(base, "evaluations"), accuracy - 100.0 * mean(base, "test")
             table.add(f"{tolerance:.0e}", form, f"{calls:.1f}", ratio, f"{accuracy:.1f}", f"{points:+.1f}")
             report.data.setdefault("curves", {}).setdefault(form, []).append((tolerance, calls, ratio, accuracy))
     report.data["runs"] = [{"form": job[0], "tolerance": job[1], **one.plain()} for job, one in runs.items()]
-
-
-def _mean(runs: Sequence[Run], name: str) -> float:
-    return sum(getattr(one, name) for one in runs) / len(runs)
 
 
 def draw(report: Report, path: Path) -> None:
