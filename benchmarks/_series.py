@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 import kutta as kt
 from benchmarks._penalised import Pressure, Run, Way, added, pressure, watched
-from kutta import regularizers
 
 TOLERANCE = 1e-6
 POINTS, SPAN, NOISE, SEEN = 50, 4.0, 0.05, 0.4
@@ -101,7 +100,7 @@ def model_of(seed: int, steer: bool = False) -> kt.models.LatentODE:
             nn.Sequential(*layers),
             decoder,
             deviation=DEVIATION,
-            steer=regularizers.Steer() if steer else None,
+            steer=steer,
             generator=torch.Generator().manual_seed(seed),
             rtol=TOLERANCE,
             atol=TOLERANCE,

@@ -14,8 +14,8 @@ NOTES = (
     "Error: mean square of the completed series without noise, at observed and unobserved times, of values whose "
     "variance is 0.35. 400 series to train on, 100 to choose coefficients by, 100 to test on; 50 irregular times.",
     "Coefficients: of those tried with seed 0, the one with the fewest evaluations on the validation series among "
-    "those whose error there is at most a tenth above vanilla's (if none is, that with the least error); the test series are "
-    "looked at once.",
+    "those whose error there is at most a tenth above vanilla's (if none is, that with the least error); the test "
+    "series are looked at once.",
     "ER, SR, RNODE, TayNODE and local ER as in neural_ode_regularisation. STEER: output times moved in training.",
     "Evaluations: calls of f in one solve for all 100 test series. Training runs go two at a time, one thread each, "
     "so that their times are comparable with each other only. Prediction: that solve, without encoder and decoder, "

@@ -21,7 +21,7 @@ from torch.nn import functional
 import kutta as kt
 
 if TYPE_CHECKING:
-    from kutta.training import History
+    from kutta.training import Figures
 
 CLASSES, SIDE = 10, 8
 
@@ -164,7 +164,7 @@ def train(
     seed: int,
     penalties: dict[str, kt.regularizers.Regularizer],
     progress: bool | str = False,
-) -> History:
+) -> Figures:
     """Adam with decoupled weight decay and a one-cycle learning rate; keeps the epoch of lowest validation loss.
 
     Batches and distortions depend on the seed only, so that two models trained with it see the same images.

@@ -97,7 +97,7 @@ class Trained:
     """
 
     name: str
-    history: training.History
+    history: training.Figures
     function_evaluations: int
     outcome: Outcome
     flow: Flow

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 
 from kutta.demo import digits, digits_pictures, hare_lynx, hare_lynx_pictures
 from kutta.demo.pictures import Picture
+from kutta.files import replacing
 
 REPORT = "report.html"
 PACKAGES = ("kutta", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -357,15 +357,8 @@ def page(content: Content) -> str:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it holds either all of `data` or what it held before."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        partial.chmod(0o644)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write(content: Content, folder: Path) -> Path:

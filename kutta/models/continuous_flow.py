@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kutta.models.neural_ode import solve_batch
+from kutta.models.neural_ode import check_field, solve_batch
 from kutta.regularizers.choices import check_choice
 from kutta.regularizers.noise import normal, rademacher
 from kutta.regularizers.regularizer import Regularizer
@@ -57,8 +57,9 @@ class ContinuousFlow(nn.Module):
     """A continuous normalising flow (FFJORD).
 
     The log-density is part of the state, and of the error that the controller sees; with
-    ``controller=kt.PID(norm=lambda state: kt.rms_norm(state[0]))`` it is not. Penalties look at the points
-    alone, unless their `part` says otherwise.
+    ``controller=kt.PID(norm=lambda state: kt.rms_norm(state[0]))`` it is not. The penalties of
+    `kutta.regularizers` look at the points alone, unless their `part` says otherwise; one of your own sees
+    the whole state, unless it has `restricted`.
 
     Args:
         field: the right-hand side, a module called as ``field(t, y, *args)``, each point for itself.
@@ -98,15 +99,13 @@ class ContinuousFlow(nn.Module):
         **options: Any,
     ):
         super().__init__()
+        check_field(field)
         check_choice("trace", trace, Trace)
         self.field, self.method, self.t_span = field, method, t_span
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.trace, self.autonomous, self.each_alone = trace, autonomous, each_alone
         self.generator, self.options = generator, options
-        self.penalties = {name: one.restricted(_points) for name, one in (penalties or {}).items()}
-        # Samples are made where it is, with its dtype.
-        self.origin: Tensor
-        self.register_buffer("origin", torch.zeros(self.shape), persistent=False)
+        self.penalties = penalties or {}
 
     def forward(self, x: Float[Tensor, "B ..."], *args: Any, **options: Any) -> Density:
         """The log-density of data.
@@ -124,19 +123,21 @@ class ContinuousFlow(nn.Module):
         signs = rademacher(x.shape, self.generator, x.device).to(x.dtype) if self.trace == "hutchinson" else None
         state, back = (x, torch.zeros_like(x.flatten(1)[:, 0])), (self.t_span[1], self.t_span[0])
         options = {"penalties": self.penalties} | self.options | options
+        options["penalties"] = {name: one.restricted(_points) for name, one in options["penalties"].items()}
         solution = solve_batch(self._with_density, state, back, (signs, *args), self.method, self.each_alone, options)
         base, change = solution.y1
         return Density(_log_normal(base) - change, base, solution)
 
     def sample(self, count: int, *args: Any, **options: Any) -> Float[Tensor, "B ..."]:
-        """Points of the flow's distribution, from standard normal noise.
+        """Points of the flow's distribution, of the dtype and device of the field's parameters.
 
         Args:
             count: how many.
             args: handed on to the field.
             options: of `kutta.solve`.
         """
-        start = normal((count, *self.shape), self.generator, self.origin.device).to(self.origin.dtype)
+        like = next(self.field.parameters(), torch.empty(()))
+        start = normal((count, *self.shape), self.generator, like.device).to(like.dtype)
         options = self.options | options
         return solve_batch(self._slope, start, self.t_span, args, self.method, self.each_alone, options).y1
 

@@ -60,9 +60,13 @@ class LatentODE(nn.Module):
         deviation: ``sigma``, the standard deviation of an observation.
         method: by default `Tsit5`.
         autonomous: whether `field` does not depend on the time.
-        steer: moves the output times in training, `Steer.grid`; the targets stay.
+        each_alone: whether each series takes steps of its own; otherwise a batch shares its steps.
+        steer: whether to move the output times in training, see `Steer.grid`; the targets stay.
         generator: where starts and moves are drawn from; by default PyTorch's global one.
         options: of `kutta.solve`: tolerances, adjoint, penalties and the like.
+
+    Raises:
+        ValueError: for a `deviation` that is not positive, or a ``t_span``, which the times of the series give.
 
     Example:
         >>> import torch, kutta as kt
@@ -90,15 +94,17 @@ class LatentODE(nn.Module):
         deviation: float = 0.1,
         method: Method | None = None,
         autonomous: bool = True,
-        steer: Steer | None = None,
+        each_alone: bool = False,
+        steer: bool = False,
         generator: torch.Generator | None = None,
         **options: Any,
     ):
         super().__init__()
         if not deviation > 0.0:
             raise ValueError(f"deviation must be positive; got {deviation}")
+        _refuse_span(options)
         self.encoder, self.decoder, self.deviation = encoder, decoder, deviation
-        self.flow = NeuralODE(field, method, autonomous=autonomous, **options)
+        self.flow = NeuralODE(field, method, autonomous=autonomous, each_alone=each_alone, **options)
         self.steer, self.generator = steer, generator
 
     def forward(
@@ -120,13 +126,14 @@ class LatentODE(nn.Module):
             options: of `kutta.solve`.
 
         Raises:
-            ValueError: for shapes that do not match.
+            ValueError: for shapes that do not match, and times that are not sorted.
         """
+        _refuse_span(options)
         mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
         _check(times, values, mask)
         start = self.encoder(times, values, mask)
-        outputs = times if save_at is None else save_at
-        if self.training and self.steer is not None and save_at is None:
+        outputs = times if save_at is None else _as_times(save_at, times)
+        if self.training and self.steer and save_at is None:
             outputs = self._moved(outputs)
         solution = self.flow(self._drawn(start), save_at=outputs.t(), **self._along(times, outputs), **options)
         latent = solution.ys.transpose(0, 1)
@@ -147,7 +154,15 @@ class LatentODE(nn.Module):
             mask: as above.
             weight: of the divergence from the prior; raised from 0 to 1 in the course of training, it
                 lets the model learn to use its start first.
+
+        Raises:
+            ValueError: for a path at other times.
         """
+        if path.prediction.shape != values.shape:
+            raise ValueError(
+                f"path must be at the times of values, of shape {tuple(values.shape)}; "
+                f"got {tuple(path.prediction.shape)}"
+            )
         mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
         error = (torch.where(mask, values, path.prediction) - path.prediction) / self.deviation
         log_norm = math.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)
@@ -164,15 +179,24 @@ class LatentODE(nn.Module):
     def _moved(self, times: Tensor) -> Tensor:
         if times.dim() > 1:
             raise ValueError("steer moves output times that all series share; here each series has its own")
-        assert self.steer is not None
-        return self.steer.grid(times, self.generator)
+        return Steer.grid(times, self.generator)
 
-    @staticmethod
-    def _along(times: Tensor, outputs: Tensor) -> dict[str, Any]:
+    def _along(self, times: Tensor, outputs: Tensor) -> dict[str, Any]:
         """Span of the solve, and whether the series share their steps."""
-        alone = times.dim() > 1 or outputs.dim() > 1
+        alone = self.flow.each_alone or times.dim() > 1 or outputs.dim() > 1
         end = torch.maximum(times[..., -1], outputs[..., -1])
         return {"t_span": (times[..., 0], end), "each_alone": alone}
+
+
+def _refuse_span(options: dict[str, Any]) -> None:
+    if "t_span" in options:
+        raise ValueError("t_span is that of the times of the series, and of save_at: leave it out")
+
+
+def _as_times(save_at: Any, times: Tensor) -> Tensor:
+    if isinstance(save_at, str):
+        raise ValueError(f"save_at must be times, to decode at; got {save_at!r}")
+    return torch.as_tensor(save_at, dtype=times.dtype, device=times.device)
 
 
 def _check(times: Tensor, values: Tensor, mask: Tensor) -> None:
@@ -185,3 +209,5 @@ def _check(times: Tensor, values: Tensor, mask: Tensor) -> None:
         raise ValueError(
             f"times must have shape {tuple(values.shape[1:2])} or {tuple(values.shape[:2])}; got {tuple(times.shape)}"
         )
+    if bool((times.diff(dim=-1) < 0).any()):
+        raise ValueError("times must be sorted, from the first to the last")

@@ -55,8 +55,7 @@ class NeuralODE(nn.Module):
         **options: Any,
     ):
         super().__init__()
-        if not isinstance(field, nn.Module):
-            raise TypeError(f"field must be an nn.Module, so that its parameters are found; got {type(field).__name__}")
+        check_field(field)
         self.field, self.method, self.t_span = field, method, t_span
         self.autonomous, self.each_alone = autonomous, each_alone
         self.steer, self.generator, self.options = steer, generator, options
@@ -76,7 +75,8 @@ class NeuralODE(nn.Module):
         options = {"t_span": self.t_span, "each_alone": self.each_alone} | self.options | options
         span, alone = options.pop("t_span"), options.pop("each_alone")
         if self.training and self.steer is not None:
-            if options.get("save_at") not in (None, "steps"):
+            save_at = options.get("save_at")
+            if save_at is not None and not isinstance(save_at, str):
                 raise ValueError("steer draws the final time, so save_at must not be given in training: see Steer.grid")
             span = self.steer.span(span, self.generator)
         return solve_batch(self.slope, y0, span, args, self.method, alone, options)
@@ -86,6 +86,12 @@ class NeuralODE(nn.Module):
         method = "Tsit5" if self.method is None else type(self.method).__name__
         settings = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"method={method}, t_span={self.t_span}" + (f", {settings}" if settings else "")
+
+
+def check_field(field: Any) -> None:
+    """Refuse a right-hand side whose parameters would not be found."""
+    if not isinstance(field, nn.Module):
+        raise TypeError(f"field must be an nn.Module, so that its parameters are found; got {type(field).__name__}")
 
 
 def solve_batch(

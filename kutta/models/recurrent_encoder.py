@@ -12,23 +12,25 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-# The smallest standard deviation of a start.
+# The smallest standard deviation of a start: at zero the divergence from any prior is infinite.
 FLOOR = 1e-4
 
 
 class RecurrentEncoder(nn.Module):
     """A gated recurrent unit that reads a series backwards, and says where it may have started.
 
-    It is shown the values, which of them there are, and the time since the observation before (which is
-    the one after, as it goes backwards). Times at which nothing was observed are passed over, so that a
-    series is the same with and without them. The last state, and the time from there to the start,
-    become mean and standard deviation of a normal distribution.
+        h_i = GRU([m_i x_i, m_i, t_{i+1} - t_i], h_{i+1}),    i = n..1
+        mean, raw = W_2 tanh(W_1 [h_1, t_1 - t_0] + b_1) + b_2,    deviation = softplus(raw) + 1e-4
+
+    with the values ``x``, and ``m``, one where a value was observed and zero elsewhere. Only the ``n`` times
+    count at which something was observed, so that a series is the same with and without the others.
 
     Args:
         channels: values at a time.
         latent: size of the start.
-        hidden: size of the recurrent state.
-        width: of the layer between that state and the distribution.
+        hidden: size of the recurrent state; 40, as in the latent ODE that was published for records of
+            patients (Rubanova, Chen, Duvenaud, NeurIPS 2019, arXiv 1907.03907).
+        width: of the layer between that state and the distribution; 50, as there.
 
     Example:
         >>> import torch, kutta as kt
@@ -60,5 +62,6 @@ class RecurrentEncoder(nn.Module):
         last = (seen.sum(dim=1) - 1).clamp(min=0)[:, None]
         state = states.gather(1, last[..., None].expand(-1, -1, states.shape[-1]))[:, 0]
         rest = (moments.gather(1, last) - times[:, :1]).to(values.dtype)
+        rest = torch.where(seen.any(dim=1, keepdim=True), rest, 0.0)  # nothing was seen: whenever that was
         mean, raw = self.head(torch.cat([state, rest], dim=-1)).chunk(2, dim=-1)
         return Normal(mean, functional.softplus(raw) + FLOOR, validate_args=False)

@@ -10,9 +10,9 @@ except ImportError as missing:
     raise ImportError(f'kutta.training needs {missing.name}: pip install "kutta[training]"') from missing
 
 from kutta.training.batches import Batches
+from kutta.training.figures import Figures
 from kutta.training.fit import fit
-from kutta.training.history import History
 from kutta.training.task import Task
 from kutta.training.weights import load_weights, save_weights
 
-__all__ = ["Batches", "History", "Task", "fit", "load_weights", "save_weights"]
+__all__ = ["Batches", "Figures", "Task", "fit", "load_weights", "save_weights"]

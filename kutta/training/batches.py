@@ -13,8 +13,7 @@ class Batches:
     """Rows of tensors, each epoch in a random order of its own that only the seed decides.
 
     A ``DataLoader`` forgets where it stood. This one knows: its state is the epoch and the number of
-    batches taken, and the order of an epoch is a function of the seed and the epoch. For data that
-    do not fit into memory, torchdata's ``StatefulDataLoader`` can be resumed likewise.
+    batches taken, and the order of an epoch is a function of the seed and the epoch.
 
     Args:
         tensors: one tensor, or several with the same rows along axis 0.
@@ -65,6 +64,11 @@ class Batches:
             picked = tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors)
             yield picked[0] if self.alone else picked
 
+    @property
+    def _partition(self) -> dict[str, int]:
+        """What the batches of an epoch depend on."""
+        return {"rows": self.rows, "size": self.size, "seed": self.seed, "shuffle": int(self.shuffle)}
+
     def _order(self, epoch: int) -> Tensor:
         if not self.shuffle:
             return torch.arange(self.rows)
@@ -74,8 +78,15 @@ class Batches:
 
     def state_dict(self) -> dict[str, int]:
         """Where the iteration stands."""
-        return {"epoch": self.epoch, "position": self.position}
+        return {"epoch": self.epoch, "position": self.position, **self._partition}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Let the next iteration be what is left of the epoch of a `state_dict`; at its end, that is nothing."""
+        """Let the next iteration be what is left of the epoch of a `state_dict`; at its end, that is nothing.
+
+        Raises:
+            ValueError: for a state of other batches.
+        """
+        partition = {name: int(state[name]) for name in self._partition}
+        if partition != self._partition:
+            raise ValueError(f"the state is that of batches with {partition}, and these have {self._partition}")
         self._first = (int(state["epoch"]), int(state["position"]))

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import signal
 import tempfile
 import threading
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from kutta.training.checkpoints import Latest
-from kutta.training.history import History
+from kutta.training.checkpoints import Best, Latest
+from kutta.training.figures import Figures
 from kutta.training.progress import Steps
 from kutta.training.task import Task
-from kutta.training.weights import save_weights
+from kutta.training.weights import load_weights, save_weights
 
 # Warnings of Lightning's about what is meant here, or about itself.
 NOT_NEWS = (
     "Checkpoint directory .* exists and is not empty",
     "You defined a `validation_step` but have no `val_dataloader`",
+    "The number of training batches .* is smaller than the logging interval",
     ".*LeafSpec.* is deprecated",
 )
-LATEST, BEST, WEIGHTS = "latest", "best", "weights.safetensors"
+LATEST, BEST, WEIGHTS = "latest.ckpt", "best.safetensors", "weights.safetensors"
 
 
 def fit(
@@ -47,80 +48,140 @@ def fit(
     resume: bool = True,
     progress: bool | str = True,
     **trainer: Any,
-) -> History:
+) -> Figures:
     """Train for so many steps; with a folder, a killed run called again goes on as if nothing had happened.
 
     The folder then holds the latest checkpoint, TensorBoard logs, and at the end the weights as
     ``weights.safetensors``. Checkpoints replace one another at once, and are read without unpickling
-    code (``weights_only``).
+    code (``weights_only``). A run that has come to its end is not trained again, but can be prolonged by
+    more steps.
 
     Args:
         task: model, loss and optimiser. Its model is trained in place.
-        batches: `Batches`, or any loader; one that cannot tell where it stands (``state_dict``) resumes at
-            the start of an epoch.
+        batches: `Batches`, or any loader; with one that cannot tell where it stands (no ``state_dict``) a
+            resumed run sees the data in another order.
         steps: of the optimiser, from the start of the run.
         validation: batches for the validation figures, taken after every epoch.
-        best: name of the validation figure whose lowest value decides which epoch's weights the model has
-            in the end; by default those of the last step.
+        best: name of the validation figure whose lowest value decides which weights the model has in the
+            end; by default those of the last step.
         folder: where the run lives; by default nowhere, and nothing can be resumed.
-        every: steps between checkpoints.
-        resume: whether to go on from the checkpoint of the folder, if there is one.
+        every: steps between checkpoints. One that falls on the end of an epoch is written a step later.
+        resume: whether to go on from the checkpoint of the folder, if there is one; otherwise it is deleted.
         progress: whether to show a progress bar, or what to write before it.
-        trainer: for Lightning's ``Trainer``: ``precision``, ``devices``, ``num_nodes``, ``callbacks``,
-            ``gradient_clip_val`` and the like.
+        trainer: for Lightning's ``Trainer``: ``precision``, ``accelerator``, ``callbacks``,
+            ``gradient_clip_val``, ``accumulate_grad_batches`` and the like.
 
     Returns:
         the figures of every epoch.
 
     Raises:
-        ValueError: for `best` without `validation`, or a checkpoint beyond `steps`.
+        ValueError: for `best` without `validation` or without any having taken place, a checkpoint beyond
+            `steps`, or a schedule that was made for another number of steps.
+        NotImplementedError: for several processes; a `Task` may be given to a ``Trainer`` of your own.
+
+    Example:
+        >>> import torch
+        >>> from kutta.training import Batches, Task, fit
+        >>> x = torch.linspace(-1.0, 1.0, 64)[:, None]
+        >>> task = Task(torch.nn.Linear(1, 1), lambda model, batch, progress: (model(batch) - batch).square().mean())
+        >>> figures = fit(task, Batches(x, size=16), steps=8, progress=False)
+        >>> len(figures["loss"])  # two epochs of four batches
+        2
     """
     if best is not None and validation is None:
         raise ValueError(f"best={best!r} chooses by a validation figure, so validation batches must be given")
-    history = History()
+    if every < 1:
+        raise ValueError(f"every must be at least one step; got {every}")
+    task.check_kept()
     with _home(folder) as home, _quietly():
-        latest = home / f"{LATEST}.ckpt"
-        source = latest if resume and latest.exists() else None
-        if source is not None:
-            _check_reach(source, steps)
+        source = _source(home, resume, steps, task)
+        figures, chosen = Figures(), Best(home / BEST, best) if best is not None else None
         settings: dict[str, Any] = {
             "max_steps": steps,
             "max_epochs": -1,
             "logger": TensorBoardLogger(home, name="", version="") if folder is not None else False,
-            "log_every_n_steps": max(1, min(50, len(batches))),
+            "log_every_n_steps": _between_logs(batches),
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
             "enable_progress_bar": bool(progress),
         }
         bar = [Steps("Training" if progress is True else progress)] if progress else []
-        callbacks = [history, *bar, *_checkpoints(home, every, best), *trainer.pop("callbacks", ())]
+        kept = [chosen] if chosen is not None else []
+        callbacks = [figures, *bar, *_listed(trainer.pop("callbacks", None)), *kept, Latest(home / LATEST, every)]
         loop = lightning.Trainer(**settings | trainer, callbacks=callbacks)
-        began = time.perf_counter()
-        # A copy, so that the same call takes the same order again.
-        with _interruptible():
-            loop.fit(task, copy.copy(batches), validation, ckpt_path=source, weights_only=True)
-        history.seconds = time.perf_counter() - began
-        if best is not None:
-            task.load_state_dict(torch.load(home / f"{BEST}.ckpt", weights_only=True)["state_dict"])
-        if folder is not None and loop.is_global_zero:
+        if loop.world_size > 1:
+            raise NotImplementedError("fit trains in one process; for several, give the Task to a Trainer of your own")
+        if source is not None and _is_finished(source, steps):
+            _restore(source, task, [figures, *kept])
+        else:
+            with _interruptible():
+                # A copy, so that the same call takes the same order again.
+                loop.fit(task, copy.copy(batches), validation, ckpt_path=source, weights_only=True)
+        if chosen is not None:
+            _take_best(chosen, task, steps, batches)
+        if folder is not None:
             save_weights(task.model, home / WEIGHTS)
-    return history
+    return figures
 
 
-def _checkpoints(home: Path, every: int, best: str | None) -> Sequence[Checkpoint]:
-    chosen = ModelCheckpoint(
-        home, BEST, monitor=best, save_weights_only=True, save_on_train_epoch_end=False, enable_version_counter=False
-    )
-    return ([] if best is None else [chosen]) + [Latest(home / f"{LATEST}.ckpt", every)]
-
-
-def _check_reach(path: Path, steps: int) -> None:
-    done = torch.load(path, weights_only=True, map_location="cpu")["global_step"]
+def _source(home: Path, resume: bool, steps: int, task: Task) -> Path | None:
+    """The checkpoint to go on from."""
+    path = home / LATEST
+    if not resume:
+        for name in (LATEST, BEST, WEIGHTS):
+            (home / name).unlink(missing_ok=True)
+    if not path.exists():
+        return None
+    saved = _read(path)
+    done, before = saved["global_step"], saved["kutta"]["steps"]
     if done > steps:
         raise ValueError(
             f"steps counts from the start of the run; got {steps}, but the checkpoint {path} has {done} behind it: "
             "ask for more, choose another folder, or resume=False"
         )
+    if before != steps and task.schedule is not None:
+        raise ValueError(
+            f"the schedule of the learning rate was made for the {before} steps of the run in {home}; "
+            f"got steps={steps}: ask for as many, choose another folder, or resume=False"
+        )
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True, map_location="cpu")
+
+
+def _is_finished(path: Path, steps: int) -> bool:
+    """Whether a run with as many steps has come to its end, by itself or by a callback that stopped it."""
+    saved = _read(path)["kutta"]
+    return saved["finished"] and saved["steps"] == steps
+
+
+def _restore(path: Path, task: Task, callbacks: list[Any]) -> None:
+    """What a finished run left."""
+    saved = _read(path)
+    task.load_state_dict(saved["state_dict"])
+    task.on_load_checkpoint(saved)
+    for callback in callbacks:
+        callback.load_state_dict(saved["callbacks"][callback.state_key])
+
+
+def _take_best(best: Best, task: Task, steps: int, batches: Any) -> None:
+    """Give the model the weights of the best validation."""
+    if math.isinf(best.lowest):
+        raise ValueError(
+            f"best={best.name!r} needs a validation with a finite figure, and there was none: steps={steps} must reach "
+            f"the end of an epoch, which has {len(batches)} batches"
+        )
+    load_weights(task.model, best.path)
+
+
+def _between_logs(batches: Any) -> int:
+    return max(1, min(50, len(batches))) if hasattr(batches, "__len__") else 50
+
+
+def _listed(callbacks: Any) -> list[Callback]:
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
 
 
 @contextmanager

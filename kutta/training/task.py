@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils import _pytree as pytree
 
 from kutta.training import randomness
 
@@ -45,8 +48,8 @@ class Task(lightning.LightningModule):
         ...     return (model(x) - y).square().mean()
         >>> x = torch.linspace(-1.0, 1.0, 64)[:, None]
         >>> task = Task(torch.nn.Linear(1, 1), loss, optimizer=lambda p: torch.optim.Adam(p, lr=0.1))
-        >>> history = fit(task, Batches((x, 2.0 * x + 1.0), size=16), steps=200, progress=False)
-        >>> history["loss"][-1] < 1e-3
+        >>> figures = fit(task, Batches((x, 2.0 * x + 1.0), size=16), steps=200, progress=False)
+        >>> figures["loss"][-1] < 1e-3
         True
     """
 
@@ -69,6 +72,8 @@ class Task(lightning.LightningModule):
                     f"keep[{name!r}] must be a torch.Generator or have state_dict and load_state_dict; "
                     f"got {type(source).__name__}"
                 )
+        self.validated: tuple[str, ...] = ()  # names of the validation figures
+        self.finished = False
         self._random: Mapping[str, Any] | None = None
 
     @property
@@ -104,13 +109,20 @@ class Task(lightning.LightningModule):
         """Figures of a validation batch."""
         if self.validate is None:
             raise ValueError("validation batches were given, but the task has no validate(model, batch)")
-        rows = len(batch) if isinstance(batch, Tensor) else len(batch[0])
-        self.log_dict(dict(self.validate(self.model, batch)), prog_bar=True, batch_size=rows)
+        rows = next((len(leaf) for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim), 1)
+        figures = dict(self.validate(self.model, batch))
+        self.validated = tuple(figures)
+        self.log_dict(figures, prog_bar=True, batch_size=rows)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the states of the random numbers, and of what is kept."""
         kept = {name: randomness.state_of(source) for name, source in self.keep.items()}
-        checkpoint["kutta"] = {"random": randomness.states(), "keep": kept}
+        checkpoint["kutta"] = {
+            "random": self._random or randomness.states(),
+            "keep": kept,
+            "steps": self.trainer.max_steps,
+            "finished": self.finished,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
@@ -123,6 +135,24 @@ class Task(lightning.LightningModule):
         for name, source in self.keep.items():
             randomness.restore_to(source, saved["keep"][name])
         self._random = saved["random"]
+
+    def check_kept(self) -> None:
+        """See whether what is kept can be read back from a checkpoint, before hours of training.
+
+        Raises:
+            TypeError: naming what cannot.
+        """
+        for name, source in self.keep.items():
+            memory = io.BytesIO()
+            try:
+                torch.save(randomness.state_of(source), memory)
+                memory.seek(0)
+                torch.load(memory, weights_only=True)
+            except (pickle.PickleError, AttributeError, TypeError) as problem:
+                raise TypeError(
+                    f"the state_dict of keep[{name!r}] must hold tensors, numbers, strings, lists and dicts only, "
+                    "so that no code need be unpickled"
+                ) from problem
 
 
 def _detached(figure: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 from torch import nn
+
+from kutta.files import replacing
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -28,19 +28,16 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.torch import save_model
 
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_model(model, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        save_model(model, str(temporary))
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Read what `save_weights` wrote into a model of the same structure.
+    """Read what `save_weights` wrote into a model of the same structure; see there for an example.
+
+    Args:
+        model: whose weights are replaced.
+        path: of the file.
 
     Raises:
         RuntimeError: when names or shapes do not match.

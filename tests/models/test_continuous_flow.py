@@ -78,7 +78,7 @@ def test_a_density_integrates_to_one():
 
 def test_samples_come_from_the_density():
     """The base of a sample is the noise that it came from, and E_p[1/p on a box] is the area of the box."""
-    flow = ContinuousFlow(Wave(), 2, generator=torch.Generator().manual_seed(4), rtol=1e-8, atol=1e-8).double()
+    flow = ContinuousFlow(Wave(), 2, generator=torch.Generator().manual_seed(4), rtol=1e-8, atol=1e-8)
     with torch.no_grad():
         samples = flow.sample(20_000)
         density = flow(samples)
@@ -138,7 +138,7 @@ def test_points_may_have_any_shape():
 
 
 def test_conditions_are_handed_on(points):
-    flow = ContinuousFlow(Wave(), 2, generator=torch.Generator().manual_seed(0), **FINE).double()
+    flow = ContinuousFlow(Wave(), 2, generator=torch.Generator().manual_seed(0), **FINE)
     shift = torch.tensor([[1.0, -2.0]], dtype=F64)
     assert not torch.allclose(flow(points, shift).log_prob, flow(points).log_prob)
     torch.testing.assert_close(
@@ -169,6 +169,9 @@ def test_penalties_see_the_points_alone(points, penalty):
     problem = kt.ODEProblem(augmented, (points, torch.zeros(6, dtype=F64)), (1.0, 0.0))
     expected = kt.solve(problem, rtol=1e-6, atol=1e-6, penalties={"p": second})
     torch.testing.assert_close(found.penalties["p"], expected.penalties["p"], rtol=1e-9, atol=1e-12)
+    if not isinstance(penalty, LocalErrorEstimate):
+        called = ContinuousFlow(Wave(), 2, rtol=1e-6, atol=1e-6)(points, penalties={"p": first}).solution
+        assert torch.equal(called.penalties["p"], found.penalties["p"])
     whole = kt.solve(problem, rtol=1e-6, atol=1e-6, penalties={"p": penalty})
     assert not torch.allclose(found.penalties["p"], whole.penalties["p"], rtol=1e-3)
 
@@ -189,6 +192,8 @@ def test_it_can_be_left_out_of_the_error(points):
 
 
 def test_what_it_cannot_do_is_said(points):
+    with pytest.raises(TypeError, match=r"field must be an nn\.Module"):
+        ContinuousFlow(lambda t, y: y, 2)
     with pytest.raises(ValueError, match="trace must be one of"):
         ContinuousFlow(Wave(), 2, trace="approximate")
     with pytest.raises(ValueError, match=r"x must have shape \(B, 3\); got \(6, 2\)"):

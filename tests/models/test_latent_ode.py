@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 import kutta as kt
 from kutta.models import LatentODE, RecurrentEncoder
-from kutta.regularizers import ErrorEstimate, LocalErrorEstimate, Steer
+from kutta.regularizers import ErrorEstimate, LocalErrorEstimate
 from tests._helpers import F64
 
 TIMES = torch.tensor([0.0, 0.2, 0.3, 0.7, 1.0], dtype=F64)
@@ -163,7 +163,7 @@ def test_values_can_be_foretold(series, times):
 
 
 def test_times_are_moved_in_training_only(series):
-    model = build(steer=Steer(), generator=torch.Generator().manual_seed(0))
+    model = build(steer=True, generator=torch.Generator().manual_seed(0))
     moved = model(TIMES, *series).solution.ts
     assert not torch.allclose(moved, TIMES) and bool((moved.diff() > 0).all())
     assert torch.equal(model.eval()(TIMES, *series).solution.ts, TIMES)
@@ -193,3 +193,29 @@ def test_shapes_that_do_not_match_are_refused(series, change, said):
 def test_the_deviation_is_positive():
     with pytest.raises(ValueError, match=r"deviation must be positive; got 0\.0"):
         build(deviation=0.0)
+
+
+def test_each_series_may_take_its_own_steps(series):
+    sol = build(each_alone=True).eval()(TIMES, *series).solution
+    assert sol.stats.steps.shape == (4,)
+    torch.testing.assert_close(sol.ys, build().eval()(TIMES, *series).solution.ys, rtol=1e-6, atol=1e-6)
+
+
+def test_output_times_may_be_a_list(series):
+    model = build().eval()
+    listed = model(TIMES, *series, save_at=[0.5, 1.0])
+    assert torch.equal(listed.prediction, model(TIMES, *series, save_at=TIMES.new_tensor([0.5, 1.0])).prediction)
+    with pytest.raises(ValueError, match="save_at must be times, to decode at; got 'steps'"):
+        model(TIMES, *series, save_at="steps")
+
+
+def test_what_would_be_ignored_is_refused(series):
+    with pytest.raises(ValueError, match="t_span is that of the times"):
+        build(t_span=(0.0, 2.0))
+    model = build()
+    with pytest.raises(ValueError, match="t_span is that of the times"):
+        model(TIMES, *series, t_span=(0.0, 2.0))
+    with pytest.raises(ValueError, match="times must be sorted"):
+        model(TIMES.flip(0), *series)
+    with pytest.raises(ValueError, match=r"path must be at the times of values, of shape \(4, 5, 2\); got \(4, 1, 2\)"):
+        model.evidence(model(TIMES, *series, save_at=TIMES[-1:]), *series)

@@ -80,6 +80,9 @@ def test_a_series_without_observations_has_a_distribution(encoder, series):
     mask[0] = False
     found = encoder(TIMES, values, mask)
     assert bool(found.mean.isfinite().all()) and bool((found.stddev > 0).all())
+    fewer = [0, 1, 2, 3, 4]
+    alone = encoder(TIMES[fewer], values[:1, fewer], mask[:1, fewer])
+    torch.testing.assert_close(alone.mean[0], found.mean[0], rtol=0.0, atol=1e-14)
 
 
 def test_every_observation_receives_a_gradient(encoder, series):

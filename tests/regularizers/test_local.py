@@ -303,7 +303,5 @@ def test_draws_under_vmap_are_refused():
         penalties = {"p": LocalStiffnessEstimate()}
         return kt.solve(problem, kt.RK4(), dt0=0.25, penalties=penalties).penalties["p"]
 
-    with pytest.raises(
-        NotImplementedError, match="LocalStiffnessEstimate draws steps, which"
-    ):
+    with pytest.raises(NotImplementedError, match="LocalStiffnessEstimate draws steps, which"):
         torch.func.vmap(local)(torch.ones(3, 2))

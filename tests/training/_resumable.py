@@ -29,8 +29,8 @@ class Model(nn.Module):
         self.drop, self.readout = nn.Dropout(0.2), nn.Linear(2, 2)
 
 
-def train(folder=None, on_step=lambda: None, steps=STEPS, **options):
-    """Train; all weights as one vector, and the history."""
+def train(folder=None, on_step=lambda: None, steps=STEPS, scheduled=True, **options):
+    """Train; all weights as one vector, and the figures."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator, x = torch.Generator().manual_seed(5), torch.randn(64, 2)
@@ -51,14 +51,18 @@ def train(folder=None, on_step=lambda: None, steps=STEPS, **options):
         task = Task(
             model,
             loss,
-            schedule=lambda optimizer, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS),
+            schedule=cosine if scheduled else None,
             validate=validate,
             keep={"generator": generator, "coefficient": coefficient},
         )
         data = (x, x.flip(1))
         settings = {"validation": Batches(data, 32, shuffle=False), "every": EVERY, "progress": False}
-        history = fit(task, Batches(data, 8, seed=3), steps, folder=folder, **settings | options)
-    return torch.cat([one.detach().flatten() for one in model.parameters()]), dict(history)
+        figures = fit(task, Batches(data, 8, seed=3), steps, folder=folder, **settings | options)
+    return torch.cat([one.detach().flatten() for one in model.parameters()]), dict(figures)
+
+
+def cosine(optimizer, steps):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def jacobian(program: Program, inputs: Sequence[Input]) -> Program:
         inputs: ``n`` names and places to differentiate by.
 
     Returns:
-        a program of ``m + m n`` outputs: those of `program`, then the rows of the Jacobian, ``[i, j]`` at ``m + i n + j``.
+        a program of ``m + m n`` outputs: those of `program`, then the Jacobian, ``[i, j]`` at ``m + i n + j``.
     """
     builder = Builder()
     values, slopes = written(builder, program, inputs)

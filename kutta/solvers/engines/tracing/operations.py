@@ -41,6 +41,7 @@ def _one(value: Any) -> Partials:
     return lambda b, r, *x: (value(b, r, *x),)
 
 
+_BELL = 2.0 / math.sqrt(math.pi)
 _SIMPLE: list[tuple[str, Callable[..., Any], Partials | None]] = [
     ("neg", np.negative, _one(lambda b, r, x: b.const(-1.0))),
     ("sqrt", np.sqrt, _one(lambda b, r, x: b.div(b.const(0.5), r))),
@@ -57,7 +58,7 @@ _SIMPLE: list[tuple[str, Callable[..., Any], Partials | None]] = [
     ("sinh", np.sinh, _one(lambda b, r, x: b.apply("cosh", x))),
     ("cosh", np.cosh, _one(lambda b, r, x: b.apply("sinh", x))),
     ("tanh", np.tanh, _one(lambda b, r, x: b.sub(b.const(1.0), b.mul(r, r)))),
-    ("erf", special.erf, _one(lambda b, r, x: b.mul(b.const(2.0 / math.sqrt(math.pi)), b.apply("exp", b.neg(b.mul(x, x)))))),
+    ("erf", special.erf, _one(lambda b, r, x: b.mul(b.const(_BELL), b.apply("exp", b.neg(b.mul(x, x)))))),
     ("abs", np.abs, _one(lambda b, r, x: b.apply("sign", x))),
     ("sign", np.sign, None),
     ("floor", np.floor, None),
@@ -92,8 +93,13 @@ _ARITHMETIC = [
     Operation("atan2", np.arctan2, lambda b, r, y, x: _atan2(b, y, x)),
     Operation("max", np.maximum, _chosen("gt"), commutes=True),
     Operation("min", np.minimum, _chosen("lt"), commutes=True),
-    Operation("where", np.where, lambda b, r, c, x, y: (None, b.where(c, b.const(1.0), b.const(0.0)), b.where(c, b.const(0.0), b.const(1.0)))),
+    Operation("where", np.where, lambda b, r, c, x, y: (None, *_either(b, c))),
 ]  # fmt: skip
+
+
+def _either(b: Any, condition: Any) -> tuple[Any, Any]:
+    one, zero = b.const(1.0), b.const(0.0)
+    return b.where(condition, one, zero), b.where(condition, zero, one)
 
 
 def _atan2(b: Any, y: Any, x: Any) -> tuple[Any, Any]:

@@ -63,8 +63,39 @@ class Symbols:
     def _elementwise(self) -> dict[str, Callable[..., Any]]:
         same = {
             name: self._arithmetic(name)
-            for name in "exp expm1 log log1p sin cos tan asin acos atan sinh cosh tanh sqrt erf abs sign floor ceil "
-            "trunc round neg mul lt le gt ge eq ne pow atan2".split()
+            for name in [
+                "exp",
+                "expm1",
+                "log",
+                "log1p",
+                "sin",
+                "cos",
+                "tan",
+                "asin",
+                "acos",
+                "atan",
+                "sinh",
+                "cosh",
+                "tanh",
+                "sqrt",
+                "erf",
+                "abs",
+                "sign",
+                "floor",
+                "ceil",
+                "trunc",
+                "round",
+                "neg",
+                "mul",
+                "lt",
+                "le",
+                "gt",
+                "ge",
+                "eq",
+                "ne",
+                "pow",
+                "atan2",
+            ]
         }
         logical = {
             f"{prefix}_{name}": lambda *values, name=name: self.each(name, *map(self.truth, values))
@@ -142,7 +173,7 @@ class Symbols:
             "_to_copy": lambda x, dtype=None, **_: self._cast(x, dtype),
             "lift_fresh_copy": views["alias"],
             "copy": lambda x, source, *_: np.broadcast_to(self.array(source), np.shape(x)),
-            "cat": lambda tensors, dim=0: np.concatenate([one for one in map(self.array, tensors) if one.shape != (0,)], dim),
+            "cat": self._cat,
             "stack": lambda tensors, dim=0: np.stack([self.array(one) for one in tensors], dim),
             "flip": lambda x, dims: np.flip(x, dims),
             "repeat": lambda x, repeats: np.tile(x, repeats),
@@ -165,6 +196,10 @@ class Symbols:
             "select_scatter": self._select_scatter,
             "slice_scatter": self._slice_scatter,
         }  # fmt: skip
+
+    def _cat(self, tensors: Sequence[Any], dim: int = 0) -> Array:
+        # An empty tensor of one axis may be joined to anything.
+        return np.concatenate([one for one in map(self.array, tensors) if one.shape != (0,)], dim)
 
     def _cast(self, x: Array, dtype: torch.dtype | None) -> Array:
         if dtype is None or dtype.is_floating_point:

@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from kutta.solvers.engines.tracing.program import Builder, Program
-from kutta.solvers.engines.tracing.symbols import Array, Symbols
+from kutta.solvers.engines.tracing.symbols import Symbols
 
 # A program of more operations than this is no small system.
 LARGEST = 20_000
@@ -76,6 +76,7 @@ def trace(f: Callable[..., Any], names: Sequence[str], arguments: Sequence[Any])
         return np.array(nodes, dtype=object).reshape(tuple(leaf.shape))
 
     known: dict[FxNode, Any] = {}
+    outputs: list[np.ndarray] = []
     captured: list[Tensor] = []
     given = iter(leaves)
     for node in graph.graph.nodes:

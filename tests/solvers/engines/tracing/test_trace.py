@@ -43,11 +43,11 @@ FUNCTIONS = {
     "layers": lambda t, y, p: functional.linear(y, p, y) + functional.softmax(y, 0) + functional.gelu(y),
     "reductions": lambda t, y, p: y * y.sum() + y.mean() + p.prod() + p.amax(1) + p.min() + y.norm() + p.norm(dim=0),
     "views": lambda t, y, p: p.T[1] + p.reshape(-1)[2:5] + y.flip(0) + y.roll(1) + p.diagonal() + p[:, [2, 0, 1]][1],
-    "building": lambda t, y, p: torch.cat([y[:1], torch.stack([y[2], t])]) + torch.zeros(3) + y.expand(2, 3)[1] + y.cumsum(0),
+    "building": lambda t, y, p: torch.cat([y[:1], torch.stack([y[2], t])]) + y.expand(2, 3)[1] + y.cumsum(0),
     "neighbours": lambda t, y, p: functional.pad(y, (1, 1))[2:] - 2 * y + functional.pad(y, (1, 1), value=1.0)[:-2],
     "in place": written_in_place,
     "angles": lambda t, y, p: torch.atan2(y, p[0]) + torch.hypot(y, p[1]),
-    "whole numbers": lambda t, y, p: y * torch.arange(3) + torch.linspace(0, 1, 3, dtype=F64) * y[torch.tensor([2, 1, 0])],
+    "whole numbers": lambda t, y, p: y * torch.arange(3) + torch.zeros(3) + y[torch.tensor([2, 1, 0])],
 }  # fmt: skip
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as lightning
 
 
-class History(lightning.Callback, Mapping[str, list[float]]):
+class Figures(lightning.Callback, Mapping[str, list[float]]):
     """The mean of every training figure over each epoch, and the validation figures at its end.
 
-    It is part of a checkpoint, so that the history of a resumed run is whole. An epoch that the end of
+    They are part of a checkpoint, so that those of a resumed run are whole. An epoch that the end of
     training cuts short counts as one.
 
     Attributes:
-        epochs: a list for each figure, an entry an epoch.
-        seconds: wall time of the training, without that of loading.
+        epochs: a list for each figure, an entry an epoch (or a validation).
+        seconds: wall time of the training; in a resumed run, of what led to the checkpoint and of the rest.
     """
 
     def __init__(self) -> None:
         self.epochs: dict[str, list[float]] = {}
-        self.seconds = 0.0
         self._sums: dict[str, Any] = {}
         self._count = 0
+        self._before, self._began = 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """As above."""
+        return self._before + (time.perf_counter() - self._began if self._began else 0.0)
 
     def __getitem__(self, name: str) -> list[float]:
         return self.epochs[name]
@@ -34,6 +40,14 @@ class History(lightning.Callback, Mapping[str, list[float]]):
     def __len__(self) -> int:
         return len(self.epochs)
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Stop the clock."""
+        self._before, self._began = self.seconds, 0.0
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add the figures of a batch, without reading them from the device."""
         for name, figure in outputs["figures"].items():
@@ -42,10 +56,10 @@ class History(lightning.Callback, Mapping[str, list[float]]):
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Note the validation figures."""
-        known = {"loss", *self._sums}
-        for name, figure in trainer.callback_metrics.items():
-            if name not in known:
-                self.epochs.setdefault(name, []).append(float(figure))
+        for name in pl_module.validated:
+            if name in self._sums:
+                raise ValueError(f"{name!r} is the name of a training and of a validation figure: rename one of them")
+            self.epochs.setdefault(name, []).append(float(trainer.callback_metrics[name]))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Note the means of the training figures."""
@@ -56,9 +70,10 @@ class History(lightning.Callback, Mapping[str, list[float]]):
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain numbers."""
         sums = {name: float(total) for name, total in self._sums.items()}
-        return {"epochs": self.epochs, "sums": sums, "count": self._count}
+        return {"epochs": self.epochs, "sums": sums, "count": self._count, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
         self.epochs = {name: list(values) for name, values in state_dict["epochs"].items()}
         self._sums, self._count = dict(state_dict["sums"]), state_dict["count"]
+        self._before = state_dict["seconds"]
