@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.engines.eager import solve_ode
 from kutta.solvers.engines.ensemble import solve_ensemble
+from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
 from kutta.solvers.options import Options
@@ -73,7 +75,8 @@ def solve(
         diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
             which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
         progress: show a progress bar (needs tqdm).
-        engine: what runs the loop; this version has ``Eager()``, which ``"auto"`` picks.
+        engine: what runs the loop: ``Eager()``, which ``"auto"`` picks, or `Kernel`, for ensembles of
+            small systems.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
             ``sol.result`` naming the reason.
 
@@ -112,6 +115,8 @@ def solve(
         progress=progress,
     )
     run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode
+    if isinstance(engine, Kernel):
+        run = partial(solve_kernel, engine)
     f, precisely = outside_autocast(problem.f, layout.device)
     with precisely:
         return run(replace(problem, f=f), layout, options, throw)
@@ -175,9 +180,11 @@ def _check_method(method: Any) -> Method:
 
 
 def _check_engine(engine: Any) -> None:
-    if engine is None or isinstance(engine, Eager) or engine in ("auto", "eager"):
+    if engine is None or isinstance(engine, Eager | Kernel) or engine in ("auto", "eager"):
         return
-    raise NotImplementedError(f"this version has the eager engine only; got engine={engine!r}: leave it out")
+    if isinstance(engine, type) and issubclass(engine, Eager | Kernel):
+        raise TypeError(f"engine must be an instance: write {engine.__name__}() with its parentheses")
+    raise NotImplementedError(f"this version has the engines Eager() and Kernel(); got engine={engine!r}")
 
 
 def _check_first_step(dt0: Any) -> float | None:

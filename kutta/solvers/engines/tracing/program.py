@@ -79,6 +79,17 @@ class Program:
         return [values[output] for output in self.outputs]
 
 
+def needed_by(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
+    """The numbers of the outputs and of all that they are made of, in order."""
+    needed, waiting = set(), list(outputs)
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += nodes[node].arguments
+    return sorted(needed)  # arguments always have smaller numbers
+
+
 class Builder:
     """Writes a program, simplifying on the way. Nodes are numbers."""
 
@@ -135,13 +146,7 @@ class Builder:
 
     def program(self, outputs: Sequence[int]) -> Program:
         """What the outputs need, in order."""
-        needed, waiting = set(), list(outputs)
-        while waiting:
-            node = waiting.pop()
-            if node not in needed:
-                needed.add(node)
-                waiting += self.nodes[node].arguments
-        order = sorted(needed)  # arguments always have smaller numbers
+        order = needed_by(self.nodes, outputs)
         number = {old: new for new, old in enumerate(order)}
         nodes = [self.nodes[old] for old in order]
         moved = [Node(one.operation, tuple(number[old] for old in one.arguments), one.value) for one in nodes]

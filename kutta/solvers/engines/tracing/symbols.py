@@ -163,6 +163,9 @@ class Symbols:
             "t": lambda x: x.T,
             "diagonal": lambda x, offset=0, dim1=0, dim2=1: x.diagonal(offset, dim1, dim2),
             "alias": lambda x: x,
+            "unbind": lambda x, dim=0: [_array(np.take(x, i, axis=dim)) for i in range(x.shape[dim])],
+            "split": lambda x, size, dim=0: np.split(x, list(range(size, x.shape[dim], size)), dim),
+            "split_with_sizes": lambda x, sizes, dim=0: np.split(x, np.cumsum(sizes)[:-1], dim),
         }
         copies = {f"{name}{ending}": rule for name, rule in views.items() for ending in ("_copy", "_")}
         return views | copies | {
@@ -181,9 +184,6 @@ class Symbols:
             "index_select": lambda x, dim, index: np.take(x, index.tolist(), axis=dim),
             "index": lambda x, indices: _array(x[tuple(slice(None) if i is None else i.numpy() for i in indices)]),
             "gather": lambda x, dim, index, **_: np.take_along_axis(x, index.numpy(), dim),
-            "split": lambda x, size, dim=0: np.split(x, list(range(size, x.shape[dim], size)), dim),
-            "split_with_sizes": lambda x, sizes, dim=0: np.split(x, np.cumsum(sizes)[:-1], dim),
-            "unbind": lambda x, dim=0: [_array(np.take(x, i, axis=dim)) for i in range(x.shape[dim])],
             "constant_pad_nd": self._pad,
             "full_like": lambda x, value, **_: self.array(np.full(x.shape, value)),
             "empty_like": lambda x, **_: self.array(np.full(x.shape, np.nan)),

@@ -1,0 +1,118 @@
+// Elementary functions of a block of numbers, without branches and calls, so that every lane takes the same path.
+//
+// `V` is a block of `real`, `M` what comparing two blocks gives, `N` a block of whole numbers of the same size.
+// Arguments are reduced as in Cody and Waite, Software Manual for the Elementary Functions, 1980; the
+// polynomials are Taylor's or minimax ones, long enough for the precision of `real`.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+static inline V splat(real x) { return x - V{}; }
+static inline V sel(M condition, V a, V b) { return condition ? a : b; }
+static inline V v_min(V a, V b) { return (a < b) | (a != a) ? a : b; }
+static inline V v_max(V a, V b) { return (a > b) | (a != a) ? a : b; }
+static inline N as_bits(V x) { N n; std::memcpy(&n, &x, sizeof n); return n; }
+static inline V from_bits(N n) { V x; std::memcpy(&x, &n, sizeof x); return x; }
+static inline V v_abs(V x) { return from_bits(as_bits(x) & ~SIGN); }
+static inline V v_sign(V x) { return sel(x > 0, splat(1), sel(x < 0, splat(-1), x)); }
+
+// Any function of one number, lane by lane.
+#define LANEWISE(name, function) \
+  static inline V name(V x) { for (int l = 0; l < W; l++) x[l] = function(x[l]); return x; }
+LANEWISE(v_sqrt, std::sqrt)
+LANEWISE(v_floor, std::floor)
+LANEWISE(v_ceil, std::ceil)
+LANEWISE(v_trunc, std::trunc)
+LANEWISE(v_round, std::nearbyint)
+LANEWISE(v_expm1, std::expm1)
+LANEWISE(v_log1p, std::log1p)
+LANEWISE(v_tan, std::tan)
+LANEWISE(v_asin, std::asin)
+LANEWISE(v_acos, std::acos)
+LANEWISE(v_atan, std::atan)
+LANEWISE(v_sinh, std::sinh)
+LANEWISE(v_cosh, std::cosh)
+LANEWISE(v_erf, std::erf)
+static inline V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = std::atan2(y[l], x[l]); return y; }
+
+// 2^k for whole k, in two factors so that subnormal results come out right.
+static inline V scaled(V x, N k) {
+  N half = k >> 1;
+  return x * from_bits((half + BIAS) << DIGITS) * from_bits((k - half + BIAS) << DIGITS);
+}
+
+// The nearest whole number, as both kinds; |x| must be far below 2^DIGITS.
+static inline V nearest(V x, N *k) {
+  V shifted = x + MAGIC;
+  *k = as_bits(shifted) - as_bits(splat(MAGIC));
+  return shifted - MAGIC;
+}
+
+// exp x = 2^k exp r, r = x - k log 2, |r| <= log(2) / 2.
+static inline V v_exp(V x) {
+  V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
+  N k;
+  V whole = nearest(limited * real(1.4426950408889634074), &k);
+  V r = (limited - whole * LOG2_HIGH) - whole * LOG2_LOW;
+  V sum = splat(0);
+  for (int i = EXP_TERMS; i >= 0; i--) sum = sum * r + real(EXP_SERIES[i]);
+  V result = scaled(sum, k);
+  result = sel(x > EXP_HIGHEST, splat(INFINITY), result);
+  result = sel(x < EXP_LOWEST, splat(0), result);
+  return sel(x != x, x, result);
+}
+
+// log x = k log 2 + log m, sqrt(1/2) <= m < sqrt 2; with s = (m - 1) / (m + 1), log m = 2 (s + s^3 / 3 + ...).
+static inline V v_log(V x) {
+  M small = x < SMALLEST_NORMAL;
+  V y = sel(small, x * LIFT, x);
+  N bits = as_bits(y) - as_bits(splat(real(0.70710678118654752440)));
+  N k = bits >> DIGITS;
+  V m = from_bits(as_bits(y) - (k << DIGITS));
+  V exponent = convert(k) - sel(small, splat(LIFTED), splat(0));
+  V s = (m - 1) / (m + 1), z = s * s, sum = splat(0);
+  for (int i = LOG_TERMS; i >= 1; i--) sum = (sum + real(2.0) / real(2 * i + 1)) * z;
+  V result = exponent * LOG2_HIGH + (2 * s + (s * sum + exponent * LOG2_LOW));
+  result = sel(x == INFINITY, x, result);
+  result = sel(x == 0, splat(-INFINITY), result);
+  return sel((x < 0) | (x != x), splat(NAN), result);
+}
+
+// x = k pi/2 + r, |r| <= pi/4; quadrant k mod 4. Far out, where the three parts of pi/2 no longer do, libm.
+static inline V sine_like(V x, int quadrant) {
+  N k;
+  V whole = nearest(x * real(0.63661977236758134308), &k);
+  V r = ((x - whole * HALF_PI_1) - whole * HALF_PI_2) - whole * HALF_PI_3;
+  V z = r * r, sine = splat(0), cosine = splat(0);
+  for (int i = SINE_TERMS; i >= 1; i--) {
+    sine = (sine + real(1)) * z * real(-1.0 / ((2 * i) * (2 * i + 1)));
+    cosine = (cosine + real(1)) * z * real(-1.0 / ((2 * i) * (2 * i - 1)));
+  }
+  k += quadrant;
+  V value = sel((k & 1) == 0, r + r * sine, 1 + cosine);
+  V result = sel((k & 2) == 0, value, -value);
+  bool far = false;
+  for (int l = 0; l < W; l++) far |= !(std::fabs(x[l]) < FARTHEST);
+  if (far) for (int l = 0; l < W; l++) result[l] = quadrant ? std::cos(x[l]) : std::sin(x[l]);
+  return result;
+}
+static inline V v_sin(V x) { return sine_like(x, 0); }
+static inline V v_cos(V x) { return sine_like(x, 1); }
+
+// tanh x = 1 - 2 / (exp 2x + 1), and for small x a continued fraction, where that would cancel.
+static inline V v_tanh(V x) {
+  V size = v_abs(x), z = x * x;
+  V far = 1 - 2 / (v_exp(2 * v_min(size, splat(20))) + 1);
+  V fraction = splat(real(2 * TANH_TERMS + 1));
+  for (int i = TANH_TERMS - 1; i >= 0; i--) fraction = real(2 * i + 1) + z / fraction;
+  V near = size / fraction;
+  V result = sel(size < real(0.6), near, far);
+  result = sel(x < 0, -result, result);
+  return sel(x != x, x, result);
+}
+
+static inline V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = std::pow(x[l], y[l]); return x; }
+
+// For step sizes only, where five digits are plenty: x^power, 1e-10 <= x <= 1e10.
+static inline V rough_power(V x, real power) { return v_exp(v_log(x) * power); }

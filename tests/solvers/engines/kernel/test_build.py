@@ -1,0 +1,58 @@
+"""Kernels are compiled once, kept whole, and say what is missing."""
+
+import os
+
+import pytest
+
+from kutta.solvers.engines.kernel import build
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    try:
+        build.compiler()
+    except build.CompilerMissing as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv("KUTTA_CACHE", str(tmp_path / "kernels"))
+    return tmp_path / "kernels"
+
+
+SOURCE = 'extern "C" int answer() { return 42; }'
+
+
+def test_a_source_is_compiled_once(folder, monkeypatch):
+    assert build.library(SOURCE).answer() == 42
+    (path,) = folder.iterdir()
+    monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("it was there"))
+    assert build.library(SOURCE).answer() == 42
+    assert list(folder.iterdir()) == [path] and path.suffix == ".so"
+
+
+def test_another_source_is_another_library(folder):
+    build.library(SOURCE)
+    assert build.library(SOURCE.replace("42", "7")).answer() == 7
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_source_that_does_not_compile_leaves_nothing(folder):
+    with pytest.raises(RuntimeError, match="could not compile the kernel"):
+        build.library("this is not C++")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    build.compiler.cache_clear()
+    try:
+        with pytest.raises(build.CompilerMissing, match=r"install g\+\+ or clang\+\+, or set CXX"):
+            build.compiler()
+    finally:
+        build.compiler.cache_clear()
+
+
+def test_where_kernels_are_kept(monkeypatch, tmp_path):
+    monkeypatch.delenv("KUTTA_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert build.cache_folder() == tmp_path / "kutta"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert build.cache_folder().name == "kutta" and os.path.isabs(build.cache_folder())

@@ -1,0 +1,245 @@
+"""The kernel engine gives what the eager engine gives, and says what it cannot do."""
+
+import pytest
+import torch
+from torch import nn
+
+import kutta as kt
+from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
+from tests._helpers import F64
+
+try:
+    compiler()
+except CompilerMissing:  # pragma: no cover
+    pytest.skip("needs a C++ compiler", allow_module_level=True)
+
+KERNEL = kt.Kernel()
+COUNTS = ("steps", "accepted", "rejected", "function_evaluations")
+
+
+def oscillator(t, y, stiffness):
+    return torch.stack([y[1], stiffness * (1.0 - y[0] ** 2) * y[1] - y[0] + torch.sin(t)])
+
+
+def oscillators(t, y, stiffness):
+    x, v = y.unbind(1)
+    return torch.stack([v, stiffness * (1.0 - x**2) * v - x + torch.sin(t)], dim=1)
+
+
+def starts(count=37, dtype=F64):
+    return torch.randn(count, 2, dtype=F64, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def ensemble(vectorized=False, count=37, span=(0.0, 5.0), dtype=F64, stiffest=3.0):
+    stiffness = torch.linspace(0.0, stiffest, count, dtype=dtype)
+    f = oscillators if vectorized else oscillator
+    return kt.EnsembleProblem(f, starts(count, dtype), span, (stiffness,), vectorized=vectorized)
+
+
+def both(problem, method=None, **options):
+    options = {"rtol": 1e-6, "atol": 1e-8} | options
+    return kt.solve(problem, method, **options), kt.solve(problem, method, engine=KERNEL, **options)
+
+
+def same(eager, kernel, within=1e-10, counts=COUNTS):
+    torch.testing.assert_close(kernel.y1, eager.y1, rtol=within, atol=within)
+    torch.testing.assert_close(kernel.ys, eager.ys, rtol=within, atol=within, equal_nan=True)
+    assert torch.equal(kernel.ts, eager.ts) and torch.equal(kernel.t1, eager.t1) and kernel.result == eager.result
+    for name in counts:
+        one, other = getattr(kernel.stats, name), getattr(eager.stats, name)
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other)), name
+    assert kernel.stats.engine == "kernel" and eager.stats.engine == "eager"
+
+
+ADAPTIVE = [
+    kt.Tsit5(),
+    kt.Dopri5(),
+    kt.Bosh3(),
+    kt.Fehlberg2(),
+    kt.Dopri8(),
+    kt.Vern6(),
+    kt.Vern7(),
+    kt.Vern8(),
+    kt.Vern9(),
+]
+ANY_STEP = [kt.Euler(), kt.Midpoint(), kt.Heun(), kt.Ralston(), kt.RK4(), kt.RK38(), kt.SSPRK33(), *ADAPTIVE]
+
+
+@pytest.mark.parametrize("vectorized", [False, True], ids=["one", "all"])
+@pytest.mark.parametrize("method", ADAPTIVE, ids=repr)
+def test_adaptive_steps_are_the_same(method, vectorized):
+    # Verner's methods of high order magnify rounding, and with it the choice of the steps.
+    loose = isinstance(method, kt.Vern6 | kt.Vern7 | kt.Vern8 | kt.Vern9)
+    counts = COUNTS if method.tableau.first_same_as_last else COUNTS[:3]
+    same(*both(ensemble(vectorized), method), within=1e-6 if loose else 1e-8, counts=() if loose else counts)
+
+
+@pytest.mark.parametrize("method", ANY_STEP, ids=repr)
+def test_fixed_steps_are_the_same_to_rounding(method):
+    eager, kernel = both(ensemble(), method, controller=kt.Fixed(0.05), save_at=torch.linspace(0.0, 5.0, 9))
+    same(eager, kernel, within=1e-11, counts=("steps", "accepted", "rejected"))
+
+
+@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Bosh3(), kt.Dopri8(), kt.RK4()], ids=repr)
+def test_outputs_within_steps(method):
+    options = {"dt0": 0.05} if isinstance(method, kt.RK4) else {}
+    save = torch.tensor([0.0, 0.01, 0.7, 0.71, 3.3, 5.0], dtype=F64)
+    same(*both(ensemble(), method, save_at=save, **options), counts=COUNTS[:3])
+
+
+@pytest.mark.parametrize(
+    "controller", [kt.I(), kt.PI(), kt.PID(0.2, 0.5, 0.1), kt.PID(dtmax=0.1), kt.PID(safety=0.7)], ids=repr
+)
+def test_controllers(controller):
+    same(*both(ensemble(), controller=controller))
+
+
+def test_first_step_size():
+    same(*both(ensemble(), dt0=0.3))
+
+
+def test_single_precision():
+    eager, kernel = both(ensemble(dtype=torch.float32), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(kernel.y1, eager.y1, rtol=1e-2, atol=1e-2)
+    assert kernel.y1.dtype == torch.float32
+    assert (kernel.stats.steps - eager.stats.steps).abs().max() <= 6
+    same(*both(ensemble(dtype=torch.float32), controller=kt.Fixed(0.05)), within=2e-5)
+
+
+def test_times_of_their_own():
+    first = torch.linspace(0.0, 1.0, 37, dtype=F64)
+    last = torch.where(torch.arange(37) % 3 == 0, -2.0, 4.0).double()
+    last[5] = first[5]
+    save = first + torch.linspace(0.0, 1.0, 5, dtype=F64)[:, None] * (last - first)
+    save[-1] = last
+    same(*both(ensemble(span=(first, last), stiffest=0.0), save_at=save), counts=COUNTS[:3])
+
+
+def test_backwards():
+    same(*both(ensemble(span=(2.0, -1.0), stiffest=0.0), save_at=[1.5, 0.0, -1.0]), counts=COUNTS[:3])
+
+
+def test_tolerances_of_their_own():
+    rtol = torch.logspace(-8, -3, 37, dtype=F64)
+    eager, kernel = both(ensemble(), rtol=rtol, atol=torch.tensor([1e-9, 1e-7], dtype=F64))
+    same(eager, kernel, within=1e-8)
+    assert kernel.stats.steps[0] > 1.5 * kernel.stats.steps[-1]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 5000])
+def test_any_number_of_trajectories(count):
+    same(*both(ensemble(True, count, span=(0.0, 1.0))))
+
+
+def test_several_threads_give_the_same():
+    problem = ensemble(True, 9000, span=(0.0, 1.0))
+    one, four = (kt.solve(problem, engine=kt.Kernel(threads=threads)) for threads in (1, 4))
+    assert torch.equal(one.y1, four.y1) and torch.equal(one.stats.steps, four.stats.steps)
+
+
+def test_one_trajectory():
+    def lorenz(t, y, sigma, rho, beta):
+        x, v, z = y
+        return torch.stack([sigma * (v - x), x * (rho - z) - v, x * v - beta * z])
+
+    problem = kt.ODEProblem(lorenz, torch.tensor([1.0, 0.5, 20.0], dtype=F64), (0.0, 2.0), (10.0, 28.0, 8.0 / 3.0))
+    same(*both(problem, rtol=1e-8, save_at=[0.5, 2.0]), within=1e-9, counts=COUNTS[:3])
+    same(*both(problem, rtol=1e-8), within=1e-9)
+
+
+def test_states_and_parameters_of_any_structure():
+    def f(t, state, matrix, rates):
+        return {"x": matrix @ state["x"] * rates["a"], "z": (state["x"].sum() - state["z"], -state["z"])[0]}
+
+    generator = torch.Generator().manual_seed(0)
+    y0 = {"x": torch.randn(5, 3, dtype=F64, generator=generator), "z": torch.randn(5, dtype=F64, generator=generator)}
+    matrix = torch.randn(3, 3, dtype=F64, generator=generator)
+    rates = {"a": torch.rand(5, dtype=F64, generator=generator), "unused": torch.ones(5, 2, dtype=F64)}
+    problem = kt.EnsembleProblem(f, y0, (0.0, 1.0), (matrix, rates))
+    eager, kernel = both(problem, save_at=[0.3, 1.0])
+    for name in ("x", "z"):
+        torch.testing.assert_close(kernel.ys[name], eager.ys[name], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(kernel.y1[name], eager.y1[name], rtol=1e-10, atol=1e-10)
+
+
+def test_modules_and_their_new_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2)).double().requires_grad_(False)
+    problem = kt.EnsembleProblem(lambda t, y: net(y), starts(), (0.0, 1.0), vectorized=True)
+    same(*both(problem))
+    net[0].weight.mul_(2.0)
+    same(*both(problem))
+
+
+def blow_up(t, y):
+    return y**2
+
+
+def test_failures_are_named():
+    y0 = torch.tensor([[0.1], [1.0], [2.0], [-1.0]], dtype=F64)
+    problem = kt.EnsembleProblem(blow_up, y0, (0.0, 3.0))
+    eager, kernel = both(problem, throw=False, save_at=[0.2, 3.0], max_steps=1000)
+    assert kernel.result.failed.tolist() == [False, True, True, False] == eager.result.failed.tolist()
+    torch.testing.assert_close(kernel.ys, eager.ys, rtol=1e-6, atol=1e-6, equal_nan=True)
+    torch.testing.assert_close(kernel.t1, eager.t1, rtol=1e-6, atol=0.0)
+    with pytest.raises(kt.SolveError, match="trajectory 1"):
+        kt.solve(problem, engine=KERNEL, max_steps=1000)
+    few = kt.solve(ensemble(), engine=KERNEL, max_steps=5, throw=False)
+    assert set(few.result) == {kt.Result.MAX_STEPS} and few.stats.steps.tolist() == [5] * 37
+
+
+def test_not_a_number_is_found():
+    y0 = torch.tensor([[1.0], [-1.0]], dtype=F64)
+    problem = kt.EnsembleProblem(lambda t, y: -(y.sqrt()), y0, (0.0, 0.5))
+    eager, kernel = both(problem, throw=False)
+    assert list(kernel.result) == list(eager.result) and kernel.result[1] == kt.Result.NON_FINITE
+    fixed = kt.solve(problem, kt.RK4(), dt0=0.1, engine=KERNEL, throw=False)
+    assert fixed.result[1] == kt.Result.NON_FINITE and fixed.result[0] == kt.Result.SUCCESS
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"method": kt.AdamsBashforth(3), "dt0": 0.1}, "explicit Runge-Kutta methods only; got AdamsBashforth"),
+    ({"controller": kt.PID(step_ts=[0.5])}, "PID and Fixed without times to land on"),
+    ({"controller": kt.PID(norm=kt.max_norm)}, "no norm of one's own"),
+    ({"events": [kt.Event(lambda t, y, s: y[0])]}, "no events yet"),
+    ({"penalties": {"p": kt.regularizers.ErrorEstimate()}}, "no penalties yet"),
+    ({"dense": True}, "no dense yet"),
+    ({"save_at": "steps"}, "steps"),
+])  # fmt: skip
+def test_what_is_not_there_is_refused(options, said):
+    options = dict(options)
+    with pytest.raises(NotImplementedError, match=f"Kernel.*{said}"):
+        kt.solve(ensemble(), options.pop("method", None), engine=KERNEL, **options)
+
+
+def test_gradients_are_refused():
+    problem = ensemble()
+    problem.args[0].requires_grad_()
+    with pytest.raises(NotImplementedError, match="does not differentiate yet"):
+        kt.solve(problem, engine=KERNEL)
+    with torch.no_grad():
+        kt.solve(problem, engine=KERNEL)
+    weight = torch.ones(2, dtype=F64, requires_grad=True)
+    with pytest.raises(ValueError, match="uses tensors that require gradients"):
+        kt.solve(kt.EnsembleProblem(lambda t, y: weight * y, starts(), (0.0, 1.0)), engine=KERNEL)
+
+
+def first_of_all(t, y):
+    return y - y[:1]
+
+
+def alternating(t, y):
+    return torch.cat([y[:1], -y[1:]])
+
+
+@pytest.mark.parametrize("f, vectorized, said", [
+    (lambda t, y: y if y[0] > 0 else -y, False, "control flow depends on values"),
+    (lambda t, y: y * torch.rand(()), False, "random numbers"),
+    (first_of_all, True, "a trajectory must not depend on the others"),
+    (alternating, True, "it must do the same for every trajectory"),
+])  # fmt: skip
+def test_what_cannot_be_traced_is_said(f, vectorized, said):
+    problem = kt.EnsembleProblem(f, starts(), (0.0, 1.0), vectorized=vectorized)
+    with pytest.raises(ValueError, match=rf"Kernel\(\) cannot trace f: .*{said}.*Use engine=Eager\(\)"):
+        kt.solve(problem, engine=KERNEL)
