@@ -8,15 +8,18 @@ import pytest
 
 
 def pytest_configure(config):
+    """Keep kernels apart from the user's."""
     config.kernels = tempfile.mkdtemp(prefix="kutta-kernels-")
     os.environ["KUTTA_CACHE"] = config.kernels
 
 
 def pytest_unconfigure(config):
+    """Throw them away."""
     shutil.rmtree(config.kernels, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
+    """Skip the example of an engine that cannot run here."""
     from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
 
     try:

@@ -44,7 +44,7 @@ def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     build.compiler.cache_clear()
     try:
-        with pytest.raises(build.CompilerMissing, match=r"install g\+\+ or clang\+\+, or set CXX"):
+        with pytest.raises(build.CompilerMissing, match=r"neither g\+\+ nor clang\+\+: install one, or set CXX"):
             build.compiler()
     finally:
         build.compiler.cache_clear()
