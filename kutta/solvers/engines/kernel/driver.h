@@ -27,52 +27,63 @@ extern "C" struct Job {
   int64_t total;                           // n
 };
 
-struct Lane {
-  int64_t trajectory = -1, output = 0, steps = 0, rejected = 0, evaluations = 0;
-};
+// Times, and what is counted, of all lanes; `Flags` says which lanes something holds for.
+typedef double T __attribute__((vector_size(W * sizeof(double))));
+typedef decltype(T() < T()) Flags;
+
+static inline T filled(double x) { return x - T{}; }
+static inline V to_real(T x) { return __builtin_convertvector(x, V); }
+static inline T to_time(V x) { return __builtin_convertvector(x, T); }
+static inline M to_mask(Flags x) { return __builtin_convertvector(x, M); }
+static inline Flags to_flags(M x) { return __builtin_convertvector(x, Flags); }
+static inline T t_min(T a, T b) { return a < b ? a : b; }
+static inline T t_max(T a, T b) { return a > b ? a : b; }
+static inline T t_abs(T x) { return x < 0 ? -x : x; }
+static inline bool any(Flags x) {
+  int64_t found = 0;
+  for (int l = 0; l < W; l++) found |= x[l];
+  return found != 0;
+}
 
 struct Block {
   const Job &job;
-  Lane lanes[W];
-  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[D], atol[D];
-  double s[W] = {}, s1[W] = {}, h[W] = {}, direction[W], floor[W];
-  V earlier[HISTORY + 1];
-  bool after_rejection[W] = {};
+  int64_t trajectory[W], output[W];
+  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[D], atol[D], earlier[HISTORY + 1];
+  T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
+  Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
   int64_t next, last;
   int busy = 0;
+  bool free = true;
 
   Block(const Job &job, int64_t first, int64_t last) : job(job), next(first), last(last) {
-    for (auto &one : direction) one = 1;
-    for (int d = 0; d < D; d++) y[d] = splat(1), rtol[d] = splat(1), atol[d] = splat(1);
+    for (int l = 0; l < W; l++) trajectory[l] = -1;
+    // Lanes without a trajectory compute too, with numbers that harm nobody.
+    for (int d = 0; d < D; d++) y[d] = rtol[d] = atol[d] = splat(1);
     for (int j = 0; j <= OWN; j++) own[j] = splat(1);
     for (int j = 0; j <= HISTORY; j++) earlier[j] = splat(1);
     for (int i = 0; i < ALL_STAGES; i++) for (int d = 0; d < D; d++) k[i][d] = splat(0);
   }
 
-  V along(const double *values) const {
-    V result;
-    for (int l = 0; l < W; l++) result[l] = real(direction[l] * values[l]);
-    return result;
-  }
-
   // Let every free lane take a trajectory; those of no length are ended at once.
   void fill() {
-    bool fresh[W] = {}, any = false;
+    if (!free) return;
+    free = false;
+    Flags fresh = {};
     for (int l = 0; l < W; l++)
-      while (lanes[l].trajectory < 0 && next < last) {
+      while (trajectory[l] < 0 && next < last) {
         load(l, next++);
-        if (s[l] < s1[l]) fresh[l] = any = true, busy++;
+        if (s[l] < s1[l]) fresh[l] = -1, busy++;
         else finish(l, OK);
       }
-    if (any) begin(fresh);
+    if (any(fresh)) begin(fresh);
   }
 
   void load(int l, int64_t n) {
-    lanes[l] = Lane{n};
+    trajectory[l] = n, output[l] = 0;
     direction[l] = job.t1[n] < job.t0[n] ? -1 : 1;
     s[l] = direction[l] * job.t0[n], s1[l] = direction[l] * job.t1[n];
     floor[l] = std::max(std::fabs(s[l]), std::fabs(s1[l])) * SMALLEST + job.control[3];
-    after_rejection[l] = false;
+    after_rejection[l] = steps[l] = rejected[l] = evaluations[l] = 0;
     for (int j = 0; j < HISTORY; j++) earlier[j][l] = 1;
     for (int d = 0; d < D; d++) {
       y[d][l] = job.y0[n * D + d];
@@ -80,38 +91,30 @@ struct Block {
       atol[d][l] = job.atol[n * job.tolerance_stride * D + d];
     }
     for (int j = 0; j < OWN; j++) own[j][l] = job.own[n * OWN + j];
-    write_outputs_at_start(l);
-  }
-
-  void write_outputs_at_start(int l) {
-    Lane &lane = lanes[l];
-    while (lane.output < job.outputs && saved(l) <= s[l]) {
-      for (int d = 0; d < D; d++) output(lane)[d] = y[d][l];
-      lane.output++;
+    look_for_output(l);
+    while (save[l] <= s[l]) {
+      for (int d = 0; d < D; d++) target(l)[d] = y[d][l];
+      output[l]++, look_for_output(l);
     }
   }
 
-  double saved(int l) const { return job.save[lanes[l].trajectory * job.save_stride * job.outputs + lanes[l].output]; }
-  real *output(const Lane &lane) { return job.ys + (lane.output * job.total + lane.trajectory) * D; }
+  // The time of a lane's next output.
+  void look_for_output(int l) {
+    const double *times = job.save + trajectory[l] * job.save_stride * job.outputs;
+    save[l] = output[l] < job.outputs ? times[output[l]] : INFINITY;
+  }
+
+  real *target(int l) { return job.ys + (output[l] * job.total + trajectory[l]) * D; }
 
   // First slopes and step sizes of new lanes; the others keep theirs.
-  void begin(const bool *fresh) {
+  void begin(Flags fresh) {
     V slope[D];
-    f(along(s), y, own, job.shared, slope);
-    M mask = mask_of(fresh);
+    f(to_real(direction * s), y, own, job.shared, slope);
+    M mask = to_mask(fresh);
     for (int d = 0; d < D; d++) k[0][d] = sel(mask, slope[d], k[0][d]);
-    for (int l = 0; l < W; l++) lanes[l].evaluations += fresh[l] * REUSES_LAST;
-    if (job.control[5] > 0) {
-      for (int l = 0; l < W; l++) if (fresh[l]) h[l] = job.control[5];
-    } else {
-      first_step(fresh, slope);
-    }
-  }
-
-  static M mask_of(const bool *flags) {
-    V one;
-    for (int l = 0; l < W; l++) one[l] = flags[l];
-    return one > 0;
+    if (REUSES_LAST) evaluations -= fresh;
+    if (job.control[5] > 0) h = fresh ? filled(job.control[5]) : h;
+    else first_step(fresh, slope);
   }
 
   V norm(const V *values, const V *size) const {
@@ -124,25 +127,23 @@ struct Block {
   }
 
   // Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
-  void first_step(const bool *fresh, const V *slope) {
+  void first_step(Flags fresh, const V *slope) {
     V size[D], ahead[D], bent[D];
     for (int d = 0; d < D; d++) size[d] = v_abs(y[d]);
     V d0 = norm(y, size), d1 = norm(slope, size);
-    double guess[W], then[W];
-    V move;
+    T guess;
     for (int l = 0; l < W; l++) {
       guess[l] = d0[l] < 1e-5 || d1[l] < 1e-5 ? 1e-6 : 0.01 * double(d0[l]) / double(d1[l]);
       if (!std::isfinite(guess[l])) guess[l] = 1e-6;
-      then[l] = s[l] + guess[l];
-      move[l] = real(direction[l] * guess[l]);
     }
+    V move = to_real(direction * guess);
     for (int d = 0; d < D; d++) ahead[d] = y[d] + move * slope[d];
-    f(along(then), ahead, own, job.shared, bent);
+    f(to_real(direction * (s + guess)), ahead, own, job.shared, bent);
     for (int d = 0; d < D; d++) bent[d] -= slope[d];
     V d2 = norm(bent, size);
+    evaluations -= fresh, evaluations -= REUSES_LAST ? Flags{} : fresh;
     for (int l = 0; l < W; l++) {
       if (!fresh[l]) continue;
-      lanes[l].evaluations += REUSES_LAST ? 1 : 2;
       double largest = std::max(double(d1[l]), d2[l] / guess[l]);
       double curved = largest <= 1e-15 ? std::max(1e-6, guess[l] * 1e-3) : std::pow(0.01 / largest, 1.0 / (ORDER + 1));
       if (!std::isfinite(largest)) curved = guess[l];
@@ -152,27 +153,15 @@ struct Block {
 
   // One trial of every lane.
   void trial() {
-    double end[W], size[W];
-    V move, y1[D], error[D];
-    for (int l = 0; l < W; l++) {
-      double left = s1[l] - s[l];
-      bool lands = left <= h[l] * (1 + STRETCH);
-      size[l] = lands ? left : h[l];
-      end[l] = lands ? s1[l] : s[l] + size[l];
-      move[l] = real(direction[l] * size[l]);
-    }
-    V t = along(s);
+    T left = s1 - s;
+    Flags lands = left <= h * (1 + STRETCH), running = s < s1;
+    T size = lands ? left : h, end = lands ? s1 : s + size;
+    V t = to_real(direction * s), move = to_real(direction * size), y1[D], error[D];
     stages(t, move, y, own, job.shared, k, y1, error);
     V ratio = ratio_of(y1, error);
-    V tamed = v_min(v_max(sel(ratio != ratio, splat(HIGHEST_RATIO), ratio), splat(LOWEST_RATIO)), splat(HIGHEST_RATIO));
-    V factor = factor_of(tamed);
-    bool accepted[W], wanted = false;
-    for (int l = 0; l < W; l++) {
-      accepted[l] = ratio[l] <= 1 && s[l] < s1[l];
-      wanted |= accepted[l] && lanes[l].output < job.outputs && saved(l) <= end[l];
-    }
-    if (wanted) write_outputs(accepted, t, move, end, size, y1);
-    settle(accepted, ratio, tamed, factor, end, size, y1);
+    Flags accepted = to_flags(ratio <= 1) & running;
+    if (any(accepted & (save <= end))) write_outputs(accepted, t, move, end, size, y1);
+    settle(accepted, running, ratio, end, size, y1);
   }
 
   V ratio_of(const V *y1, const V *error) const {
@@ -186,71 +175,67 @@ struct Block {
     return norm(error, largest);
   }
 
-  V factor_of(V ratio) const {
-    if (!ADAPTIVE) return splat(1);
+  T factor_of(V ratio) const {
     V value = rough_power(ratio, POWERS[0]) * real(job.control[0]);
     for (int j = 0; j < HISTORY; j++) value *= rough_power(earlier[j], POWERS[j + 1]);
-    return v_min(v_max(value, splat(job.control[1])), splat(job.control[2]));
+    return t_min(t_max(to_time(value), filled(job.control[1])), filled(job.control[2]));
   }
 
-  // Move the accepted lanes on, and choose the next step sizes.
-  void settle(const bool *accepted, V ratio, V tamed, V factor, const double *end, const double *size, const V *y1) {
-    M mask = mask_of(accepted);
+  // Move the accepted lanes on, choose the next step sizes, and see to those that have ended.
+  void settle(Flags accepted, Flags running, V ratio, T end, T size, const V *y1) {
+    M mask = to_mask(accepted);
     for (int d = 0; d < D; d++) y[d] = sel(mask, y1[d], y[d]);
     if (REUSES_LAST) for (int d = 0; d < D; d++) k[0][d] = sel(mask, k[STAGES - 1][d], k[0][d]);
-    for (int j = HISTORY - 1; j > 0; j--) earlier[j] = sel(mask, earlier[j - 1], earlier[j]);
-    if (HISTORY) earlier[0] = sel(mask, tamed, earlier[0]);
-    for (int l = 0; l < W; l++) {
-      Lane &lane = lanes[l];
-      if (lane.trajectory < 0) continue;
-      lane.steps++, lane.rejected += !accepted[l], lane.evaluations += REUSES_LAST ? STAGES - 1 : STAGES;
-      if (ADAPTIVE) {
-        double change = after_rejection[l] ? std::min(double(factor[l]), 1.0) : double(factor[l]);
-        h[l] = std::min(std::max(size[l] * change, job.control[3]), job.control[4]);
-      }
-      after_rejection[l] = !accepted[l];
-      if (accepted[l]) s[l] = end[l];
-      if (s[l] >= s1[l]) release(l, OK);
-      else if (is_stuck(l, accepted[l], size[l])) release(l, std::isfinite(ratio[l]) ? STEP_UNDERFLOW : NON_FINITE);
-      else if (lane.steps >= job.max_steps) release(l, MAX_STEPS);
-    }
+    s = accepted ? end : s;
+    steps -= running, rejected -= running & ~accepted;
+    if (ADAPTIVE) adapt(mask, ratio, size);
+    after_rejection = ~accepted;
+    Flags stuck = running & ~accepted & (ADAPTIVE ? h <= floor : Flags(s == s));
+    Flags over = running & ((s >= s1) | stuck | (steps >= job.max_steps - Flags{}));
+    if (any(over)) for (int l = 0; l < W; l++) if (over[l]) look_at(l, stuck[l], ratio[l], size[l]);
   }
 
-  bool is_stuck(int l, bool accepted, double size) const {
-    if (accepted) return false;
-    if (!ADAPTIVE) return true;
-    return h[l] <= floor[l] &&
-           size <= std::max(std::fabs(s[l]) * SMALLEST, std::max(std::fabs(s1[l] - s[l]) * TINY, job.control[3]));
+  void adapt(M accepted, V ratio, T size) {
+    V tamed = sel(ratio != ratio, splat(HIGHEST_RATIO), ratio);
+    tamed = v_min(v_max(tamed, splat(LOWEST_RATIO)), splat(HIGHEST_RATIO));
+    T factor = factor_of(tamed);
+    factor = after_rejection ? t_min(factor, filled(1)) : factor;
+    h = t_min(t_max(size * factor, filled(job.control[3])), filled(job.control[4]));
+    for (int j = HISTORY - 1; j > 0; j--) earlier[j] = sel(accepted, earlier[j - 1], earlier[j]);
+    if (HISTORY) earlier[0] = sel(accepted, tamed, earlier[0]);
   }
 
-  void release(int l, Code code) { finish(l, code), busy--; }
+  // A lane that may have ended.
+  void look_at(int l, bool stuck, real ratio, double size) {
+    double smallest = std::max(std::fabs(s[l]) * SMALLEST, std::max(std::fabs(s1[l] - s[l]) * TINY, job.control[3]));
+    if (s[l] >= s1[l]) finish(l, OK), busy--;
+    else if (stuck && (!ADAPTIVE || size <= smallest)) finish(l, std::isfinite(ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
+    else if (steps[l] >= job.max_steps) finish(l, MAX_STEPS), busy--;
+  }
 
   // Write down what has become of a lane, which is then free and stands still.
   void finish(int l, Code code) {
-    Lane &lane = lanes[l];
-    int64_t n = lane.trajectory;
+    int64_t n = trajectory[l];
     for (int d = 0; d < D; d++) job.y1[n * D + d] = y[d][l];
     job.end[n] = direction[l] * s[l], job.size[n] = h[l], job.codes[n] = code;
-    job.steps[n] = lane.steps, job.rejected[n] = lane.rejected, job.evaluations[n] = lane.evaluations;
-    for (; lane.output < job.outputs; lane.output++)
-      for (int d = 0; d < D; d++) output(lane)[d] = code == OK ? y[d][l] : real(NAN);
-    lane.trajectory = -1;
-    s1[l] = s[l];
+    job.steps[n] = steps[l], job.rejected[n] = rejected[l];
+    job.evaluations[n] = evaluations[l] + steps[l] * (REUSES_LAST ? STAGES - 1 : STAGES);
+    for (; output[l] < job.outputs; output[l]++)
+      for (int d = 0; d < D; d++) target(l)[d] = code == OK ? y[d][l] : real(NAN);
+    trajectory[l] = -1, s1[l] = s[l], save[l] = INFINITY;
+    free = true;
   }
 
-  void write_outputs(const bool *accepted, V t, V move, const double *end, const double *size, const V *y1) {
+  void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1) {
     interpolant_stages(t, move, y, own, job.shared, k, y1);
     for (int l = 0; l < W; l++) {
-      Lane &lane = lanes[l];
       bool extra = false;
-      while (accepted[l] && lane.output < job.outputs && saved(l) <= end[l]) {
-        real *target = output(lane);
-        double theta = (saved(l) - s[l]) / size[l];
-        if (saved(l) == end[l]) for (int d = 0; d < D; d++) target[d] = y1[d][l];
-        else between(theta, l, move, y, k, target), extra = true;
-        lane.output++;
+      while (accepted[l] && save[l] <= end[l]) {
+        if (save[l] == end[l]) for (int d = 0; d < D; d++) target(l)[d] = y1[d][l];
+        else between((save[l] - s[l]) / size[l], l, move, y, k, target(l)), extra = true;
+        output[l]++, look_for_output(l);
       }
-      lane.evaluations += extra * EXTRA;
+      evaluations[l] += extra * EXTRA;
     }
   }
 };
