@@ -27,28 +27,11 @@ extern "C" struct Job {
   int64_t total;                           // n
 };
 
-// Times, and what is counted, of all lanes; `Flags` says which lanes something holds for.
-typedef double T __attribute__((vector_size(W * sizeof(double))));
-typedef decltype(T() < T()) Flags;
-
-static inline T filled(double x) { return x - T{}; }
-static inline V to_real(T x) { return __builtin_convertvector(x, V); }
-static inline T to_time(V x) { return __builtin_convertvector(x, T); }
-static inline M to_mask(Flags x) { return __builtin_convertvector(x, M); }
-static inline Flags to_flags(M x) { return __builtin_convertvector(x, Flags); }
-static inline T t_min(T a, T b) { return a < b ? a : b; }
-static inline T t_max(T a, T b) { return a > b ? a : b; }
-static inline T t_abs(T x) { return x < 0 ? -x : x; }
-static inline bool any(Flags x) {
-  int64_t found = 0;
-  for (int l = 0; l < W; l++) found |= x[l];
-  return found != 0;
-}
-
 struct Block {
   const Job &job;
   int64_t trajectory[W], output[W];
-  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[D], atol[D], earlier[HISTORY + 1];
+  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[D], atol[D];
+  V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
   T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
   Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
   int64_t next, last;
@@ -60,7 +43,7 @@ struct Block {
     // Lanes without a trajectory compute too, with numbers that harm nobody.
     for (int d = 0; d < D; d++) y[d] = rtol[d] = atol[d] = splat(1);
     for (int j = 0; j <= OWN; j++) own[j] = splat(1);
-    for (int j = 0; j <= HISTORY; j++) earlier[j] = splat(1);
+    for (int j = 0; j <= HISTORY; j++) earlier[j] = splat(0);
     for (int i = 0; i < ALL_STAGES; i++) for (int d = 0; d < D; d++) k[i][d] = splat(0);
   }
 
@@ -84,7 +67,7 @@ struct Block {
     s[l] = direction[l] * job.t0[n], s1[l] = direction[l] * job.t1[n];
     floor[l] = std::max(std::fabs(s[l]), std::fabs(s1[l])) * SMALLEST + job.control[3];
     after_rejection[l] = steps[l] = rejected[l] = evaluations[l] = 0;
-    for (int j = 0; j < HISTORY; j++) earlier[j][l] = 1;
+    for (int j = 0; j < HISTORY; j++) earlier[j][l] = 0;
     for (int d = 0; d < D; d++) {
       y[d][l] = job.y0[n * D + d];
       rtol[d][l] = job.rtol[n * job.tolerance_stride * D + d];
@@ -113,7 +96,7 @@ struct Block {
     M mask = to_mask(fresh);
     for (int d = 0; d < D; d++) k[0][d] = sel(mask, slope[d], k[0][d]);
     if (REUSES_LAST) evaluations -= fresh;
-    if (job.control[5] > 0) h = fresh ? filled(job.control[5]) : h;
+    if (job.control[5] > 0) h = sel(fresh, filled(job.control[5]), h);
     else first_step(fresh, slope);
   }
 
@@ -155,7 +138,7 @@ struct Block {
   void trial() {
     T left = s1 - s;
     Flags lands = left <= h * (1 + STRETCH), running = s < s1;
-    T size = lands ? left : h, end = lands ? s1 : s + size;
+    T size = sel(lands, left, h), end = sel(lands, s1, s + size);
     V t = to_real(direction * s), move = to_real(direction * size), y1[D], error[D];
     stages(t, move, y, own, job.shared, k, y1, error);
     V ratio = ratio_of(y1, error);
@@ -175,10 +158,12 @@ struct Block {
     return norm(error, largest);
   }
 
-  T factor_of(V ratio) const {
-    V value = rough_power(ratio, POWERS[0]) * real(job.control[0]);
-    for (int j = 0; j < HISTORY; j++) value *= rough_power(earlier[j], POWERS[j + 1]);
-    return t_min(t_max(to_time(value), filled(job.control[1])), filled(job.control[2]));
+  // safety * r_0^p_0 * r_1^p_1 ..., from the logarithms of the error ratios.
+  T factor_of(V logarithm_of_ratio) const {
+    V sum = logarithm_of_ratio * POWERS[0];
+    for (int j = 0; j < HISTORY; j++) sum += earlier[j] * POWERS[j + 1];
+    T value = to_time(rough_exp(sum)) * job.control[0];
+    return t_min(t_max(value, filled(job.control[1])), filled(job.control[2]));
   }
 
   // Move the accepted lanes on, choose the next step sizes, and see to those that have ended.
@@ -186,23 +171,24 @@ struct Block {
     M mask = to_mask(accepted);
     for (int d = 0; d < D; d++) y[d] = sel(mask, y1[d], y[d]);
     if (REUSES_LAST) for (int d = 0; d < D; d++) k[0][d] = sel(mask, k[STAGES - 1][d], k[0][d]);
-    s = accepted ? end : s;
+    s = sel(accepted, end, s);
     steps -= running, rejected -= running & ~accepted;
     if (ADAPTIVE) adapt(mask, ratio, size);
     after_rejection = ~accepted;
-    Flags stuck = running & ~accepted & (ADAPTIVE ? h <= floor : Flags(s == s));
-    Flags over = running & ((s >= s1) | stuck | (steps >= job.max_steps - Flags{}));
+    Flags stuck = running & ~accepted & (ADAPTIVE ? h <= floor : s == s);
+    Flags over = running & ((s >= s1) | stuck | (steps >= job.max_steps));
     if (any(over)) for (int l = 0; l < W; l++) if (over[l]) look_at(l, stuck[l], ratio[l], size[l]);
   }
 
   void adapt(M accepted, V ratio, T size) {
     V tamed = sel(ratio != ratio, splat(HIGHEST_RATIO), ratio);
     tamed = v_min(v_max(tamed, splat(LOWEST_RATIO)), splat(HIGHEST_RATIO));
-    T factor = factor_of(tamed);
-    factor = after_rejection ? t_min(factor, filled(1)) : factor;
+    V logarithm_of_ratio = rough_log(tamed);
+    T factor = factor_of(logarithm_of_ratio);
+    factor = sel(after_rejection, t_min(factor, filled(1)), factor);
     h = t_min(t_max(size * factor, filled(job.control[3])), filled(job.control[4]));
     for (int j = HISTORY - 1; j > 0; j--) earlier[j] = sel(accepted, earlier[j - 1], earlier[j]);
-    if (HISTORY) earlier[0] = sel(accepted, tamed, earlier[0]);
+    if (HISTORY) earlier[0] = sel(accepted, logarithm_of_ratio, earlier[0]);
   }
 
   // A lane that may have ended.

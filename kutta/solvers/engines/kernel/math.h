@@ -1,19 +1,10 @@
 // Elementary functions of a block of numbers, without branches and calls, so that every lane takes the same path.
 //
-// `V` is a block of `real`, `M` what comparing two blocks gives, `N` a block of whole numbers of the same size.
 // Arguments are reduced as in Cody and Waite, Software Manual for the Elementary Functions, 1980; the
 // polynomials are Taylor's or minimax ones, long enough for the precision of `real`.
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-static inline V splat(real x) { return x - V{}; }
-static inline V sel(M condition, V a, V b) { return condition ? a : b; }
-static inline V v_min(V a, V b) { return (a < b) | (a != a) ? a : b; }
-static inline V v_max(V a, V b) { return (a > b) | (a != a) ? a : b; }
-static inline N as_bits(V x) { N n; std::memcpy(&n, &x, sizeof n); return n; }
-static inline V from_bits(N n) { V x; std::memcpy(&x, &n, sizeof x); return x; }
+static inline V v_min(V a, V b) { return sel((a < b) | (a != a), a, b); }
+static inline V v_max(V a, V b) { return sel((a > b) | (a != a), a, b); }
 static inline V v_abs(V x) { return from_bits(as_bits(x) & ~SIGN); }
 static inline V v_sign(V x) { return sel(x > 0, splat(1), sel(x < 0, splat(-1), x)); }
 
@@ -50,13 +41,13 @@ static inline V nearest(V x, N *k) {
 }
 
 // exp x = 2^k exp r, r = x - k log 2, |r| <= log(2) / 2.
-static inline V v_exp(V x) {
+static inline V exponential(V x, int terms) {
   V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
   N k;
   V whole = nearest(limited * real(1.4426950408889634074), &k);
   V r = (limited - whole * LOG2_HIGH) - whole * LOG2_LOW;
   V sum = splat(0);
-  for (int i = EXP_TERMS; i >= 0; i--) sum = sum * r + real(EXP_SERIES[i]);
+  for (int i = terms; i >= 0; i--) sum = sum * r + real(EXP_SERIES[i]);
   V result = scaled(sum, k);
   result = sel(x > EXP_HIGHEST, splat(INFINITY), result);
   result = sel(x < EXP_LOWEST, splat(0), result);
@@ -64,7 +55,7 @@ static inline V v_exp(V x) {
 }
 
 // log x = k log 2 + log m, sqrt(1/2) <= m < sqrt 2; with s = (m - 1) / (m + 1), log m = 2 (s + s^3 / 3 + ...).
-static inline V v_log(V x) {
+static inline V logarithm(V x, int terms) {
   M small = x < SMALLEST_NORMAL;
   V y = sel(small, x * LIFT, x);
   N bits = as_bits(y) - as_bits(splat(real(0.70710678118654752440)));
@@ -72,12 +63,19 @@ static inline V v_log(V x) {
   V m = from_bits(as_bits(y) - (k << DIGITS));
   V exponent = convert(k) - sel(small, splat(LIFTED), splat(0));
   V s = (m - 1) / (m + 1), z = s * s, sum = splat(0);
-  for (int i = LOG_TERMS; i >= 1; i--) sum = (sum + real(2.0) / real(2 * i + 1)) * z;
+  for (int i = terms; i >= 1; i--) sum = (sum + real(2.0) / real(2 * i + 1)) * z;
   V result = exponent * LOG2_HIGH + (2 * s + (s * sum + exponent * LOG2_LOW));
   result = sel(x == INFINITY, x, result);
   result = sel(x == 0, splat(-INFINITY), result);
   return sel((x < 0) | (x != x), splat(NAN), result);
 }
+
+static inline V v_exp(V x) { return exponential(x, EXP_TERMS); }
+static inline V v_log(V x) { return logarithm(x, LOG_TERMS); }
+
+// Six digits, which are plenty where only a step size depends on them.
+static inline V rough_exp(V x) { return exponential(x, 6); }
+static inline V rough_log(V x) { return logarithm(x, 3); }
 
 // x = k pi/2 + r, |r| <= pi/4; quadrant k mod 4. Far out, where the three parts of pi/2 no longer do, libm.
 static inline V sine_like(V x, int quadrant) {
@@ -113,6 +111,3 @@ static inline V v_tanh(V x) {
 }
 
 static inline V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = std::pow(x[l], y[l]); return x; }
-
-// For step sizes only, where five digits are plenty: x^power, 1e-10 <= x <= 1e10.
-static inline V rough_power(V x, real power) { return v_exp(v_log(x) * power); }

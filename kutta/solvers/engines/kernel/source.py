@@ -1,6 +1,6 @@
 """C++ for a solve: a traced right-hand side, a tableau and a controller, as one translation unit.
 
-The text is that of ``math.h``, what is printed here, and ``driver.h``; nothing of it comes from a user but
+The text is that of ``lanes.h`` and ``math.h``, what is printed here, and ``driver.h``; nothing of it comes from a user but
 numbers and the structure of a traced program.
 """
 
@@ -20,8 +20,8 @@ from kutta.solvers.method import Method
 from kutta.solvers.tableaus.tableau import Tableau
 
 HERE = Path(__file__).parent
-# Bytes of a block of lanes: a register of the widest machines; on others the compiler uses several.
-BYTES = 64
+# Bytes of a register of the widest machines (on others the compiler uses several), and registers in a block.
+BYTES, PARTS = 64, 2
 
 # Per precision: bits of the fraction and of the exponent's bias, and how long the series of `math.h` are.
 _PRECISION = {
@@ -76,7 +76,8 @@ def source_of(program: Program, layout: Layout, method: Any, controller: Control
 
 def elementary_functions(dtype: torch.dtype) -> str:
     """The types of a precision, and what can be computed with blocks of them."""
-    return _types(dtype) + "\n" + (HERE / "math.h").read_text(encoding="utf-8")
+    files = (HERE / name for name in ("lanes.h", "math.h"))
+    return "\n".join([_types(dtype), *(file.read_text(encoding="utf-8") for file in files)])
 
 
 def _types(dtype: torch.dtype) -> str:
@@ -85,16 +86,12 @@ def _types(dtype: torch.dtype) -> str:
     series = ", ".join(repr(1.0 / float(_factorial(term))) for term in range(one["exp_terms"] + 1))
     # Adding 1.5 * 2^digits leaves no room for a fraction: what is left is the nearest whole number.
     lines = [
-        "#include <cmath>",
         "#include <cstdint>",
         f"typedef {one['real']} real;",
-        f"enum {{ W = {BYTES // one['size']}, EXP_TERMS = {one['exp_terms']}, "
+        f"typedef {one['whole']} whole;",
+        f"enum {{ BYTES = {BYTES}, PARTS = {PARTS}, EXP_TERMS = {one['exp_terms']}, "
         f"LOG_TERMS = {one['log_terms']}, SINE_TERMS = {one['sine_terms']}, TANH_TERMS = {one['tanh_terms']} }};",
-        f"typedef real V __attribute__((vector_size({BYTES})));",
-        f"typedef {one['whole']} N __attribute__((vector_size({BYTES})));",
-        "typedef decltype(V() < V()) M;",
-        f"static const {one['whole']} DIGITS = {digits}, BIAS = {one['bias']}, "
-        f"SIGN = {one['whole']}(1) << {one['size'] * 8 - 1};",
+        f"static const whole DIGITS = {digits}, BIAS = {one['bias']}, SIGN = whole(1) << {one['size'] * 8 - 1};",
         f"static const real MAGIC = {1.5 * 2.0**digits!r}, SMALLEST_NORMAL = {2.0 ** (1 - one['bias'])!r}, "
         f"LIFT = {2.0**digits * 4!r}, LIFTED = {digits + 2};",
         f"static const real EXP_LOWEST = {one['exp_range'][0]}, EXP_HIGHEST = {one['exp_range'][1]}, "
@@ -102,7 +99,6 @@ def _types(dtype: torch.dtype) -> str:
         f"static const real LOG2_HIGH = {one['log2'][0]}, LOG2_LOW = {one['log2'][1]};",
         f"static const real HALF_PI_1 = {one['half_pi'][0]}, HALF_PI_2 = {one['half_pi'][1]}, "
         f"HALF_PI_3 = {one['half_pi'][2]}, FARTHEST = {one['farthest']};",
-        "static inline V convert(N n) { return __builtin_convertvector(n, V); }",
     ]
     return "\n".join(lines)
 
