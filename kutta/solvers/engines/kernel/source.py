@@ -1,7 +1,7 @@
 """C++ for a solve: a traced right-hand side, a tableau and a controller, as one translation unit.
 
-The text is that of ``lanes.h`` and ``math.h``, what is printed here, and ``driver.h``; nothing of it comes from a user but
-numbers and the structure of a traced program.
+The text is that of ``lanes.h`` and ``math.h``, what is printed here, and ``driver.h``; nothing of it comes
+from a user but numbers and the structure of a traced program.
 """
 
 from __future__ import annotations
