@@ -16,8 +16,8 @@ class Latest(Checkpoint):
     """Writes the state of a run every so many steps, each time over the last one, and at the end.
 
     It writes within an epoch only, and not where a validation comes next: a run that went on from such a
-    place would not make up for what was due there. What was due then is written a step later. Where every
-    epoch is a single batch there is no such later step, and it writes between two epochs.
+    place would not make up for what was due there. What was due then is written a step later. Where a whole
+    epoch has no place for it, because it is a single step, say, it is written between two epochs.
 
     Args:
         path: of the checkpoint.
@@ -27,6 +27,7 @@ class Latest(Checkpoint):
     def __init__(self, path: Path, every: int):
         self.path, self.every = path, every
         self._written = self._seen = 0
+        self._waited = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """What there is now need not be written again."""
@@ -40,13 +41,14 @@ class Latest(Checkpoint):
             self._write(trainer)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Write when due, where there is no other place."""
-        if trainer.num_training_batches == 1 and self._is_due(trainer):
+        """Write what has been due for a whole epoch."""
+        if self._waited and self._is_due(trainer):
             self._write(trainer)
+        self._waited = self._is_due(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Write the end of the run, which may be prolonged."""
-        pl_module.finished = True
+        pl_module.finished = trainer.global_step >= trainer.max_steps or trainer.should_stop
         if trainer.global_step > 0:
             self._write(trainer)
 
@@ -93,9 +95,18 @@ class Best(Checkpoint):
             save_weights(pl_module.model, self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        """The lowest figure."""
-        return {"lowest": self.lowest}
+        """The lowest figure, and what it is of."""
+        return {"lowest": self.lowest, "name": self.name}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Go on from a `state_dict`.
+
+        Raises:
+            ValueError: for the state of another figure.
+        """
+        if state_dict["name"] != self.name:
+            raise ValueError(
+                f"the run chose by best={state_dict['name']!r} so far; got best={self.name!r}: choose another folder, or "
+                "resume=False"
+            )
         self.lowest = state_dict["lowest"]

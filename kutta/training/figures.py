@@ -48,6 +48,10 @@ class Figures(lightning.Callback, Mapping[str, list[float]]):
         """Stop the clock."""
         self._before, self._began = self.seconds, 0.0
 
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """The first of all callbacks: whatever the others draw, they draw after the checkpoint's numbers."""
+        pl_module.restore_random()
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add the figures of a batch, without reading them from the device."""
         for name, figure in outputs["figures"].items():

@@ -20,6 +20,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from kutta.training.batches import Batches
 from kutta.training.checkpoints import Best, Latest
 from kutta.training.figures import Figures
 from kutta.training.progress import Steps
@@ -33,6 +34,8 @@ NOT_NEWS = (
     "The number of training batches .* is smaller than the logging interval",
     ".*LeafSpec.* is deprecated",
 )
+# What would end a run, or an epoch, elsewhere than it says.
+ELSEWHERE = ("max_steps", "max_epochs", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run")
 LATEST, BEST, WEIGHTS = "latest.ckpt", "best.safetensors", "weights.safetensors"
 
 
@@ -76,7 +79,8 @@ def fit(
 
     Raises:
         ValueError: for `best` without `validation` or without any having taken place, a checkpoint beyond
-            `steps`, or a schedule that was made for another number of steps.
+            `steps`, a schedule that was made for another number of steps, or options of the ``Trainer`` that
+            end runs or epochs.
         NotImplementedError: for several processes; a `Task` may be given to a ``Trainer`` of your own.
 
     Example:
@@ -92,6 +96,9 @@ def fit(
         raise ValueError(f"best={best!r} chooses by a validation figure, so validation batches must be given")
     if every < 1:
         raise ValueError(f"every must be at least one step; got {every}")
+    for name in ELSEWHERE:
+        if name in trainer:
+            raise ValueError(f"{name} would end a run or an epoch elsewhere than steps and batches say: leave it out")
     task.check_kept()
     with _home(folder) as home, _quietly():
         source = _source(home, resume, steps, task)
@@ -116,7 +123,8 @@ def fit(
         else:
             with _interruptible():
                 # A copy, so that the same call takes the same order again.
-                loop.fit(task, copy.copy(batches), validation, ckpt_path=source, weights_only=True)
+                data = copy.copy(batches) if isinstance(batches, Batches) else batches
+                loop.fit(task, data, validation, ckpt_path=source, weights_only=True)
         if chosen is not None:
             _take_best(chosen, task, steps, batches)
         if folder is not None:
@@ -162,7 +170,10 @@ def _restore(path: Path, task: Task, callbacks: list[Any]) -> None:
     saved = _read(path)
     task.load_state_dict(saved["state_dict"])
     task.on_load_checkpoint(saved)
+    task.forget_random()
     for callback in callbacks:
+        if callback.state_key not in saved["callbacks"]:
+            raise ValueError(f"the run in {path.parent} was made without best: choose another folder, or resume=False")
         callback.load_state_dict(saved["callbacks"][callback.state_key])
 
 

@@ -91,9 +91,7 @@ class Task(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """The random numbers go on where the checkpoint left them, whatever was drawn while loading it."""
-        if self._random is not None:
-            randomness.restore(self._random)
-            self._random = None
+        self.restore_random()
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """The loss of a batch, and its figures."""
@@ -135,6 +133,16 @@ class Task(lightning.LightningModule):
         for name, source in self.keep.items():
             randomness.restore_to(source, saved["keep"][name])
         self._random = saved["random"]
+
+    def restore_random(self) -> None:
+        """Let the random numbers go on where the checkpoint left them, once."""
+        if self._random is not None:
+            randomness.restore(self._random)
+            self._random = None
+
+    def forget_random(self) -> None:
+        """Leave the random numbers as they are."""
+        self._random = None
 
     def check_kept(self) -> None:
         """See whether what is kept can be read back from a checkpoint, before hours of training.

@@ -29,7 +29,7 @@ class Model(nn.Module):
         self.drop, self.readout = nn.Dropout(0.2), nn.Linear(2, 2)
 
 
-def train(folder=None, on_step=lambda: None, steps=STEPS, scheduled=True, **options):
+def train(folder=None, on_step=lambda: None, steps=STEPS, scheduled=True, size=8, **options):
     """Train; all weights as one vector, and the figures."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -57,7 +57,7 @@ def train(folder=None, on_step=lambda: None, steps=STEPS, scheduled=True, **opti
         )
         data = (x, x.flip(1))
         settings = {"validation": Batches(data, 32, shuffle=False), "every": EVERY, "progress": False}
-        figures = fit(task, Batches(data, 8, seed=3), steps, folder=folder, **settings | options)
+        figures = fit(task, Batches(data, size, seed=3), steps, folder=folder, **settings | options)
     return torch.cat([one.detach().flatten() for one in model.parameters()]), dict(figures)
 
 

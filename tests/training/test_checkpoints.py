@@ -13,6 +13,15 @@ from kutta.training import Batches, Task, fit, load_weights
 from tests.training._resumable import train
 from tests.training.test_fit import killed_at, one_thread, simple  # noqa: F401
 
+
+class Noise(Callback):
+    """Draws before the module does."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        with torch.no_grad():
+            module.model.readout.bias.add_(1e-3 * torch.randn(2))
+
+
 OPTIONS = {
     "plain": {},
     "no validation": {"validation": None},
@@ -20,11 +29,12 @@ OPTIONS = {
     "clipping": {"gradient_clip_val": 0.1},
     "validation within epochs": {"val_check_interval": 2},
     "validation at times": {"check_val_every_n_epoch": 2},
-    "short epochs": {"limit_train_batches": 3},
-    "short epochs without validation": {"limit_train_batches": 3, "validation": None},
+    "validation after every step": {"val_check_interval": 1},
+    "one step an epoch": {"accumulate_grad_batches": 8},
     "early stopping": {"callbacks": [EarlyStopping("validation loss", patience=50)]},
     "stopped early": {"callbacks": [EarlyStopping("validation loss", stopping_threshold=10.0)]},
-    "one batch an epoch": {"limit_train_batches": 1},
+    "one batch an epoch": {"size": 64},
+    "random callback": {"callbacks": [Noise()]},
     "every step": {"every": 1},
     "best": {"best": "validation loss"},
 }
@@ -68,6 +78,32 @@ def test_best_needs_a_validation(tmp_path):
     with pytest.raises(ValueError, match="best='loss' is none of the validation figures"):
         task, batches = simple(validate=lambda model, batch: {"error": batch.mean()})
         fit(task, batches, 3, validation=batches, best="loss", progress=False)
+
+
+def test_best_is_one_figure(tmp_path):
+    def validate(model, batch):
+        return {"v": model(batch).square().mean(), "w": -batch.mean()}
+
+    task, batches = simple(validate=validate)
+    fit(task, batches, 6, validation=batches, folder=tmp_path, best="v", progress=False)
+    with pytest.raises(ValueError, match="the run chose by best='v' so far; got best='w'"):
+        fit(simple(validate=validate)[0], batches, 6, validation=batches, folder=tmp_path, best="w", progress=False)
+    plain = tmp_path / "plain"
+    fit(simple(validate=validate)[0], batches, 6, validation=batches, folder=plain, progress=False)
+    with pytest.raises(ValueError, match="was made without best"):
+        fit(simple(validate=validate)[0], batches, 6, validation=batches, folder=plain, best="v", progress=False)
+
+
+def test_a_finished_run_leaves_random_numbers_alone(tmp_path):
+    task, batches = simple()
+    fit(task, batches, 6, folder=tmp_path, progress=False)
+    again, _ = simple()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(again, batches, 6, folder=tmp_path, progress=False)
+    again.restore_random()
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_a_schedule_is_for_its_number_of_steps(tmp_path):
@@ -140,6 +176,9 @@ def test_one_callback_will_do_and_several_processes_will_not():
     assert counter.count == 4
     with pytest.raises(NotImplementedError, match="fit trains in one process"):
         fit(task, batches, 4, devices=2, accelerator="cpu", strategy="ddp_fork", progress=False)
+    for option in ({"max_epochs": 2}, {"max_time": "00:00:01:00"}, {"limit_train_batches": 2}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} would end a run or an epoch elsewhere"):
+            fit(task, batches, 4, progress=False, **option)
     with pytest.raises(ValueError, match="every must be at least one step; got 0"):
         fit(task, batches, 4, every=0, progress=False)
 
