@@ -106,7 +106,7 @@ class Best(Checkpoint):
         """
         if state_dict["name"] != self.name:
             raise ValueError(
-                f"the run chose by best={state_dict['name']!r} so far; got best={self.name!r}: choose another folder, or "
-                "resume=False"
+                f"the run chose by best={state_dict['name']!r} so far; got best={self.name!r}: "
+                "choose another folder, or resume=False"
             )
         self.lowest = state_dict["lowest"]

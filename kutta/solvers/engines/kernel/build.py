@@ -16,7 +16,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from kutta.files import replacing
 
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
          "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
@@ -33,8 +36,12 @@ def compiler() -> str:
     Raises:
         CompilerMissing: when there is none.
     """
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        if name and (path := shutil.which(name)):
+    if chosen := os.environ.get("CXX"):
+        if path := shutil.which(chosen):
+            return path
+        raise CompilerMissing(f"CXX must be the path of a C++ compiler, without options; got {chosen!r}")
+    for name in ("g++", "clang++"):
+        if path := shutil.which(name):
             return path
     raise CompilerMissing(
         "Kernel() needs a C++ compiler, and there is neither g++ nor clang++: install one, or set CXX"
@@ -43,9 +50,9 @@ def compiler() -> str:
 
 def cache_folder() -> Path:
     """Where libraries are kept: ``KUTTA_CACHE``, or ``kutta`` in the user's cache folder."""
-    if "KUTTA_CACHE" in os.environ:
-        return Path(os.environ["KUTTA_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kutta"
+    if own := os.environ.get("KUTTA_CACHE"):
+        return Path(own).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser().resolve() / "kutta"
 
 
 @functools.cache
@@ -60,25 +67,34 @@ def _machine() -> str:
 
 
 def library(source: str) -> ctypes.CDLL:
-    """The library of a source, compiled if it is not there."""
+    """The library of a source, compiled if it is not there.
+
+    Raises:
+        RuntimeError: where it does not compile, or the cache folder cannot be used.
+    """
     name = hashlib.sha256(f"{_machine()}\n{source}".encode()).hexdigest()[:32]
     path = cache_folder() / f"{name}.so"
-    if path.exists():
+    try:
+        if path.exists():
+            with suppress(OSError):  # broken off, by another program
+                return ctypes.CDLL(str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _compile(source, path)
         return ctypes.CDLL(str(path))
-    began = time.perf_counter()
-    _compile(source, path)
-    seconds = time.perf_counter() - began
-    logging.getLogger("kutta").info("compiled a kernel in %.2f s: %s", seconds, path)
-    return ctypes.CDLL(str(path))
+    except OSError as problem:
+        raise RuntimeError(
+            f"kernels cannot be kept in {path.parent} ({problem}): set KUTTA_CACHE to a folder"
+        ) from problem
 
 
 def _compile(source: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        text, made = Path(folder) / "kernel.cpp", Path(folder) / path.name
+    log, began = logging.getLogger("kutta"), time.perf_counter()
+    log.info("compiling a kernel of %d lines", source.count("\n"))
+    with tempfile.TemporaryDirectory() as folder, replacing(path) as made:
+        text = Path(folder) / "kernel.cpp"
         text.write_text(source, encoding="utf-8")
         command = [compiler(), *FLAGS, str(text), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{compiler()} could not compile the kernel:\n{done.stderr[:2000]}")
-        os.replace(made, path)
+    log.info("compiled it in %.2f s: %s", time.perf_counter() - began, path)

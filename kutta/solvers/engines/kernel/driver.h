@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 static const double STRETCH = 1e-3, TINY = 1e-30, SMALLEST = 4 * std::numeric_limits<double>::epsilon();
 static const real LOWEST_RATIO = 1e-10, HIGHEST_RATIO = 1e10;
@@ -227,6 +228,6 @@ struct Block {
 };
 
 extern "C" void run(const Job *job, int64_t first, int64_t last) {
-  Block block(*job, first, last);
-  for (block.fill(); block.busy; block.fill()) block.trial();
+  auto block = std::make_unique<Block>(*job, first, last); // too large for the stack of a thread
+  for (block->fill(); block->busy; block->fill()) block->trial();
 }

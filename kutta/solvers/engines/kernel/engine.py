@@ -22,6 +22,8 @@ from kutta.solvers.runge_kutta import RungeKutta
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
 
+# Entries of a state. A block of lanes holds some tens of vectors of them.
+LARGEST_STATE = 500
 # Trajectories below which a second thread costs more than it saves, and how many one takes at a time.
 ALONE, CHUNK = 4096, 2048
 
@@ -30,9 +32,12 @@ ALONE, CHUNK = 4096, 2048
 class Kernel:
     """The engine that compiles a right-hand side, a method and the loop into one function.
 
-    For small systems: the right-hand side of one trajectory is traced into scalar operations, simplified,
-    and compiled for the processor at hand; a block of lanes then integrates as many trajectories at once,
-    and takes the next when one has ended. Compiled functions are kept on disk.
+    For small systems, of up to 500 entries and 5,000 operations: the right-hand side of one trajectory is
+    traced into scalar operations, simplified, and compiled for the processor at hand; a block of lanes then
+    integrates as many trajectories at once, and takes the next when one has ended. Compiled functions are
+    kept on disk, in ``$KUTTA_CACHE`` or the user's cache folder. A Python number in the right-hand side is
+    part of what is compiled; a tensor, in `args` or from outside, is not, and may change from one solve to
+    the next.
 
     Attributes:
         threads: how many work at once; by default as many as PyTorch uses, and one for few trajectories.
@@ -76,7 +81,9 @@ def _refuse_what_is_not_there(problem: Any, layout: Layout, options: Options) ->
     def refuse(what: str) -> None:
         raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
 
-    controller = options.controller
+    controller, size = options.controller, sum(layout.sizes)
+    if size > LARGEST_STATE:
+        refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
         refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
     if not isinstance(options.method, RungeKutta):
@@ -173,6 +180,9 @@ class _Work:
         if not self.many:
             counts, t1 = tuple(int(one[0]) for one in counts), t1[0]
         rows, ts = (self.ys, save) if save is not None else (self.y1[None], _common(t1))
+        if not self.many and save is not None:  # those that were reached
+            reached = int((self.save[0] <= (t1 if bool(self.t1 >= self.t0) else -t1)).sum())
+            rows, ts = rows[:reached], ts[:reached]
         solution = Solution(
             ts=ts,
             ys=self._unravelled(rows, axes=1),
@@ -191,7 +201,7 @@ class _Work:
             return self.layout.unravel(rows, axes=axes)
         rows = rows[:, 0] if axes else rows[0]
         if self.layout.is_single:
-            return rows.reshape(*rows.shape[:axes], *self.layout.shapes[0])
+            return rows.reshape((*rows.shape[:axes], *self.layout.shapes[0]))
         return self.layout.unravel(rows, axes=axes)
 
     def _throw(self, first: int, failures: int, solution: Solution) -> None:

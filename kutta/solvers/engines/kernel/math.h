@@ -26,6 +26,7 @@ LANEWISE(v_sinh, std::sinh)
 LANEWISE(v_cosh, std::cosh)
 LANEWISE(v_erf, std::erf)
 static inline V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = std::atan2(y[l], x[l]); return y; }
+static inline V v_fmod(V x, V y) { for (int l = 0; l < W; l++) x[l] = std::fmod(x[l], y[l]); return x; }
 
 // 2^k for whole k, in two factors so that subnormal results come out right.
 static inline V scaled(V x, N k) {

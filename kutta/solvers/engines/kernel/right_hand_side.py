@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from kutta.problems import EnsembleProblem
 from kutta.solvers.engines.kernel.source import Layout
 from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed_by
 from kutta.solvers.engines.tracing.trace import NotTraceable, Traced, trace
-from kutta.solvers.field import batched_arguments
+from kutta.solvers.field import batched_arguments, checked_slope
 from kutta.state import Layout as StateLayout
 
 NAMES = ("t", "y", "parameter")
@@ -46,27 +46,41 @@ def right_hand_side(problem: Any, layout: StateLayout) -> RightHandSide:
     many = isinstance(problem, EnsembleProblem)
     nothing = tuple(pytree.tree_map(lambda leaf: False, arg) for arg in problem.args)
     batched = batched_arguments(problem, layout.batch or 0) if many else nothing
-    both = many and problem.vectorized
-    rows = 2 if both else 1
+    leaves, flags = pytree.tree_leaves(problem.args), pytree.tree_leaves(batched)
+    parameters = [(leaf, flag) for leaf, flag in zip(leaves, flags, strict=True) if _is_real(leaf)]
+    sizes = layout.sizes
+    try:
+        if any(flag and not _is_real(leaf) for leaf, flag in zip(leaves, flags, strict=True)):
+            raise NotTraceable("args has a whole number or truth value for each trajectory: make it floating-point")
+        if many and problem.vectorized:
+            traced, other = (_traced(problem, layout, batched, rows) for rows in (2, 3))
+            program = _of_one(traced.program, sizes, parameters, 2)
+            if program != _of_one(other.program, sizes, parameters, 3):
+                raise NotTraceable("with vectorized=True it must not depend on how many trajectories there are")
+        else:
+            traced = _traced(problem, layout, batched, None)
+            program = traced.program
+        _check_captured(traced)
+        return _laid_out(program, traced, parameters, sum(sizes), layout)
+    except NotTraceable as reason:
+        raise ValueError(f"Kernel() cannot trace f: {reason}. Use engine=Eager()") from reason
+
+
+def _traced(problem: Any, layout: StateLayout, batched: Any, rows: int | None) -> Traced:
+    """The right-hand side shown one trajectory, or several alike, and what it returns checked like any slope."""
+    many = layout.batch is not None
 
     def example(leaf: Any, has_rows: bool) -> Any:
         if not (isinstance(leaf, Tensor) and has_rows):
             return leaf
-        return leaf[:1].expand(rows, *leaf.shape[1:]).clone() if both else leaf[0]
+        return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
 
-    t = torch.zeros((rows,) if both else (), dtype=layout.dtype)
+    t = torch.zeros(() if rows is None else (rows,), dtype=layout.dtype)
     y = pytree.tree_map(lambda leaf: example(leaf, many), problem.y0)
     args = pytree.tree_map(example, problem.args, batched)
-    try:
-        traced = trace(lambda t, y, args: problem.f(t, y, *args), NAMES, (t, y, args))
-        _check_captured(traced)
-        leaves, flags = pytree.tree_leaves(problem.args), pytree.tree_leaves(batched)
-        sizes = [leaf.numel() // rows if both else leaf.numel() for leaf in pytree.tree_leaves(y)]
-        parameters = [(leaf, flag) for leaf, flag in zip(leaves, flags, strict=True) if _is_real(leaf)]
-        program = _of_one(traced.program, sizes, parameters) if both else traced.program
-        return _laid_out(program, traced, parameters, sum(sizes), layout)
-    except NotTraceable as reason:
-        raise ValueError(f"Kernel() cannot trace f: {reason}. Use engine=Eager()") from reason
+    with torch.no_grad():
+        checked_slope(problem.f(t, y, *args), y, replace(layout, batch=rows))
+    return trace(lambda t, y, args: layout.spec.flatten_up_to(problem.f(t, y, *args)), NAMES, (t, y, args))
 
 
 def _is_real(leaf: Any) -> bool:
@@ -100,32 +114,30 @@ def _laid_out(
     return RightHandSide(program, where, torch.cat([nothing, *own], dim=1).contiguous(), numbers.contiguous())
 
 
-def _of_one(program: Program, state: list[int], parameters: list[tuple[Tensor, bool]]) -> Program:
-    """The program of one of the two trajectories that a right-hand side of all was shown.
+def _of_one(program: Program, state: list[int], parameters: list[tuple[Tensor, bool]], count: int) -> Program:
+    """The program of one of the few trajectories that a right-hand side of all was shown.
 
     Raises:
-        NotTraceable: where a trajectory sees the other one.
+        NotTraceable: where a trajectory sees another one.
     """
-    states = _rows([(size, True) for size in state])
+    states = _rows([(size, True) for size in state], count)
     sizes = [(leaf.numel() // len(leaf) if is_own else leaf.numel(), is_own) for leaf, is_own in parameters]
-    rows = {"t": [(0, 0), (1, 0)], "y": states, "parameter": _rows(sizes)}
-    first, second = (
-        _restricted(
-            program, [node for node, (own, _) in zip(program.outputs, states, strict=True) if own == row], rows, row
-        )
-        for row in (0, 1)
-    )
-    if first != second:
+    rows = {"t": [(row, 0) for row in range(count)], "y": states, "parameter": _rows(sizes, count)}
+    alone = []
+    for row in range(count):
+        outputs = [node for node, (own, _) in zip(program.outputs, states, strict=True) if own == row]
+        alone.append(_restricted(program, outputs, rows, row))
+    if any(one != alone[0] for one in alone):
         raise NotTraceable("with vectorized=True it must do the same for every trajectory")
-    return first
+    return alone[0]
 
 
-def _rows(sizes: list[tuple[int, bool]]) -> list[tuple[int | None, int]]:
-    """Of every flat place of leaves with two rows, or with none, the row and the place in one trajectory."""
+def _rows(sizes: list[tuple[int, bool]], count: int) -> list[tuple[int | None, int]]:
+    """Of every flat place of leaves with some rows, or with none, the row and the place in one trajectory."""
     found: list[tuple[int | None, int]] = []
     first = 0
     for size, has_rows in sizes:
-        found += [(row, first + place) for row in ((0, 1) if has_rows else (None,)) for place in range(size)]
+        found += [(row, first + place) for row in (range(count) if has_rows else (None,)) for place in range(size)]
         first += size
     return found
 

@@ -22,6 +22,8 @@ from kutta.solvers.tableaus.tableau import Tableau
 HERE = Path(__file__).parent
 # Bytes of a register of the widest machines (on others the compiler uses several), and registers in a block.
 BYTES, PARTS = 64, 2
+# Operations from which on a right-hand side is long.
+LONG = 300
 
 # Per precision: bits of the fraction and of the exponent's bias, and how long the series of `math.h` are.
 _PRECISION = {
@@ -140,7 +142,9 @@ def _powers(method: Method, controller: Controller) -> list[float]:
 def _right_hand_side(program: Program, layout: Layout) -> str:
     lines = [f"  const {_kind(node)} v{i} = {_expression(node, layout)};" for i, node in enumerate(program.nodes)]
     lines += [f"  dy[{place}] = v{node};" for place, node in enumerate(program.outputs)]
-    head = "static inline void f(V t, const V *y, const V *own, const real *shared, V *dy) {"
+    # A long one is compiled once, and not into every stage.
+    kind = "static inline" if program.cost <= LONG else "__attribute__((noinline)) static"
+    head = f"{kind} void f(V t, const V *y, const V *own, const real *shared, V *dy) {{"
     return "\n".join([head, *lines, "}"])
 
 

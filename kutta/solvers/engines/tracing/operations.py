@@ -90,6 +90,7 @@ _ARITHMETIC = [
     Operation("mul", np.multiply, lambda b, r, x, y: (y, x), commutes=True),
     Operation("div", np.divide, lambda b, r, x, y: (b.div(b.const(1.0), y), b.neg(b.div(r, y)))),
     Operation("pow", np.power, _power),
+    Operation("fmod", np.fmod, lambda b, r, x, y: (b.const(1.0), b.neg(b.apply("trunc", b.div(x, y))))),
     Operation("atan2", np.arctan2, lambda b, r, y, x: _atan2(b, y, x)),
     Operation("max", np.maximum, _chosen("gt"), commutes=True),
     Operation("min", np.minimum, _chosen("lt"), commutes=True),

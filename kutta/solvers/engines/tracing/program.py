@@ -4,7 +4,7 @@ A node is an operation on earlier nodes, a constant, or an input. The builder gi
 the same operation on the same nodes, so common subexpressions appear once; it computes what is
 constant, and applies identities that change no result by more than rounding:
 
-    x + 0 = x    1 x = x    x / c = x (1 / c)    x^2 = x x, and so for small whole powers
+    x + 0 = x    1 x = x    x / 2^k = x 2^-k    x^2 = x x, and so for small whole powers
     x^(1/2) = sqrt x    -(-x) = x    a + (-b) = a - b
 """
 
@@ -22,6 +22,8 @@ from kutta.solvers.engines.tracing.operations import OPERATIONS
 
 # Whole powers up to this are products.
 LARGEST_POWER = 16
+# Constants are merged only where the result is far from the ends of single precision.
+SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -213,14 +215,20 @@ def _mul(b: Builder, x: int, y: int) -> int | None:
             return b.neg(b.mul(positive, other))
         if (value := b.value(one)) is not None and b.nodes[other].operation == "mul":
             for first, second in (b.nodes[other].arguments, b.nodes[other].arguments[::-1]):
-                if (inner := b.value(first)) is not None:
+                inner = b.value(first)
+                if inner is not None and SMALLEST <= abs(value * inner) <= 1.0 / SMALLEST:
                     return b.mul(b.const(value * inner), second)
     return None
 
 
 def _div(b: Builder, x: int, y: int) -> int | None:
     value = b.value(y)
-    if value is not None and value != 0.0 and math.isfinite(1.0 / value):
+    if (
+        value is not None
+        and value != 0.0
+        and abs(math.frexp(value)[0]) == 0.5
+        and SMALLEST <= abs(value) <= 1 / SMALLEST
+    ):
         return b.mul(x, b.const(1.0 / value))
     if (positive := b._negated(x)) is not None:
         return b.neg(b.div(positive, y))

@@ -26,10 +26,11 @@ class Symbols:
 
     Args:
         builder: what the nodes belong to.
+        dtype: of the real numbers.
     """
 
-    def __init__(self, builder: Builder):
-        self.builder = builder
+    def __init__(self, builder: Builder, dtype: torch.dtype = torch.float64):
+        self.builder, self.dtype = builder, dtype
         self.rules: dict[str, Callable[..., Any]] = self._elementwise() | self._shaping() | self._reducing()
 
     def array(self, value: Any) -> Array:
@@ -43,22 +44,35 @@ class Symbols:
         """An operation on every entry, with broadcasting."""
         arrays = [self.array(value) for value in values]
         apply = np.frompyfunc(lambda *nodes: self.builder.apply(operation, *nodes), len(arrays), 1)
-        return _array(apply(*arrays))
+        with np.errstate(all="ignore"):  # constants may overflow on the way
+            return _array(apply(*arrays))
 
     def real(self, value: Any) -> Array:
         """Zero and one for truth values, anything else as it is."""
-        array = self.array(value)
-        if array.size and self.builder.is_truth(array.flat[0]):
-            return self.each("where", array, 1.0, 0.0)
-        return array
+        return _array(np.frompyfunc(self._real, 1, 1)(self.array(value)))
 
     def truth(self, value: Any) -> Array:
         """Whether each entry is not zero."""
-        array = self.array(value)
-        return array if array.size and self.builder.is_truth(array.flat[0]) else self.each("ne", array, 0.0)
+        return _array(np.frompyfunc(self._truth, 1, 1)(self.array(value)))
+
+    def all_truths(self, *values: Any) -> bool:
+        """Whether all entries are truth values."""
+        return all(self.builder.is_truth(node) for value in values for node in self.array(value).flat)
+
+    def alike(self, *values: Any) -> list[Array]:
+        """All as truth values, or all as real ones."""
+        change = self.array if self.all_truths(*values) else self.real
+        return [change(value) for value in values]
+
+    def _real(self, node: int) -> int:
+        b = self.builder
+        return b.where(node, b.const(1.0), b.const(0.0)) if b.is_truth(node) else node
+
+    def _truth(self, node: int) -> int:
+        return node if self.builder.is_truth(node) else self.builder.apply("ne", node, self.builder.const(0.0))
 
     def _arithmetic(self, operation: str) -> Callable[..., Array]:
-        return lambda *values, **_: self.each(operation, *map(self.real, values))
+        return lambda *values: self.each(operation, *map(self.real, values))
 
     def _elementwise(self) -> dict[str, Callable[..., Any]]:
         same = {
@@ -97,11 +111,10 @@ class Symbols:
                 "atan2",
             ]
         }
+        names = ("and", "or", "not")
         logical = {
-            f"{prefix}_{name}": lambda *values, name=name: self.each(name, *map(self.truth, values))
-            for prefix in ("logical", "bitwise")
-            for name in ("and", "or", "not")
-        }
+            f"logical_{name}": lambda *values, name=name: self.each(name, *map(self.truth, values)) for name in names
+        } | {f"bitwise_{name}": lambda *values, name=name: self._bitwise(name, *values) for name in names}
         return same | logical | {
             "maximum": self._arithmetic("max"),
             "minimum": self._arithmetic("min"),
@@ -120,14 +133,25 @@ class Symbols:
             "relu": lambda x: self.each("max", self.real(x), 0.0),
             "where": lambda c, x, y: self.each("where", self.truth(c), self.real(x), self.real(y)),
             "clamp": self._clamp,
+            "hardtanh": lambda x, low=-1.0, high=1.0: self._clamp(x, low, high),
             "clamp_min": lambda x, low: self._clamp(x, low, None),
             "clamp_max": lambda x, high: self._clamp(x, None, high),
-            "remainder": lambda x, y: self._remainder(x, y, "floor"),
-            "fmod": lambda x, y: self._remainder(x, y, "trunc"),
+            "remainder": self._remainder,
+            "fmod": self._arithmetic("fmod"),
+            "silu": lambda x: self.each("div", x, same_add(self, 1.0, self.each("exp", self.each("neg", x)), 1)),
+            "softplus": self._softplus,
+            "leaky_relu": self._leaky,
+            "masked_fill": lambda x, mask, value: self.each("where", self.truth(mask), self.real(value), self.real(x)),
+            "addcmul": lambda x, a, b, value=1: same_add(self, x, self.each("mul", a, b), value),
             "gelu": self._gelu,
             "hypot": lambda x, y: self.each("sqrt", same_add(self, self.each("mul", x, x), self.each("mul", y, y), 1)),
             "lerp": lambda x, y, w: same_add(self, x, self.each("mul", w, same_add(self, y, x, -1)), 1),
         }  # fmt: skip
+
+    def _bitwise(self, operation: str, *values: Any) -> Array:
+        if not self.all_truths(*values):
+            raise NotImplementedError(f"bitwise_{operation} of numbers")
+        return self.each(operation, *values)
 
     def _div(self, x: Any, y: Any, rounding_mode: str | None = None) -> Array:
         quotient = self.each("div", self.real(x), self.real(y))
@@ -138,9 +162,21 @@ class Symbols:
         x = x if low is None else self.each("max", x, low)
         return x if high is None else self.each("min", x, high)
 
-    def _remainder(self, x: Any, y: Any, kind: str) -> Array:
-        whole = self.each(kind, self.each("div", self.real(x), self.real(y)))
-        return self.each("sub", x, self.each("mul", whole, y))
+    def _remainder(self, x: Any, y: Any) -> Array:
+        """What is left has the sign of the divisor."""
+        rest = self.each("fmod", self.real(x), self.real(y))
+        against = self.each("ne", self.each("lt", rest, 0.0), self.each("lt", y, 0.0))
+        return self.each(
+            "where", self.each("and", self.each("ne", rest, 0.0), against), same_add(self, rest, y, 1), rest
+        )
+
+    def _leaky(self, x: Array, slope: float = 0.01) -> Array:
+        return self.each("where", self.each("gt", x, 0.0), x, self.each("mul", x, slope))
+
+    def _softplus(self, x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+        scaled = self.each("mul", x, float(beta))
+        soft = self.each("div", self.each("log1p", self.each("exp", self.each("min", scaled, threshold))), float(beta))
+        return self.each("where", self.each("gt", scaled, threshold), x, soft)
 
     def _gelu(self, x: Array, approximate: str = "none") -> Array:
         if approximate == "tanh":
@@ -163,6 +199,7 @@ class Symbols:
             "t": lambda x: x.T,
             "diagonal": lambda x, offset=0, dim1=0, dim2=1: x.diagonal(offset, dim1, dim2),
             "alias": lambda x: x,
+            "detach": lambda x: x,
             "unbind": lambda x, dim=0: [_array(np.take(x, i, axis=dim)) for i in range(x.shape[dim])],
             "split": lambda x, size, dim=0: np.split(x, list(range(size, x.shape[dim], size)), dim),
             "split_with_sizes": lambda x, sizes, dim=0: np.split(x, np.cumsum(sizes)[:-1], dim),
@@ -171,19 +208,19 @@ class Symbols:
         return views | copies | {
             "_unsafe_view": views["view"],
             "reshape": views["view"],
-            "detach": views["alias"],
             "clone": lambda x, **_: x,
             "_to_copy": lambda x, dtype=None, **_: self._cast(x, dtype),
             "lift_fresh_copy": views["alias"],
-            "copy": lambda x, source, *_: np.broadcast_to(self.array(source), np.shape(x)),
+            "copy": self._copy,
+            "fill": lambda x, value: np.broadcast_to(self.array(value), x.shape),
             "cat": self._cat,
-            "stack": lambda tensors, dim=0: np.stack([self.array(one) for one in tensors], dim),
+            "stack": lambda tensors, dim=0: np.stack(self.alike(*tensors), dim),
             "flip": lambda x, dims: np.flip(x, dims),
             "repeat": lambda x, repeats: np.tile(x, repeats),
             "roll": lambda x, shifts, dims=(): np.roll(x, shifts, tuple(dims) if dims else None),
             "index_select": lambda x, dim, index: np.take(x, index.tolist(), axis=dim),
             "index": lambda x, indices: _array(x[tuple(slice(None) if i is None else i.numpy() for i in indices)]),
-            "gather": lambda x, dim, index, **_: np.take_along_axis(x, index.numpy(), dim),
+            "gather": _gather,
             "constant_pad_nd": self._pad,
             "full_like": lambda x, value, **_: self.array(np.full(x.shape, value)),
             "empty_like": lambda x, **_: self.array(np.full(x.shape, np.nan)),
@@ -199,12 +236,20 @@ class Symbols:
 
     def _cat(self, tensors: Sequence[Any], dim: int = 0) -> Array:
         # An empty tensor of one axis may be joined to anything.
-        return np.concatenate([one for one in map(self.array, tensors) if one.shape != (0,)], dim)
+        return np.concatenate([one for one in self.alike(*tensors) if one.shape != (0,)], dim)
 
-    def _cast(self, x: Array, dtype: torch.dtype | None) -> Array:
-        if dtype is None or dtype.is_floating_point:
+    def _copy(self, x: Any, source: Any, *_: Any) -> Array:
+        source = self._cast(self.array(source), x.dtype if isinstance(x, Tensor) else None, source)
+        return np.broadcast_to(source, tuple(x.shape))
+
+    def _cast(self, x: Array, dtype: torch.dtype | None, before: Any = None) -> Array:
+        if dtype is None or (isinstance(before, Tensor) and before.dtype == dtype):
+            return x
+        if dtype in (torch.float32, torch.float64) and self.dtype in (dtype, torch.float32):
             return self.real(x)
-        return self.truth(x) if dtype == torch.bool else self.each("trunc", self.real(x))
+        if dtype == torch.bool:
+            return self.truth(x)
+        raise NotImplementedError(f"a cast of what depends on the state from {self.dtype} to {dtype}")
 
     def _pad(self, x: Array, pad: Sequence[int], value: float = 0.0) -> Array:
         pairs = [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
@@ -213,21 +258,23 @@ class Symbols:
         return np.pad(x, pairs, constant_values=self.builder.const(value))
 
     def _select_scatter(self, x: Any, source: Any, dim: int, index: int) -> Array:
-        result = self.array(x).copy()
-        np.moveaxis(result, dim, 0)[index] = self.array(source)[()]
+        x, source = self.alike(x, source)
+        result = x.copy()
+        np.moveaxis(result, dim, 0)[index] = source[()]
         return result
 
     def _slice_scatter(
         self, x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
     ) -> Array:
-        result = self.array(x).copy()
-        np.moveaxis(result, dim, 0)[slice(start, end, step)] = np.moveaxis(self.array(source), dim, 0)
+        x, source = self.alike(x, source)
+        result = x.copy()
+        np.moveaxis(result, dim, 0)[slice(start, end, step)] = np.moveaxis(source, dim, 0)
         return result
 
     def _reducing(self) -> dict[str, Callable[..., Any]]:
         return {
-            "sum": lambda x, dim=None, keepdim=False, **_: self.fold("add", self.real(x), dim, keepdim, 0.0),
-            "prod": lambda x, dim=None, keepdim=False, **_: self.fold("mul", self.real(x), dim, keepdim, 1.0),
+            "sum": lambda x, dim=None, keepdim=False, dtype=None: self._total("add", x, dim, keepdim, dtype, 0.0),
+            "prod": lambda x, dim=None, keepdim=False, dtype=None: self._total("mul", x, dim, keepdim, dtype, 1.0),
             "mean": self._mean,
             "amax": lambda x, dim=None, keepdim=False: self.fold("max", self.real(x), dim, keepdim),
             "amin": lambda x, dim=None, keepdim=False: self.fold("min", self.real(x), dim, keepdim),
@@ -247,10 +294,14 @@ class Symbols:
             "_softmax": lambda x, dim, half: self._softmax(x, dim),
         }
 
+    def _total(self, operation: str, x: Array, dim: Any, keepdim: bool, dtype: Any, start: float) -> Array:
+        return self.fold(operation, self.real(self._cast(x, dtype)), dim, keepdim, start)
+
     def fold(self, operation: str, x: Array, dim: Any, keepdim: bool, start: Any = None) -> Array:
         """A reduction over some axes, all of them for ``None`` or none given."""
         dims = tuple(range(x.ndim)) if dim is None or dim == [] else tuple(np.atleast_1d(dim) % max(x.ndim, 1))
         kept = [axis for axis in range(x.ndim) if axis not in dims]
+        dims = tuple(axis for axis in dims if axis < x.ndim)  # of no axes, the last one may still be named
         flat = x.transpose((*kept, *dims)).reshape(*(x.shape[axis] for axis in kept), -1)
         lead = flat.shape[:-1]
         result = np.empty(lead, dtype=object)
@@ -262,7 +313,7 @@ class Symbols:
         return result.reshape(shape) if keepdim else result
 
     def _mean(self, x: Array, dim: Any = None, keepdim: bool = False, **_: Any) -> Array:
-        total = self.fold("add", x, dim, keepdim, 0.0)
+        total = self.fold("add", self.real(x), dim, keepdim, 0.0)
         return self.each("div", total, float(x.size // max(total.size, 1)))
 
     def _extreme(self, operation: str, x: Array, *dim: Any) -> Array:
@@ -271,7 +322,7 @@ class Symbols:
         return self.fold(operation, x, None, False)
 
     def _cumsum(self, x: Array, dim: int, **_: Any) -> Array:
-        result = x.copy()
+        result = self.real(x).copy()
         rows = np.moveaxis(result, dim, 0)
         for row in range(1, len(rows)):
             rows[row] = self.each("add", rows[row - 1 : row], rows[row : row + 1])[0]
@@ -281,6 +332,8 @@ class Symbols:
         if ord == 2:
             return self.each("sqrt", self.fold("add", self.each("mul", x, x), dim, keepdim, 0.0))
         size = self.each("abs", x)
+        if ord == 0:
+            raise NotImplementedError("linalg_vector_norm of order 0")
         if ord in (math.inf, -math.inf):
             return self.fold("max" if ord > 0 else "min", size, dim, keepdim)
         power = self.fold("add", self.each("pow", size, float(ord)), dim, keepdim, 0.0)
@@ -301,7 +354,9 @@ class Symbols:
 
 
 def same_add(symbols: Symbols, x: Any, y: Any, factor: float) -> Array:
-    """``x + factor y``."""
+    """``x + factor y``; of two truth values, whether one of them holds."""
+    if factor == 1 and symbols.all_truths(x, y):
+        return symbols.each("or", x, y)
     x, y = symbols.real(x), symbols.real(y)
     if factor in (1, -1):
         return symbols.each("add" if factor == 1 else "sub", x, y)
@@ -315,6 +370,13 @@ def _array(value: Any) -> Array:
     result = np.empty((), dtype=object)
     result[()] = value
     return result
+
+
+def _gather(x: Array, dim: int, index: Tensor, sparse_grad: bool = False) -> Array:
+    # Along the other axes the index may be shorter.
+    dim = dim % x.ndim
+    room = tuple(slice(None) if axis == dim else slice(0, size) for axis, size in enumerate(index.shape))
+    return np.take_along_axis(x[room], index.numpy(), dim)
 
 
 def _slice(x: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Array:

@@ -21,7 +21,7 @@ from kutta.solvers.engines.tracing.program import Builder, Program
 from kutta.solvers.engines.tracing.symbols import Symbols
 
 # A program of more operations than this is no small system.
-LARGEST = 20_000
+LARGEST = 5_000
 
 
 class NotTraceable(Exception):
@@ -61,7 +61,7 @@ def trace(f: Callable[..., Any], names: Sequence[str], arguments: Sequence[Any])
             numbers, operations without a rule, and systems that are not small.
     """
     builder = Builder()
-    symbols, graph, spec = Symbols(builder), *_graph(f, arguments)
+    symbols, graph, spec = Symbols(builder, _dtype(arguments)), *_graph(f, arguments)
     leaves = [
         (name, leaf) for name, argument in zip(names, arguments, strict=True) for leaf in pytree.tree_leaves(argument)
     ]
@@ -98,9 +98,18 @@ def trace(f: Callable[..., Any], names: Sequence[str], arguments: Sequence[Any])
     return Traced(builder.program(flat), shapes, spec, tuple(captured), builder.asked)
 
 
+def _dtype(arguments: Sequence[Any]) -> torch.dtype:
+    """The widest floating-point type of the arguments."""
+    leaves = [leaf for leaf in pytree.tree_leaves(tuple(arguments)) if isinstance(leaf, Tensor)]
+    wide = any(leaf.dtype == torch.float64 for leaf in leaves)
+    return torch.float64 if wide else torch.float32
+
+
 def _graph(f: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
     """What PyTorch writes down, and the structure of the result."""
     leaves, spec_in = pytree.tree_flatten(tuple(arguments))
+    # Copies, since make_fx knows tensors by identity, and one may be given twice or be used by f besides.
+    leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     specs: list[Any] = []
 
     def flat(*values: Any) -> list[Any]:
@@ -112,12 +121,12 @@ def _graph(f: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
     try:
         with torch.no_grad():
             graph = make_fx(function)(*leaves)
-    except RuntimeError as problem:
+    except Exception as problem:
         if "tracing tensor" in str(problem):
             raise NotTraceable(
                 "its control flow depends on values (an if, a while, float() or .item() of a tensor): use torch.where"
             ) from problem
-        raise
+        raise NotTraceable(f"PyTorch cannot write it down ({type(problem).__name__}: {problem})") from problem
     return graph, specs[-1]
 
 
@@ -141,10 +150,17 @@ def _apply(symbols: Symbols, node: FxNode, known: dict[FxNode, Any]) -> Any:
         return rule(*arguments, **options)
     except NotImplementedError as problem:
         raise NotTraceable(f"there is no rule for {problem}") from problem
+    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as problem:
+        raise NotTraceable(f"the rule for torch.ops.aten.{name} does not cover it ({problem})") from problem
 
 
 def _is_outside(node: Any) -> bool:
     """Whether a tensor is an argument or captured, or a view of one."""
+    while node.op == "call_function" and hasattr(node.target, "_schema"):
+        returns = node.target._schema.returns
+        if not (returns and returns[0].alias_info is not None and isinstance(node.args[0], FxNode)):
+            return False
+        node = node.args[0]
     return node.op in ("get_attr", "placeholder")
 
 

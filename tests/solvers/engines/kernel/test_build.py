@@ -50,6 +50,33 @@ def test_a_missing_compiler_is_named(monkeypatch):
         build.compiler.cache_clear()
 
 
+def test_a_compiler_of_ones_own_must_be_there(monkeypatch):
+    monkeypatch.setenv("CXX", "g++ -O0")
+    build.compiler.cache_clear()
+    try:
+        with pytest.raises(build.CompilerMissing, match="CXX must be the path of a C"):
+            build.compiler()
+    finally:
+        build.compiler.cache_clear()
+
+
+def test_a_broken_library_is_made_anew(folder, monkeypatch):
+    folder.mkdir()
+    broken = build._compile
+    monkeypatch.setattr(build, "_compile", lambda source, path: path.write_bytes(b"half"))
+    with pytest.raises(RuntimeError, match="kernels cannot be kept"):
+        build.library(SOURCE)
+    monkeypatch.setattr(build, "_compile", broken)
+    assert build.library(SOURCE).answer() == 42
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KUTTA_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RuntimeError, match=r"kernels cannot be kept in .*file .*set KUTTA_CACHE"):
+        build.library(SOURCE)
+
+
 def test_where_kernels_are_kept(monkeypatch, tmp_path):
     monkeypatch.delenv("KUTTA_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -174,6 +174,65 @@ def test_modules_and_their_new_weights():
     same(*both(problem))
 
 
+def own(f, y0, args=(), **options):
+    return kt.ODEProblem(f, y0, (0.0, 1.0), args, **options)
+
+
+Y0 = torch.tensor([1.0, 0.4], dtype=F64)
+
+
+@pytest.mark.parametrize("problem", [
+    own(lambda t, y: -(y - 2.0 * Y0), Y0),
+    own(lambda t, y, a: -(y - 2.0 * a), Y0, (Y0,)),
+    own(lambda t, y: (-y[0], y[1]), (Y0, Y0)),
+    own(lambda t, y: -y, torch.tensor(1.0, dtype=F64)),
+    own(lambda t, y: y * torch.tensor([1.0, -2.0], dtype=F64), Y0),
+], ids=["captured", "argument", "twice", "no axes", "new tensor"])  # fmt: skip
+def test_tensors_are_told_apart(problem):
+    eager, kernel = both(problem)
+    torch.testing.assert_close(kernel.y1, eager.y1, rtol=1e-8, atol=1e-8)
+
+
+def test_periods_are_exact():
+    def doses(t, y):
+        return torch.where(torch.remainder(t, 49.0) < 0.5, 1.0, -1.0) * torch.ones_like(y)
+
+    problem = kt.ODEProblem(doses, torch.zeros(1, dtype=F64), (0.0, 150.0))
+    same(*both(problem, kt.Euler(), dt0=1.0), within=0.0, more=0)
+
+
+def test_far_constants_do_not_meet():
+    problem = kt.ODEProblem(lambda t, y: (y * 1e200) * 1e200 * 1e-300 * 0.0 - y, 1e-200 * Y0, (0.0, 1.0))
+    eager, kernel = both(problem, atol=1e-210)
+    torch.testing.assert_close(kernel.y1, eager.y1, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("f", [
+    lambda t, y: torch.cat([-y] * 3),
+    lambda t, y: -y[:1],
+    lambda t, y: -y.float(),
+    lambda t, y: (-y, y),
+], ids=["more", "fewer", "dtype", "structure"])  # fmt: skip
+def test_slopes_are_checked_like_any(f):
+    with pytest.raises((ValueError, TypeError)) as eager:
+        kt.solve(own(f, Y0))
+    with pytest.raises(eager.type) as kernel:
+        kt.solve(own(f, Y0), engine=KERNEL)
+    assert str(kernel.value) == str(eager.value)
+
+
+def test_rows_that_were_reached():
+    problem = kt.ODEProblem(blow_up, torch.ones(1, dtype=F64), (0.0, 3.0))
+    eager, kernel = both(problem, throw=False, save_at=[0.2, 3.0])
+    assert kernel.ys.shape == eager.ys.shape == (1, 1) and torch.equal(kernel.ts, eager.ts)
+
+
+def test_small_means_small():
+    with pytest.raises(NotImplementedError, match="small systems, of up to 500 entries; got 501"):
+        kt.solve(own(lambda t, y: -y, torch.ones(501)), engine=KERNEL)
+    same(*both(own(lambda t, y: -y * torch.arange(500) / 500, torch.ones(500, dtype=F64))))
+
+
 def blow_up(t, y):
     return y**2
 
@@ -238,10 +297,18 @@ def alternating(t, y):
 @pytest.mark.parametrize("f, vectorized, said", [
     (lambda t, y: y if y[0] > 0 else -y, False, "control flow depends on values"),
     (lambda t, y: y * torch.rand(()), False, "random numbers"),
+    (lambda t, y: -y * y.shape[0], True, "it must not depend on how many trajectories"),
     (first_of_all, True, "a trajectory must not depend on the others"),
     (alternating, True, "it must do the same for every trajectory"),
 ])  # fmt: skip
 def test_what_cannot_be_traced_is_said(f, vectorized, said):
     problem = kt.EnsembleProblem(f, starts(), (0.0, 1.0), vectorized=vectorized)
     with pytest.raises(ValueError, match=rf"Kernel\(\) cannot trace f: .*{said}.*Use engine=Eager\(\)"):
+        kt.solve(problem, engine=KERNEL)
+
+
+@pytest.mark.parametrize("k", [torch.arange(37), torch.arange(37) > 5], ids=["whole", "truth"])
+def test_whole_numbers_of_each_trajectory_are_refused(k):
+    problem = kt.EnsembleProblem(lambda t, y, k: -y * k, starts(), (0.0, 1.0), (k,))
+    with pytest.raises(ValueError, match="args has a whole number or truth value for each trajectory"):
         kt.solve(problem, engine=KERNEL)

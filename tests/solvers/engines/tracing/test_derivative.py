@@ -16,7 +16,7 @@ def test_jacobians_are_those_of_autograd(name):
     inputs = {"t": [0.3], "y": Y.tolist(), "p": P.flatten().tolist()}
     inputs["captured"] = [value for tensor in traced.captured for value in tensor.flatten().tolist()]
     by = [("y", place) for place in range(3)]
-    values = torch.tensor(jacobian(traced.program, by).evaluate(inputs), dtype=F64)
+    values = torch.tensor([float(one) for one in jacobian(traced.program, by).evaluate(inputs)], dtype=F64)
     torch.testing.assert_close(values[:3], f(T, Y, P).double(), rtol=1e-13, atol=1e-13)
     expected = torch.autograd.functional.jacobian(lambda y: f(T, y, P), Y)
     torch.testing.assert_close(values[3:].reshape(3, 3), expected, rtol=1e-11, atol=1e-11)
