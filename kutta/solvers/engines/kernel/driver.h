@@ -2,22 +2,21 @@
 // trajectory has ended takes the next one. Times are double whatever the precision of the state, and count
 // forwards along each trajectory, s = direction t.
 //
-// From the generator: D, STAGES, ORDER, ERROR_ORDER, REUSES_LAST, ADAPTIVE, HISTORY, POWERS, `f`, `stages`,
+// From the generator: D entries of the state, the first CONTROLLED of which choose the step sizes (the others are
+// sensitivities); STAGES, ORDER, REUSES_LAST, ADAPTIVE, HISTORY, POWERS, `f`, `stages`,
 // `interpolant_stages`, `between`.
 
-#include <algorithm>
-#include <limits>
-#include <memory>
-
-static const double STRETCH = 1e-3, TINY = 1e-30, SMALLEST = 4 * std::numeric_limits<double>::epsilon();
+static const double STRETCH = 1e-3, TINY = 1e-30, SMALLEST = 4 * 2.220446049250313e-16;
 static const real LOWEST_RATIO = 1e-10, HIGHEST_RATIO = 1e10;
+FUNCTION double larger(double a, double b) { return a > b ? a : b; }
+FUNCTION double smaller(double a, double b) { return a < b ? a : b; }
 enum Code { OK = 0, MAX_STEPS = 2, STEP_UNDERFLOW = 3, NON_FINITE = 4 };
 
 extern "C" struct Job {
   const real *y0;                          // (n, D)
   const double *t0, *t1;                   // (n)
   const real *own, *shared;                // parameters: (n, OWN), (SHARED)
-  const real *rtol, *atol;                 // (n or 1, D)
+  const real *rtol, *atol;                 // (n or 1, CONTROLLED)
   const double *save;                      // output times forwards, (n or 1, T)
   const double *control;                   // safety, smallest and largest factor, smallest and largest step, first step
   int64_t tolerance_stride, save_stride, outputs, max_steps;
@@ -31,7 +30,7 @@ extern "C" struct Job {
 struct Block {
   const Job &job;
   int64_t trajectory[W], output[W];
-  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[D], atol[D];
+  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[CONTROLLED], atol[CONTROLLED];
   V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
   T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
   Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
@@ -42,7 +41,8 @@ struct Block {
   Block(const Job &job, int64_t first, int64_t last) : job(job), next(first), last(last) {
     for (int l = 0; l < W; l++) trajectory[l] = -1;
     // Lanes without a trajectory compute too, with numbers that harm nobody.
-    for (int d = 0; d < D; d++) y[d] = rtol[d] = atol[d] = splat(1);
+    for (int d = 0; d < D; d++) y[d] = splat(1);
+    for (int d = 0; d < CONTROLLED; d++) rtol[d] = atol[d] = splat(1);
     for (int j = 0; j <= OWN; j++) own[j] = splat(1);
     for (int j = 0; j <= HISTORY; j++) earlier[j] = splat(0);
     for (int i = 0; i < ALL_STAGES; i++) for (int d = 0; d < D; d++) k[i][d] = splat(0);
@@ -66,13 +66,13 @@ struct Block {
     trajectory[l] = n, output[l] = 0;
     direction[l] = job.t1[n] < job.t0[n] ? -1 : 1;
     s[l] = direction[l] * job.t0[n], s1[l] = direction[l] * job.t1[n];
-    floor[l] = std::max(std::fabs(s[l]), std::fabs(s1[l])) * SMALLEST + job.control[3];
+    floor[l] = larger(fabs(s[l]), fabs(s1[l])) * SMALLEST + job.control[3];
     after_rejection[l] = steps[l] = rejected[l] = evaluations[l] = 0;
     for (int j = 0; j < HISTORY; j++) earlier[j][l] = 0;
-    for (int d = 0; d < D; d++) {
-      y[d][l] = job.y0[n * D + d];
-      rtol[d][l] = job.rtol[n * job.tolerance_stride * D + d];
-      atol[d][l] = job.atol[n * job.tolerance_stride * D + d];
+    for (int d = 0; d < D; d++) y[d][l] = job.y0[n * D + d];
+    for (int d = 0; d < CONTROLLED; d++) {
+      rtol[d][l] = job.rtol[n * job.tolerance_stride * CONTROLLED + d];
+      atol[d][l] = job.atol[n * job.tolerance_stride * CONTROLLED + d];
     }
     for (int j = 0; j < OWN; j++) own[j][l] = job.own[n * OWN + j];
     look_for_output(l);
@@ -103,35 +103,35 @@ struct Block {
 
   V norm(const V *values, const V *size) const {
     V sum = splat(0);
-    for (int d = 0; d < D; d++) {
+    for (int d = 0; d < CONTROLLED; d++) {
       V part = values[d] / (atol[d] + rtol[d] * size[d]);
       sum += part * part;
     }
-    return v_sqrt(sum * real(1.0 / D));
+    return v_sqrt(sum * real(1.0 / CONTROLLED));
   }
 
   // Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
   void first_step(Flags fresh, const V *slope) {
-    V size[D], ahead[D], bent[D];
-    for (int d = 0; d < D; d++) size[d] = v_abs(y[d]);
+    V size[CONTROLLED], ahead[D], bent[D];
+    for (int d = 0; d < CONTROLLED; d++) size[d] = v_abs(y[d]);
     V d0 = norm(y, size), d1 = norm(slope, size);
     T guess;
     for (int l = 0; l < W; l++) {
       guess[l] = d0[l] < 1e-5 || d1[l] < 1e-5 ? 1e-6 : 0.01 * double(d0[l]) / double(d1[l]);
-      if (!std::isfinite(guess[l])) guess[l] = 1e-6;
+      if (!isfinite(guess[l])) guess[l] = 1e-6;
     }
     V move = to_real(direction * guess);
     for (int d = 0; d < D; d++) ahead[d] = y[d] + move * slope[d];
     f(to_real(direction * (s + guess)), ahead, own, job.shared, bent);
-    for (int d = 0; d < D; d++) bent[d] -= slope[d];
+    for (int d = 0; d < CONTROLLED; d++) bent[d] -= slope[d];
     V d2 = norm(bent, size);
     evaluations -= fresh, evaluations -= REUSES_LAST ? Flags{} : fresh;
     for (int l = 0; l < W; l++) {
       if (!fresh[l]) continue;
-      double largest = std::max(double(d1[l]), d2[l] / guess[l]);
-      double curved = largest <= 1e-15 ? std::max(1e-6, guess[l] * 1e-3) : std::pow(0.01 / largest, 1.0 / (ORDER + 1));
-      if (!std::isfinite(largest)) curved = guess[l];
-      h[l] = std::min(std::max(std::min(100 * guess[l], curved), job.control[3]), job.control[4]);
+      double largest = larger(double(d1[l]), d2[l] / guess[l]);
+      double curved = largest <= 1e-15 ? larger(1e-6, guess[l] * 1e-3) : pow(0.01 / largest, 1.0 / (ORDER + 1));
+      if (!isfinite(largest)) curved = guess[l];
+      h[l] = smaller(larger(smaller(100 * guess[l], curved), job.control[3]), job.control[4]);
     }
   }
 
@@ -151,11 +151,11 @@ struct Block {
   V ratio_of(const V *y1, const V *error) const {
     if (!ADAPTIVE) {
       V sum = splat(0);
-      for (int d = 0; d < D; d++) sum += y1[d] - y1[d]; // zero, or NaN
+      for (int d = 0; d < CONTROLLED; d++) sum += y1[d] - y1[d]; // zero, or NaN
       return sel(sum == 0, splat(0), splat(INFINITY));
     }
-    V largest[D];
-    for (int d = 0; d < D; d++) largest[d] = v_max(v_abs(y[d]), v_abs(y1[d]));
+    V largest[CONTROLLED];
+    for (int d = 0; d < CONTROLLED; d++) largest[d] = v_max(v_abs(y[d]), v_abs(y1[d]));
     return norm(error, largest);
   }
 
@@ -194,9 +194,9 @@ struct Block {
 
   // A lane that may have ended.
   void look_at(int l, bool stuck, real ratio, double size) {
-    double smallest = std::max(std::fabs(s[l]) * SMALLEST, std::max(std::fabs(s1[l] - s[l]) * TINY, job.control[3]));
+    double smallest = larger(fabs(s[l]) * SMALLEST, larger(fabs(s1[l] - s[l]) * TINY, job.control[3]));
     if (s[l] >= s1[l]) finish(l, OK), busy--;
-    else if (stuck && (!ADAPTIVE || size <= smallest)) finish(l, std::isfinite(ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
+    else if (stuck && (!ADAPTIVE || size <= smallest)) finish(l, isfinite(ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
     else if (steps[l] >= job.max_steps) finish(l, MAX_STEPS), busy--;
   }
 
@@ -227,7 +227,3 @@ struct Block {
   }
 };
 
-extern "C" void run(const Job *job, int64_t first, int64_t last) {
-  auto block = std::make_unique<Block>(*job, first, last); // too large for the stack of a thread
-  for (block->fill(); block->busy; block->fill()) block->trial();
-}

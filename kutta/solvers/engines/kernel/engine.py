@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +10,23 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, under_transform
-from kutta.problems import EnsembleProblem
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.engines.kernel.build import library
-from kutta.solvers.engines.kernel.right_hand_side import RightHandSide, right_hand_side
+from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
+from kutta.solvers.engines.kernel.right_hand_side import Cast, RightHandSide, right_hand_side
+from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
 from kutta.solvers.engines.kernel.source import source_of
+from kutta.solvers.engines.kernel.work import Work
+from kutta.solvers.engines.tracing.derivative import Input, tangents
+from kutta.solvers.field import EnsembleField, VectorField
 from kutta.solvers.options import Options
 from kutta.solvers.runge_kutta import RungeKutta
-from kutta.solvers.tolerance import Tolerance
+from kutta.solvers.times import follow_initial_time, follow_output_time
 from kutta.state import Layout
 
-# Entries of a state. A block of lanes holds some tens of vectors of them.
+# Entries of a state with its sensitivities. A block of lanes holds some tens of vectors of them.
 LARGEST_STATE = 500
-# Trajectories below which a second thread costs more than it saves, and how many one takes at a time.
-ALONE, CHUNK = 4096, 2048
 
 
 @dataclass(frozen=True)
@@ -52,163 +53,165 @@ class Kernel:
     threads: int | None = None
 
 
-class _Job(ctypes.Structure):
-    """The arguments of the compiled function, in the order of ``Job`` in ``driver.h``."""
-
-    POINTERS = ("y0", "t0", "t1", "own", "shared", "rtol", "atol", "save", "control")
-    NUMBERS = ("tolerance_stride", "save_stride", "outputs", "max_steps")
-    RESULTS = ("ys", "y1", "end", "size", "steps", "rejected", "evaluations", "codes")
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in POINTERS),
-        *((name, ctypes.c_int64) for name in NUMBERS),
-        *((name, ctypes.c_void_p) for name in RESULTS),
-        ("total", ctypes.c_int64),
-    ]
-
-
 def solve_kernel(engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool) -> Solution:
     """Solve one trajectory or an ensemble."""
-    _refuse_what_is_not_there(problem, layout, options)
-    f = right_hand_side(problem, layout)
-    source = source_of(f.program, f.layout, options.method, options.controller, layout.dtype)
-    compiled = library(source)
-    work = _Work(problem, layout, options, f)
-    work.run(compiled, engine.threads or torch.get_num_threads())
-    return work.solution(throw)
+    _refuse_what_is_not_there(layout, options)
+    return _Solve(engine, problem, layout, options).run(throw)
 
 
-def _refuse_what_is_not_there(problem: Any, layout: Layout, options: Options) -> None:
-    def refuse(what: str) -> None:
-        raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
+def _refuse(what: str) -> None:
+    raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
 
+
+def _refuse_what_is_not_there(layout: Layout, options: Options) -> None:
     controller, size = options.controller, sum(layout.sizes)
     if size > LARGEST_STATE:
-        refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
+        _refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
-        refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
+        _refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
     if not isinstance(options.method, RungeKutta):
-        refuse(f"has explicit Runge-Kutta methods only; got {type(options.method).__name__}")
+        _refuse(f"has explicit Runge-Kutta methods only; got {type(options.method).__name__}")
     if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
-        refuse(f"has PID and Fixed without times to land on; got {controller}")
+        _refuse(f"has PID and Fixed without times to land on; got {controller}")
     if controller.norm is not None or controller.force_dtmin:
-        refuse("has no norm of one's own and no force_dtmin")
+        _refuse("has no norm of one's own and no force_dtmin")
     for name in ("events", "penalties", "dense", "diagnostics", "progress"):
         if getattr(options, name):
-            refuse(f"has no {name} yet")
+            _refuse(f"has no {name} yet")
     if isinstance(options.save_at, str):
-        refuse('has no save_at="steps"')
-    if under_transform() or carries_gradient((problem.y0, problem.args, problem.t_span, options.save_at)):
-        refuse("does not differentiate yet")
+        _refuse('has no save_at="steps"')
+    if under_transform():
+        _refuse("does not work under torch.func transformations")
 
 
-class _Work:
-    """The arrays of one solve."""
+class _Solve:
+    """One call of `solve`."""
 
-    def __init__(self, problem: Any, layout: Layout, options: Options, f: RightHandSide):
-        self.layout, self.options = layout, options
-        self.many = isinstance(problem, EnsembleProblem)
-        self.count = layout.batch or 1
-        self.y0 = layout.ravel(problem.y0).detach().reshape(self.count, -1).contiguous()
-        ends = (torch.as_tensor(t, dtype=torch.float64).detach() for t in problem.t_span)
-        self.t0, self.t1 = (t.expand(self.count).contiguous() for t in ends)
-        self.own, self.shared = f.own, f.shared
-        self._set_tolerances()
-        self._set_save_times()
-        self._set_control()
-        self._make_room()
+    def __init__(self, engine: Kernel, problem: Any, layout: Layout, options: Options):
+        self.engine, self.problem, self.layout, self.options = engine, problem, layout, options
+        self.cast = Cast(problem, layout)
+        self.f, self.tensors = right_hand_side(self.cast)
+        self.numbers = self.cast.numbers(self.f, self.tensors)
+        self.t0, self.t1 = (torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
 
-    def _set_tolerances(self) -> None:
-        tolerance = Tolerance(self.options.rtol, self.options.atol, None, self.layout)
-        size, rows = self.y0.shape[1], []
-        for value in (tolerance.rtol, tolerance.atol):
-            value = torch.as_tensor(value, dtype=self.y0.dtype)
-            rows.append(value if self.many and value.dim() == 2 else value.reshape(1, -1))
-        most = max(len(row) for row in rows)
-        self.rtol, self.atol = (row.expand(most, size).contiguous() for row in rows)
-        self.tolerance_stride = int(most > 1)
+    def run(self, throw: bool) -> Solution:
+        """Integrate, and with the sensitivities where something requires gradients."""
+        y0 = self._initial_states()
+        wanted = directions(self.numbers, y0.shape[1], carries_gradient(y0))
+        if not wanted:
+            work = self._integrate(y0.detach(), self.numbers.own.detach(), self.numbers.shared.detach(), wanted)
+            return self._solution(work, work.ys, work.y1, throw)
+        return self._differentiated(y0, wanted, throw)
 
-    def _set_save_times(self) -> None:
-        ts = self.options.save_at
-        backwards = self.t1 < self.t0
-        if ts is None:
-            self.save = torch.zeros(1, 0, dtype=torch.float64)
-        elif ts.dim() == 1 and not bool(backwards.any()):
-            self.save = ts[None].contiguous()
-        else:
-            ts = ts.t() if ts.dim() == 2 else ts[None].expand(self.count, -1)
-            self.save = (torch.where(backwards, -1.0, 1.0)[:, None] * ts).contiguous()
-        self.save_stride = int(len(self.save) > 1)
-        self.outputs = self.save.shape[1]
+    def _initial_states(self) -> Tensor:
+        """States at fixed initial times, ``(n, D)``, on the tape."""
+        y0 = self.layout.ravel(self.problem.y0)
+        if carries_gradient(self.t0):
+            y0 = follow_initial_time(self._field(), self._rows(self.t0), y0)
+        return y0.reshape(self.layout.batch or 1, -1)
 
-    def _set_control(self) -> None:
-        controller: Any = self.options.controller
-        first = controller.dt if isinstance(controller, Fixed) else self.options.dt0 or 0.0
-        names = ("safety", "min_factor", "max_factor")
-        factors = [getattr(controller, name, 1.0) for name in names]
-        limits = [controller.dtmin, controller.dtmax]
-        self.control = torch.tensor([*factors, *limits, min(first, controller.dtmax)], dtype=torch.float64)
+    def _integrate(self, y0: Tensor, own: Tensor, shared: Tensor, wanted: tuple[Input, ...]) -> Work:
+        work = Work((self.t0.detach(), self.t1.detach()), self.layout, self.options, y0, own, shared)
+        compiled = _compiled(self.f, wanted, self.options, self.layout)
+        work.run(compiled, self.engine.threads or torch.get_num_threads())
+        return work
 
-    def _make_room(self) -> None:
-        like, count, size = self.y0, self.count, self.y0.shape[1]
-        self.ys, self.y1 = like.new_empty(self.outputs, count, size), torch.empty_like(like)
-        self.end, self.size = torch.empty_like(self.t0), torch.empty_like(self.t0)
-        self.steps, self.rejected, self.evaluations = torch.zeros(3, count, dtype=torch.int64)
-        self.codes = torch.zeros(count, dtype=torch.int32)
+    def _differentiated(self, y0: Tensor, wanted: tuple[Input, ...], throw: bool) -> Solution:
+        size, of_start = y0.shape[1], wanted[0][0] == "y"
+        if size * (1 + len(wanted)) > LARGEST_STATE:
+            _refuse(
+                f"carries at most {LARGEST_STATE} numbers, the state and its derivatives; got {size} entries "
+                f"and {len(wanted)} directions to differentiate in"
+            )
+        self._check_gradients(wanted)
+        places, done = [place for _, place in self.numbers.differentiated], []
 
-    def run(self, compiled: ctypes.CDLL, threads: int) -> None:
-        """Call the compiled function, on several threads where there is work for them."""
-        pointers = {name: getattr(self, name).data_ptr() for name in (*_Job.POINTERS, *_Job.RESULTS)}
-        numbers = {name: getattr(self, name) for name in _Job.NUMBERS if name != "max_steps"}
-        job = _Job(**pointers, **numbers, max_steps=self.options.max_steps, total=self.count)
+        def run(start: Tensor, own: Tensor, shared: Tensor) -> Work:
+            return self._integrate(start, own, shared, wanted)
 
-        def part(first: int) -> None:
-            last = min(first + CHUNK, self.count) if chunked else self.count
-            compiled.run(ctypes.byref(job), ctypes.c_int64(first), ctypes.c_int64(last))
+        ys, y1, *_ = Differentiated.apply(y0, self.numbers.own, self.numbers.shared, of_start, places, run, done)  # type: ignore[misc]
+        return self._solution(done[0], ys, y1, throw)
 
-        chunked = threads > 1 and self.count >= ALONE
-        if not chunked:
-            return part(0)
-        with ThreadPoolExecutor(threads) as pool:  # ctypes lets go of the interpreter while it calls
-            list(pool.map(part, range(0, self.count, CHUNK)))
+    def _check_gradients(self, wanted: tuple[Input, ...]) -> None:
+        if wanted not in self.f.libraries:
+            check_gradients(self.cast, self.f, self.tensors)
+            self.f.libraries[wanted] = True
 
-    def solution(self, throw: bool) -> Solution:
+    def _field(self) -> Any:
+        kind: Any = VectorField if self.layout.batch is None else EnsembleField
+        return kind(self.problem, self.layout)
+
+    def _rows(self, t: Tensor) -> Tensor:
+        """Times for states: one for all, or one a trajectory."""
+        return t if self.layout.batch is None else t.expand(self.layout.batch)[:, None]
+
+    def _solution(self, work: Work, ys: Tensor, y1: Tensor, throw: bool) -> Solution:
         """What came out."""
-        save = self.options.save_at
-        result = Results(self.codes.to(torch.int64)) if self.many else Result(int(self.codes[0]))
-        counts: Any = (self.steps, self.steps - self.rejected, self.rejected, self.evaluations)
-        t1 = torch.where(self.codes == int(Result.SUCCESS), self.t1, self.end)
-        if not self.many:
+        many, save = work.many, self.options.save_at
+        result = Results(work.codes.to(torch.int64)) if many else Result(int(work.codes[0]))
+        counts: Any = (work.steps, work.steps - work.rejected, work.rejected, work.evaluations)
+        ended = work.codes == int(Result.SUCCESS)
+        ys, y1 = self._follow(ys, y1, ended)
+        t1 = torch.where(ended, self.t1, work.end)
+        if not many:
             counts, t1 = tuple(int(one[0]) for one in counts), t1[0]
-        rows, ts = (self.ys, save) if save is not None else (self.y1[None], _common(t1))
-        if not self.many and save is not None:  # those that were reached
-            reached = int((self.save[0] <= (t1 if bool(self.t1 >= self.t0) else -t1)).sum())
+        rows, ts = (ys, save) if save is not None else (y1[None], _common(t1))
+        if not many and save is not None:  # those that were reached
+            reached = int((work.save[0] <= (t1 if bool(self.t1 >= self.t0) else -t1)).sum())
             rows, ts = rows[:reached], ts[:reached]
         solution = Solution(
             ts=ts,
             ys=self._unravelled(rows, axes=1),
-            y1=self._unravelled(self.y1, axes=0),
+            y1=self._unravelled(y1, axes=0),
             t1=t1,
             stats=Stats(*counts, engine="kernel"),
             result=result,
         )
-        failed = torch.nonzero(self.codes)[:, 0]
+        failed = torch.nonzero(work.codes)[:, 0]
         if throw and len(failed):
-            self._throw(int(failed[0]), len(failed), solution)
+            _throw(work, int(failed[0]), len(failed), solution)
         return solution
 
+    def _follow(self, ys: Tensor, y1: Tensor, ended: Tensor) -> tuple[Tensor, Tensor]:
+        """States as functions of the times they belong to; trajectories that have failed stay where they were."""
+        save = self.options.save_at
+        if carries_gradient(self.t1):
+            y1 = torch.where(ended[:, None], self._moved(self.t1, y1), y1)
+        if save is not None and carries_gradient(save):
+            rows = [torch.where(row.isnan(), row, self._moved(t, row)) for t, row in zip(save, ys, strict=True)]
+            ys = torch.stack(rows)
+        return ys, y1
+
+    def _moved(self, t: Tensor, row: Tensor) -> Tensor:
+        """One row of states, ``(n, D)``, as a function of its time."""
+        shape = row.shape
+        if self.layout.batch is None:
+            row = row.reshape(self.layout.shapes[0]) if self.layout.is_single else row[0]
+        return follow_output_time(self._field(), self._rows(t), row.nan_to_num()).reshape(shape)
+
     def _unravelled(self, rows: Tensor, axes: int) -> Any:
-        if self.many:
+        if self.layout.batch is not None:
             return self.layout.unravel(rows, axes=axes)
         rows = rows[:, 0] if axes else rows[0]
         if self.layout.is_single:
             return rows.reshape((*rows.shape[:axes], *self.layout.shapes[0]))
         return self.layout.unravel(rows, axes=axes)
 
-    def _throw(self, first: int, failures: int, solution: Solution) -> None:
-        result, t, h = Result(int(self.codes[first])), float(self.end[first]), float(self.size[first])
-        if self.many:
-            raise SolveError(result, t, h, first, failures, solution)
-        raise SolveError(result, t, h, solution=solution)
+
+def _compiled(f: RightHandSide, wanted: tuple[Input, ...], options: Options, layout: Layout) -> ctypes.CDLL:
+    """The library for a right-hand side and a method, kept beside what was traced."""
+    key = (options.method, options.controller, layout.dtype, layout.batch is None, wanted)
+    if key not in f.libraries:
+        program = tangents(f.program, f.layout.size, wanted) if wanted else f.program
+        registers = ALONE if layout.batch is None else BLOCK
+        source = source_of(program, f.layout, options.method, options.controller, layout.dtype, registers)
+        f.libraries[key] = library(source)
+    return f.libraries[key]
+
+
+def _throw(work: Work, first: int, failures: int, solution: Solution) -> None:
+    result, t, h = Result(int(work.codes[first])), float(work.end[first]), float(work.size[first])
+    raise SolveError(result, t, h, first if work.many else None, failures, solution)
 
 
 def _common(t: Tensor) -> Tensor:

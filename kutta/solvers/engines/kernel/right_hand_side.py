@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,106 +14,179 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import carries_gradient
 from kutta.problems import EnsembleProblem
 from kutta.solvers.engines.kernel.source import Layout
+from kutta.solvers.engines.tracing.derivative import Input
+from kutta.solvers.engines.tracing.fingerprint import Reads, Unclear, fingerprint
 from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed_by
 from kutta.solvers.engines.tracing.trace import NotTraceable, Traced, trace
 from kutta.solvers.field import batched_arguments, checked_slope
 from kutta.state import Layout as StateLayout
 
 NAMES = ("t", "y", "parameter")
+# Right-hand sides that are kept, so that solving again need not trace again.
+MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
 class RightHandSide:
-    """What a kernel needs to know of ``f``.
+    """What a kernel needs to know of ``f``, whatever the values of its tensors.
 
     Attributes:
         program: one trajectory's, of inputs ``"t"``, ``"y"``, ``"parameter"`` and ``"captured"``.
         layout: where they lie.
-        own: parameters that each trajectory has for itself, ``(n, own)``.
-        shared: parameters of all, and what `f` captured.
+        captured: the tensors that `f` uses besides its arguments: a number of those that its
+            fingerprint found, or a constant.
+        libraries: what was compiled for it.
     """
 
     program: Program
     layout: Layout
+    captured: tuple[int | Tensor, ...]
+    libraries: dict[Hashable, Any] = field(default_factory=dict, compare=False)
+
+    def reached(self, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+        """The captured tensors, given those that the fingerprint found."""
+        return [tensors[one] if isinstance(one, int) else one for one in self.captured]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The values that a right-hand side is given, on the tape where they require gradients.
+
+    Attributes:
+        own: parameters that each trajectory has for itself, ``(n, own)``.
+        shared: parameters of all, and what `f` captured, ``(shared,)``.
+        differentiated: the inputs of the program that receive gradients, each with its place in `own`
+            or `shared` (and whether it is one's own).
+    """
+
     own: Tensor
     shared: Tensor
+    differentiated: tuple[tuple[Input, tuple[bool, int]], ...]
 
 
-def right_hand_side(problem: Any, layout: StateLayout) -> RightHandSide:
-    """Trace the right-hand side of a problem.
+def right_hand_side(cast: Cast) -> tuple[RightHandSide, tuple[Tensor, ...]]:
+    """Trace the right-hand side of a problem, or find what was traced before; and the tensors that it reaches.
 
     Raises:
         ValueError: where it cannot be traced, saying why.
     """
-    many = isinstance(problem, EnsembleProblem)
-    nothing = tuple(pytree.tree_map(lambda leaf: False, arg) for arg in problem.args)
-    batched = batched_arguments(problem, layout.batch or 0) if many else nothing
-    leaves, flags = pytree.tree_leaves(problem.args), pytree.tree_leaves(batched)
-    parameters = [(leaf, flag) for leaf, flag in zip(leaves, flags, strict=True) if _is_real(leaf)]
-    sizes = layout.sizes
     try:
-        if any(flag and not _is_real(leaf) for leaf, flag in zip(leaves, flags, strict=True)):
-            raise NotTraceable("args has a whole number or truth value for each trajectory: make it floating-point")
-        if many and problem.vectorized:
-            traced, other = (_traced(problem, layout, batched, rows) for rows in (2, 3))
-            program = _of_one(traced.program, sizes, parameters, 2)
-            if program != _of_one(other.program, sizes, parameters, 3):
-                raise NotTraceable("with vectorized=True it must not depend on how many trajectories there are")
-        else:
-            traced = _traced(problem, layout, batched, None)
-            program = traced.program
-        _check_captured(traced)
-        return _laid_out(program, traced, parameters, sum(sizes), layout)
+        cast.check()
+        key, tensors = cast.key()
+        found = _kept.pop(key, None)
+        if found is None:
+            found = cast.traced(tensors)
+        if key is not None and not cast.reads:
+            _kept[key] = found
+            if len(_kept) > MOST_KEPT:
+                _kept.popitem(last=False)
+        return found, tensors
     except NotTraceable as reason:
         raise ValueError(f"Kernel() cannot trace f: {reason}. Use engine=Eager()") from reason
 
 
-def _traced(problem: Any, layout: StateLayout, batched: Any, rows: int | None) -> Traced:
-    """The right-hand side shown one trajectory, or several alike, and what it returns checked like any slope."""
-    many = layout.batch is not None
-
-    def example(leaf: Any, has_rows: bool) -> Any:
-        if not (isinstance(leaf, Tensor) and has_rows):
-            return leaf
-        return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
-
-    t = torch.zeros(() if rows is None else (rows,), dtype=layout.dtype)
-    y = pytree.tree_map(lambda leaf: example(leaf, many), problem.y0)
-    args = pytree.tree_map(example, problem.args, batched)
-    with torch.no_grad():
-        checked_slope(problem.f(t, y, *args), y, replace(layout, batch=rows))
-    return trace(lambda t, y, args: layout.spec.flatten_up_to(problem.f(t, y, *args)), NAMES, (t, y, args))
+_kept: OrderedDict[Hashable, RightHandSide] = OrderedDict()
 
 
-def _is_real(leaf: Any) -> bool:
+class Cast:
+    """Who takes part in a right-hand side: the problem, and which of its arguments each trajectory has for itself."""
+
+    def __init__(self, problem: Any, layout: StateLayout):
+        self.problem, self.layout, self.many = problem, layout, layout.batch is not None
+        nothing = tuple(pytree.tree_map(lambda leaf: False, arg) for arg in problem.args)
+        self.batched = batched_arguments(problem, layout.batch or 0) if self.many else nothing
+        self.vectorized = isinstance(problem, EnsembleProblem) and problem.vectorized
+        leaves, flags = pytree.tree_leaves(problem.args), pytree.tree_leaves(self.batched)
+        self.leaves = list(zip(leaves, flags, strict=True))
+        self.parameters = [(leaf, is_own) for leaf, is_own in self.leaves if is_real(leaf)]
+        self.reads = False  # whether f takes numbers out of tensors, which are then part of the program
+
+    def check(self) -> None:
+        if any(flag and not is_real(leaf) for leaf, flag in self.leaves):
+            raise NotTraceable("args has a whole number or truth value for each trajectory: make it floating-point")
+
+    def key(self) -> tuple[Hashable, tuple[Tensor, ...]]:
+        """What the trace depends on, ``None`` where nobody knows, and the tensors that ``f`` reaches."""
+        try:
+            ours, given = fingerprint(self.problem.f), fingerprint(*self.examples(2 if self.vectorized else None))
+        except Unclear:
+            return None, ()
+        spec = pytree.tree_structure(self.problem.args)
+        flags = tuple(is_own for _, is_own in self.leaves)
+        return (ours.key, given.key, spec, flags, self.layout.spec, self.vectorized), ours.tensors
+
+    def examples(self, rows: int | None) -> tuple[Any, Any, Any]:
+        """Time, state and arguments of one trajectory, or of several alike."""
+
+        def example(leaf: Any, has_rows: bool) -> Any:
+            if not (isinstance(leaf, Tensor) and has_rows):
+                return leaf
+            return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
+
+        t = torch.as_tensor(self.problem.t_span[0]).detach().reshape(-1)[0].to(self.layout.dtype)
+        t = t if rows is None else t.expand(rows)
+        y = pytree.tree_map(lambda leaf: example(leaf, self.many), self.problem.y0)
+        return t, y, pytree.tree_map(example, self.problem.args, self.batched)
+
+    def traced(self, tensors: tuple[Tensor, ...]) -> RightHandSide:
+        sizes = self.layout.sizes
+        traced = self._trace(2 if self.vectorized else None)
+        program = traced.program
+        if self.vectorized:
+            program = _of_one(program, sizes, self.parameters, 2)
+            if program != _of_one(self._trace(3).program, sizes, self.parameters, 3):
+                raise NotTraceable("with vectorized=True it must not depend on how many trajectories there are")
+        number = {id(tensor): place for place, tensor in enumerate(tensors)}
+        captured = tuple(number.get(id(tensor), tensor) for tensor in traced.captured)
+        return RightHandSide(program, self._layout(), captured)
+
+    def _trace(self, rows: int | None) -> Traced:
+        """The right-hand side shown one trajectory or several alike, and what it returns checked like any slope."""
+        f, layout = self.problem.f, self.layout
+        t, y, args = self.examples(rows)
+        with torch.no_grad(), Reads() as reads:
+            checked_slope(f(t, y, *args), y, replace(layout, batch=rows))
+        self.reads = self.reads or reads.any
+        return trace(lambda t, y, args: layout.spec.flatten_up_to(f(t, y, *args)), NAMES, (t, y, args))
+
+    def _layout(self) -> Layout:
+        """Separate what each trajectory has for itself from what all share."""
+        taken = {True: 0, False: 0}
+        places: list[tuple[bool, int]] = []
+        for leaf, is_own in self.parameters:
+            size = _size(leaf, is_own)
+            places += [(is_own, taken[is_own] + place) for place in range(size)]
+            taken[is_own] += size
+        return Layout(sum(self.layout.sizes), taken[True], tuple(places), taken[False])
+
+    def numbers(self, f: RightHandSide, tensors: tuple[Tensor, ...]) -> Numbers:
+        """The values, in the order of the layout."""
+        dtype, count, captured = self.layout.dtype, self.layout.batch or 1, f.reached(tensors)
+        own = [leaf.to(dtype).reshape(count, -1) for leaf, is_own in self.parameters if is_own]
+        shared = [leaf.to(dtype).reshape(-1) for leaf, is_own in self.parameters if not is_own]
+        shared += [tensor.to(dtype).reshape(-1) for tensor in captured]
+        nothing = torch.zeros(count, 0, dtype=dtype)
+        differentiated = self._differentiated(f.layout, captured)
+        return Numbers(torch.cat([nothing, *own], dim=1), torch.cat([nothing[0], *shared]), differentiated)
+
+    def _differentiated(self, layout: Layout, captured: list[Tensor]) -> tuple[tuple[Input, tuple[bool, int]], ...]:
+        if not carries_gradient([*(leaf for leaf, _ in self.parameters), *captured]):
+            return ()
+        parameters = [carries_gradient(leaf) for leaf, is_own in self.parameters for _ in range(_size(leaf, is_own))]
+        reached = [carries_gradient(tensor) for tensor in captured for _ in range(tensor.numel())]
+        found = [(("parameter", one), layout.places[one]) for one, wanted in enumerate(parameters) if wanted]
+        found += [(("captured", one), (False, layout.captured + one)) for one, wanted in enumerate(reached) if wanted]
+        return tuple(found)
+
+
+def _size(leaf: Tensor, is_own: bool) -> int:
+    """Entries that one trajectory sees."""
+    return leaf.numel() // (len(leaf) if is_own else 1)
+
+
+def is_real(leaf: Any) -> bool:
+    """Whether an argument is a parameter; others are constants."""
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
-
-
-def _check_captured(traced: Traced) -> None:
-    if any(carries_gradient(tensor) for tensor in traced.captured):
-        raise NotTraceable("it uses tensors that require gradients, which Kernel() does not give yet")
-
-
-def _laid_out(
-    program: Program, traced: Traced, parameters: list[tuple[Tensor, bool]], size: int, layout: StateLayout
-) -> RightHandSide:
-    """Separate what each trajectory has for itself from what all share."""
-    own, shared = [], []
-    places: list[tuple[bool, int]] = []
-    count = layout.batch or 1
-    for leaf, is_own in parameters:
-        flat = leaf.detach().to(layout.dtype)
-        flat = flat.reshape(count, -1) if is_own else flat.reshape(-1)
-        kept = own if is_own else shared
-        first = sum(one.shape[-1] for one in kept)
-        places += [(is_own, first + place) for place in range(flat.shape[-1])]
-        kept.append(flat)
-    first = sum(len(one) for one in shared)
-    shared += [tensor.detach().to(layout.dtype).reshape(-1) for tensor in traced.captured]
-    nothing = torch.zeros(count, 0, dtype=layout.dtype)
-    numbers = torch.cat(shared) if shared else nothing[0]
-    where = Layout(size, sum(one.shape[1] for one in own), len(numbers), tuple(places), first)
-    return RightHandSide(program, where, torch.cat([nothing, *own], dim=1).contiguous(), numbers.contiguous())
 
 
 def _of_one(program: Program, state: list[int], parameters: list[tuple[Tensor, bool]], count: int) -> Program:
@@ -121,7 +196,7 @@ def _of_one(program: Program, state: list[int], parameters: list[tuple[Tensor, b
         NotTraceable: where a trajectory sees another one.
     """
     states = _rows([(size, True) for size in state], count)
-    sizes = [(leaf.numel() // len(leaf) if is_own else leaf.numel(), is_own) for leaf, is_own in parameters]
+    sizes = [(_size(leaf, is_own), is_own) for leaf, is_own in parameters]
     rows = {"t": [(row, 0) for row in range(count)], "y": states, "parameter": _rows(sizes, count)}
     alone = []
     for row in range(count):

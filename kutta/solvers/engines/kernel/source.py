@@ -1,7 +1,7 @@
 """C++ for a solve: a traced right-hand side, a tableau and a controller, as one translation unit.
 
-The text is that of ``lanes.h`` and ``math.h``, what is printed here, and ``driver.h``; nothing of it comes
-from a user but numbers and the structure of a traced program.
+The text is that of the headers in this folder and what is printed here; nothing of it comes from a user but
+numbers and the structure of a traced program.
 """
 
 from __future__ import annotations
@@ -15,30 +15,14 @@ from typing import Any
 import torch
 
 from kutta.solvers.controllers import PID, Controller
+from kutta.solvers.engines.kernel.precision import elementary_functions
 from kutta.solvers.engines.tracing.program import Node, Program
 from kutta.solvers.method import Method
 from kutta.solvers.tableaus.tableau import Tableau
 
 HERE = Path(__file__).parent
-# Bytes of a register of the widest machines (on others the compiler uses several), and registers in a block.
-BYTES, PARTS = 64, 2
 # Operations from which on a right-hand side is long.
 LONG = 300
-
-# Per precision: bits of the fraction and of the exponent's bias, and how long the series of `math.h` are.
-_PRECISION = {
-    torch.float64: {
-        "real": "double", "whole": "int64_t", "size": 8, "digits": 52, "bias": 1023, "exp_terms": 13, "log_terms": 11,
-        "sine_terms": 9, "tanh_terms": 10, "exp_range": (-745.2, 709.8),
-        "log2": ("0x1.62e42fee00000p-1", "0x1.a39ef35793c76p-33"),
-        "half_pi": ("0x1.921fb54400000p+0", "0x1.0b4611a600000p-34", "0x1.3198a2e037073p-69"), "farthest": "1e5",
-    },
-    torch.float32: {
-        "real": "float", "whole": "int32_t", "size": 4, "digits": 23, "bias": 127, "exp_terms": 7, "log_terms": 4,
-        "sine_terms": 5, "tanh_terms": 5, "exp_range": (-103.9, 88.72), "log2": ("0x1.62e400p-1", "0x1.7f7d1cp-20"),
-        "half_pi": ("0x1.920000p+0", "0x1.fb4000p-12", "0x1.4442d2p-24"), "farthest": "2e3",
-    },
-}  # fmt: skip
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
           "ne": "!=", "and": "&", "or": "|"}  # fmt: skip
@@ -49,74 +33,42 @@ class Layout:
     """Where the inputs of a program lie.
 
     Attributes:
-        size: entries of the state.
-        own: which places of the parameters are a trajectory's own, in order; the others are shared.
-        shared: number of shared numbers: the other parameters, then what was captured.
+        size: entries of the state, without sensitivities.
+        own: number of parameters that a trajectory has for itself.
         places: for every parameter whether it is its own, and where.
         captured: where the captured numbers begin among the shared ones.
     """
 
     size: int
     own: int
-    shared: int
     places: tuple[tuple[bool, int], ...]
     captured: int
 
 
-def source_of(program: Program, layout: Layout, method: Any, controller: Controller, dtype: torch.dtype) -> str:
+def source_of(
+    program: Program, layout: Layout, method: Any, controller: Controller, dtype: torch.dtype, registers: str
+) -> str:
     """The whole text."""
     parts = [
-        elementary_functions(dtype),
-        _constants(layout, method, controller),
+        elementary_functions(dtype, registers),
+        _constants(program, layout, method, controller),
         _right_hand_side(program, layout),
         _stages(method.tableau),
         _interpolant(method.tableau),
-        (HERE / "driver.h").read_text(encoding="utf-8"),
+        *((HERE / name).read_text(encoding="utf-8") for name in ("driver.h", "run_cpu.h")),
     ]
     return "\n".join(parts)
 
 
-def elementary_functions(dtype: torch.dtype) -> str:
-    """The types of a precision, and what can be computed with blocks of them."""
-    files = (HERE / name for name in ("lanes.h", "math.h"))
-    return "\n".join([_types(dtype), *(file.read_text(encoding="utf-8") for file in files)])
-
-
-def _types(dtype: torch.dtype) -> str:
-    one = _PRECISION[dtype]
-    digits = one["digits"]
-    series = ", ".join(repr(1.0 / float(_factorial(term))) for term in range(one["exp_terms"] + 1))
-    # Adding 1.5 * 2^digits leaves no room for a fraction: what is left is the nearest whole number.
-    lines = [
-        "#include <cstdint>",
-        f"typedef {one['real']} real;",
-        f"typedef {one['whole']} whole;",
-        f"enum {{ BYTES = {BYTES}, PARTS = {PARTS}, EXP_TERMS = {one['exp_terms']}, "
-        f"LOG_TERMS = {one['log_terms']}, SINE_TERMS = {one['sine_terms']}, TANH_TERMS = {one['tanh_terms']} }};",
-        f"static const whole DIGITS = {digits}, BIAS = {one['bias']}, SIGN = whole(1) << {one['size'] * 8 - 1};",
-        f"static const real MAGIC = {1.5 * 2.0**digits!r}, SMALLEST_NORMAL = {2.0 ** (1 - one['bias'])!r}, "
-        f"LIFT = {2.0**digits * 4!r}, LIFTED = {digits + 2};",
-        f"static const real EXP_LOWEST = {one['exp_range'][0]}, EXP_HIGHEST = {one['exp_range'][1]}, "
-        f"EXP_SERIES[] = {{{series}}};",
-        f"static const real LOG2_HIGH = {one['log2'][0]}, LOG2_LOW = {one['log2'][1]};",
-        f"static const real HALF_PI_1 = {one['half_pi'][0]}, HALF_PI_2 = {one['half_pi'][1]}, "
-        f"HALF_PI_3 = {one['half_pi'][2]}, FARTHEST = {one['farthest']};",
-    ]
-    return "\n".join(lines)
-
-
-def _factorial(number: int) -> int:
-    return 1 if number < 2 else number * _factorial(number - 1)
-
-
-def _constants(layout: Layout, method: Method, controller: Controller) -> str:
+def _constants(program: Program, layout: Layout, method: Method, controller: Controller) -> str:
     tableau: Tableau = method.tableau  # type: ignore[attr-defined]
     adaptive = isinstance(controller, PID)
     memory = controller.memory if adaptive else 0
     extra = 0 if tableau.interpolant is None else len(tableau.interpolant.extra_c)
     after = not tableau.first_same_as_last  # the slope at the end of the step has to be evaluated for an interpolant
     values = {
-        "D": layout.size,
+        "D": len(program.outputs),
+        "CONTROLLED": layout.size,
         "OWN": layout.own,
         "STAGES": tableau.stages,
         "EXTRA": extra + after,
@@ -143,7 +95,7 @@ def _right_hand_side(program: Program, layout: Layout) -> str:
     lines = [f"  const {_kind(node)} v{i} = {_expression(node, layout)};" for i, node in enumerate(program.nodes)]
     lines += [f"  dy[{place}] = v{node};" for place, node in enumerate(program.outputs)]
     # A long one is compiled once, and not into every stage.
-    kind = "static inline" if program.cost <= LONG else "__attribute__((noinline)) static"
+    kind = "FUNCTION" if program.cost <= LONG else "__attribute__((noinline)) static"
     head = f"{kind} void f(V t, const V *y, const V *own, const real *shared, V *dy) {{"
     return "\n".join([head, *lines, "}"])
 
@@ -194,7 +146,7 @@ def _splat(value: float) -> str:
 def _stages(tableau: Tableau) -> str:
     """One step: the stages after the first, the new state, and the error."""
     arguments = "V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], V *y1, V *error"
-    lines = [f"static inline void stages({arguments}) {{", "  V g[D]; (void)g;"]
+    lines = [f"FUNCTION void stages({arguments}) {{", "  V g[D]; (void)g;"]
     if not tableau.first_same_as_last:
         lines.append("  f(t, y, own, shared, k[0]);")
     for stage in range(1, tableau.stages):
@@ -211,9 +163,9 @@ def _error(tableau: Tableau) -> list[str]:
     if tableau.error is None:
         return []
     if tableau.second_error is None:
-        return [f"  for (int d = 0; d < D; d++) error[d] = h * ({_sum(tableau.error)});"]
+        return [f"  for (int d = 0; d < CONTROLLED; d++) error[d] = h * ({_sum(tableau.error)});"]
     return [
-        "  for (int d = 0; d < D; d++) {",
+        "  for (int d = 0; d < CONTROLLED; d++) {",
         f"    V fine = h * ({_sum(tableau.error)}), rough = h * ({_sum(tableau.second_error)});",
         "    V total = fine * fine + real(0.01) * rough * rough;",
         "    error[d] = fine * v_abs(fine) / v_sqrt(sel(total > 0, total, splat(1)));",
@@ -241,7 +193,7 @@ def _interpolant(tableau: Tableau) -> str:
     """Stages that the interpolant needs besides, and the value at a position in the step of one lane."""
     dense, stage = tableau.interpolant, tableau.stages
     head = "(V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], const V *y1) {"
-    lines = [f"static inline void interpolant_stages{head}", "  V g[D]; (void)g;"]
+    lines = [f"FUNCTION void interpolant_stages{head}", "  V g[D]; (void)g;"]
     if not tableau.first_same_as_last:
         lines.append(f"  f(t + h, y1, own, shared, k[{stage}]);")
         stage += 1
@@ -249,7 +201,7 @@ def _interpolant(tableau: Tableau) -> str:
         for row, c in zip(dense.extra_a, dense.extra_c, strict=True):
             lines += _stage(row, c, stage, "g")
             stage += 1
-    lines += ["}", "static inline void between(double theta, int l, V h, const V *y, V (*k)[D], real *out) {"]
+    lines += ["}", "FUNCTION void between(double theta, int l, V h, const V *y, V (*k)[D], real *out) {"]
     weights = _hermite(tableau) if dense is None else dense.weights
     lines.append("  double p[ALL_STAGES] = {" + ", ".join(_polynomial(row) for row in weights) + "};")
     lines.append("  for (int d = 0; d < D; d++) {\n    double sum = 0;")

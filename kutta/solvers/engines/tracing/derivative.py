@@ -15,6 +15,38 @@ from kutta.solvers.engines.tracing.program import Builder, Program
 Input = tuple[str, int]
 
 
+def tangents(program: Program, size: int, directions: Sequence[Input]) -> Program:
+    """A right-hand side together with that of its sensitivities to the initial state and to some inputs.
+
+        d/dt S = f_y S + f_p
+
+    Args:
+        program: the derivative of `size` entries of ``"y"``.
+        size: entries of the state, ``D``.
+        directions: what to differentiate by, ``P`` in all: ``("y", i)`` stands for the initial state,
+            others for themselves.
+
+    Returns:
+        a program for the state ``y`` of ``D + D P`` entries, ``S[i, p]`` at ``D + i P + p``.
+    """
+    builder = Builder()
+    entries, count = [("y", place) for place in range(size)], len(directions)
+    parameters = [one for one in directions if one[0] != "y"]
+    values, slopes = written(builder, program, [*entries, *parameters])
+    zero = builder.const(0.0)
+    outputs = [values[output] for output in program.outputs]
+    for output in program.outputs:
+        slope = slopes[output]
+        for number, direction in enumerate(directions):
+            total = slope.get(direction, zero) if direction[0] != "y" else zero
+            for place, entry in enumerate(entries):
+                if entry in slope:
+                    tangent = builder.input("y", size + place * count + number)
+                    total = builder.add(total, builder.mul(slope[entry], tangent))
+            outputs.append(total)
+    return builder.program(outputs)
+
+
 def jacobian(program: Program, inputs: Sequence[Input]) -> Program:
     """The outputs of a program and their derivatives.
 

@@ -274,16 +274,46 @@ def test_what_is_not_there_is_refused(options, said):
         kt.solve(ensemble(), options.pop("method", None), engine=KERNEL, **options)
 
 
-def test_gradients_are_refused():
-    problem = ensemble()
-    problem.args[0].requires_grad_()
-    with pytest.raises(NotImplementedError, match="does not differentiate yet"):
-        kt.solve(problem, engine=KERNEL)
-    with torch.no_grad():
-        kt.solve(problem, engine=KERNEL)
-    weight = torch.ones(2, dtype=F64, requires_grad=True)
-    with pytest.raises(ValueError, match="uses tensors that require gradients"):
-        kt.solve(kt.EnsembleProblem(lambda t, y: weight * y, starts(), (0.0, 1.0)), engine=KERNEL)
+def solved_by(f, *args):
+    return float(kt.solve(kt.EnsembleProblem(f, torch.ones(1, 1, dtype=F64), (0.0, 1.0), args), engine=KERNEL).y1)
+
+
+def test_what_was_traced_is_not_used_once_it_is_stale():
+    """Numbers, tensors and modules that a right-hand side reaches may change between two solves."""
+    held = {"rate": 1.0}
+    weight, count = torch.tensor([1.0], dtype=F64), torch.tensor(1)
+
+    def by_number(t, y):
+        return -held["rate"] * y
+
+    def by_tensor(t, y):
+        return -weight * y
+
+    def by_reading(t, y):
+        return -float(weight) * y
+
+    def by_shape_of(t, y):
+        return -count * y
+
+    for f in (by_number, by_tensor, by_reading, by_shape_of):
+        assert solved_by(f) == pytest.approx(0.36788, abs=1e-4)
+        held["rate"] = 2.0
+        weight.fill_(2.0)
+        count.fill_(2)
+        assert solved_by(f) == pytest.approx(0.13534, abs=1e-4), f.__name__
+        held["rate"] = 1.0
+        weight.fill_(1.0)
+        count.fill_(1)
+
+
+def test_arguments_of_another_kind_are_traced_again():
+    def f(t, y, k):
+        return -(k if isinstance(k, float) else k.sum()) * y
+
+    assert solved_by(f, 1.0) == pytest.approx(0.36788, abs=1e-4)
+    assert solved_by(f, 2.0) == pytest.approx(0.13534, abs=1e-4)
+    assert solved_by(f, torch.tensor([1.0, 1.0], dtype=F64)) == pytest.approx(0.13534, abs=1e-4)
+    assert solved_by(f, torch.tensor([[1.0, 0.0]], dtype=F64)) == pytest.approx(0.36788, abs=1e-4)
 
 
 def first_of_all(t, y):

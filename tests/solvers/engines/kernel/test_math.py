@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kutta.solvers.engines.kernel.build import CompilerMissing, compiler, library
-from kutta.solvers.engines.kernel.source import elementary_functions
+from kutta.solvers.engines.kernel.precision import BLOCK, elementary_functions
 
 try:
     compiler()
@@ -30,7 +30,7 @@ SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 1e-310, 1e-40, 1e7, -1e7, 1
 def compiled(name, dtype):
     body = f"V v; memcpy(&v, x + i, sizeof v); v = v_{name}(v); memcpy(y + i, &v, sizeof v);"
     text = f'extern "C" void apply(const real *x, real *y, long n) {{ for (long i = 0; i < n; i += W) {{ {body} }} }}'
-    return library(elementary_functions(dtype) + text)
+    return library(elementary_functions(dtype, BLOCK) + text)
 
 
 def values(name, x):

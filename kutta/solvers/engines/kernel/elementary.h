@@ -3,46 +3,46 @@
 // Arguments are reduced as in Cody and Waite, Software Manual for the Elementary Functions, 1980; the
 // polynomials are Taylor's or minimax ones, long enough for the precision of `real`.
 
-static inline V v_min(V a, V b) { return sel((a < b) | (a != a), a, b); }
-static inline V v_max(V a, V b) { return sel((a > b) | (a != a), a, b); }
-static inline V v_abs(V x) { return from_bits(as_bits(x) & ~SIGN); }
-static inline V v_sign(V x) { return sel(x > 0, splat(1), sel(x < 0, splat(-1), x)); }
+FUNCTION V v_min(V a, V b) { return sel((a < b) | (a != a), a, b); }
+FUNCTION V v_max(V a, V b) { return sel((a > b) | (a != a), a, b); }
+FUNCTION V v_abs(V x) { return from_bits(as_bits(x) & ~SIGN); }
+FUNCTION V v_sign(V x) { return sel(x > 0, splat(1), sel(x < 0, splat(-1), x)); }
 
 // Any function of one number, lane by lane.
 #define LANEWISE(name, function) \
-  static inline V name(V x) { for (int l = 0; l < W; l++) x[l] = function(x[l]); return x; }
-LANEWISE(v_sqrt, std::sqrt)
-LANEWISE(v_floor, std::floor)
-LANEWISE(v_ceil, std::ceil)
-LANEWISE(v_trunc, std::trunc)
-LANEWISE(v_round, std::nearbyint)
-LANEWISE(v_expm1, std::expm1)
-LANEWISE(v_log1p, std::log1p)
-LANEWISE(v_tan, std::tan)
-LANEWISE(v_asin, std::asin)
-LANEWISE(v_acos, std::acos)
-LANEWISE(v_atan, std::atan)
-LANEWISE(v_sinh, std::sinh)
-LANEWISE(v_cosh, std::cosh)
-LANEWISE(v_erf, std::erf)
-static inline V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = std::atan2(y[l], x[l]); return y; }
-static inline V v_fmod(V x, V y) { for (int l = 0; l < W; l++) x[l] = std::fmod(x[l], y[l]); return x; }
+  FUNCTION V name(V x) { for (int l = 0; l < W; l++) x[l] = function(x[l]); return x; }
+LANEWISE(v_sqrt, sqrt)
+LANEWISE(v_floor, floor)
+LANEWISE(v_ceil, ceil)
+LANEWISE(v_trunc, trunc)
+LANEWISE(v_round, nearbyint)
+LANEWISE(v_expm1, expm1)
+LANEWISE(v_log1p, log1p)
+LANEWISE(v_tan, tan)
+LANEWISE(v_asin, asin)
+LANEWISE(v_acos, acos)
+LANEWISE(v_atan, atan)
+LANEWISE(v_sinh, sinh)
+LANEWISE(v_cosh, cosh)
+LANEWISE(v_erf, erf)
+FUNCTION V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = atan2(y[l], x[l]); return y; }
+FUNCTION V v_fmod(V x, V y) { for (int l = 0; l < W; l++) x[l] = fmod(x[l], y[l]); return x; }
 
 // 2^k for whole k, in two factors so that subnormal results come out right.
-static inline V scaled(V x, N k) {
+FUNCTION V scaled(V x, N k) {
   N half = k >> 1;
   return x * from_bits((half + BIAS) << DIGITS) * from_bits((k - half + BIAS) << DIGITS);
 }
 
 // The nearest whole number, as both kinds; |x| must be far below 2^DIGITS.
-static inline V nearest(V x, N *k) {
+FUNCTION V nearest(V x, N *k) {
   V shifted = x + MAGIC;
   *k = as_bits(shifted) - as_bits(splat(MAGIC));
   return shifted - MAGIC;
 }
 
 // exp x = 2^k exp r, r = x - k log 2, |r| <= log(2) / 2.
-static inline V exponential(V x, int terms) {
+FUNCTION V exponential(V x, int terms) {
   V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
   N k;
   V whole = nearest(limited * real(1.4426950408889634074), &k);
@@ -56,7 +56,7 @@ static inline V exponential(V x, int terms) {
 }
 
 // log x = k log 2 + log m, sqrt(1/2) <= m < sqrt 2; with s = (m - 1) / (m + 1), log m = 2 (s + s^3 / 3 + ...).
-static inline V logarithm(V x, int terms) {
+FUNCTION V logarithm(V x, int terms) {
   M small = x < SMALLEST_NORMAL;
   V y = sel(small, x * LIFT, x);
   N bits = as_bits(y) - as_bits(splat(real(0.70710678118654752440)));
@@ -71,15 +71,15 @@ static inline V logarithm(V x, int terms) {
   return sel((x < 0) | (x != x), splat(NAN), result);
 }
 
-static inline V v_exp(V x) { return exponential(x, EXP_TERMS); }
-static inline V v_log(V x) { return logarithm(x, LOG_TERMS); }
+FUNCTION V v_exp(V x) { return exponential(x, EXP_TERMS); }
+FUNCTION V v_log(V x) { return logarithm(x, LOG_TERMS); }
 
 // Six digits, which are plenty where only a step size depends on them.
-static inline V rough_exp(V x) { return exponential(x, 6); }
-static inline V rough_log(V x) { return logarithm(x, 3); }
+FUNCTION V rough_exp(V x) { return exponential(x, 6); }
+FUNCTION V rough_log(V x) { return logarithm(x, 3); }
 
 // x = k pi/2 + r, |r| <= pi/4; quadrant k mod 4. Far out, where the three parts of pi/2 no longer do, libm.
-static inline V sine_like(V x, int quadrant) {
+FUNCTION V sine_like(V x, int quadrant) {
   N k;
   V whole = nearest(x * real(0.63661977236758134308), &k);
   V r = ((x - whole * HALF_PI_1) - whole * HALF_PI_2) - whole * HALF_PI_3;
@@ -92,15 +92,15 @@ static inline V sine_like(V x, int quadrant) {
   V value = sel((k & 1) == 0, r + r * sine, 1 + cosine);
   V result = sel((k & 2) == 0, value, -value);
   bool far = false;
-  for (int l = 0; l < W; l++) far |= !(std::fabs(x[l]) < FARTHEST);
-  if (far) for (int l = 0; l < W; l++) result[l] = quadrant ? std::cos(x[l]) : std::sin(x[l]);
+  for (int l = 0; l < W; l++) far |= !(fabs(x[l]) < FARTHEST);
+  if (far) for (int l = 0; l < W; l++) result[l] = quadrant ? cos(x[l]) : sin(x[l]);
   return result;
 }
-static inline V v_sin(V x) { return sine_like(x, 0); }
-static inline V v_cos(V x) { return sine_like(x, 1); }
+FUNCTION V v_sin(V x) { return sine_like(x, 0); }
+FUNCTION V v_cos(V x) { return sine_like(x, 1); }
 
 // tanh x = 1 - 2 / (exp 2x + 1), and for small x a continued fraction, where that would cancel.
-static inline V v_tanh(V x) {
+FUNCTION V v_tanh(V x) {
   V size = v_abs(x), z = x * x;
   V far = 1 - 2 / (v_exp(2 * v_min(size, splat(20))) + 1);
   V fraction = splat(real(2 * TANH_TERMS + 1));
@@ -111,4 +111,4 @@ static inline V v_tanh(V x) {
   return sel(x != x, x, result);
 }
 
-static inline V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = std::pow(x[l], y[l]); return x; }
+FUNCTION V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = pow(x[l], y[l]); return x; }
