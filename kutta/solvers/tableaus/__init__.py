@@ -1,7 +1,8 @@
-"""Coefficient tables: Runge-Kutta methods and symplectic splittings, as exact numbers with their sources."""
+"""Coefficient tables of Runge-Kutta methods, Rosenbrock methods and symplectic splittings, with their sources."""
 
 from .dormand_prince import DOPRI5, DOPRI8
 from .low_order import BOSH3, EULER, FEHLBERG2, HEUN, MIDPOINT, RALSTON, RK4, RK38, SSPRK33
+from .rosenbrock import RODAS5P, ROSENBROCK23, RosenbrockTableau
 from .splitting import KAHAN_LI6, RUTH3, SEMI_IMPLICIT_EULER, VELOCITY_VERLET, YOSHIDA4, Splitting
 from .tableau import Interpolant, Tableau
 from .tsitouras import TSIT5
@@ -19,6 +20,8 @@ __all__ = [
     "RALSTON",
     "RK4",
     "RK38",
+    "RODAS5P",
+    "ROSENBROCK23",
     "RUTH3",
     "SEMI_IMPLICIT_EULER",
     "SSPRK33",
@@ -30,6 +33,7 @@ __all__ = [
     "VERN9",
     "YOSHIDA4",
     "Interpolant",
+    "RosenbrockTableau",
     "Splitting",
     "Tableau",
 ]
