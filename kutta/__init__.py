@@ -39,6 +39,7 @@ from kutta.solvers.runge_kutta import (
     Vern8,
     Vern9,
 )
+from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
@@ -77,6 +78,9 @@ __all__ = [
     "Regularizer",
     "Result",
     "Results",
+    "Rodas5P",
+    "Rosenbrock",
+    "Rosenbrock23",
     "RungeKutta",
     "Ruth3",
     "SemiImplicitEuler",
@@ -105,9 +109,8 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Compiled Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "stiff, split and exponential methods": (
-        "SplitODEProblem Kvaerno5 Rosenbrock23 Rodas5P Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 "
-        "ARS222 ARS443"
+    "split, exponential and further stiff methods": (
+        "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": (
         "DiffusionProblem DDIM DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB "
@@ -130,7 +133,7 @@ def __getattr__(name: str) -> object:
     for what, planned in _PLANNED.items():
         if name in planned.split():
             raise AttributeError(
-                f"kutta.{name} is not part of this version, which solves non-stiff ordinary differential equations; "
+                f"kutta.{name} is not part of this version, which solves ordinary differential equations; "
                 f"it comes with {what}"
             )
     raise AttributeError(f"module 'kutta' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -48,6 +48,21 @@ def _tensor_carries_gradient(tensor: Tensor) -> bool:
     if forward_ad._current_level < 0:
         return False
     return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def leaves_on_tape(slope: Any, known: Iterable[Any] = ()) -> Iterator[Tensor]:
+    """The tensors that require gradients and that a slope was computed from, without what lies behind `known` nodes."""
+    nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(slope) if isinstance(leaf, Tensor)]
+    seen = set(known)
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            yield variable
+        nodes.extend(following for following, _ in node.next_functions)
 
 
 def outside_autocast(f: Callable[..., Any], device: torch.device) -> tuple[Callable[..., Any], Any]:

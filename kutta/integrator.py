@@ -103,8 +103,9 @@ class Integrator:
     @property
     def stats(self) -> Stats:
         """What it has cost so far."""
-        counts = self._stepper.counts
-        return Stats(counts.steps, counts.accepted, counts.rejected, self._field.evaluations)
+        counts, field = self._stepper.counts, self._field
+        solves = counts.steps * self._stepper.method.linear_solves
+        return Stats(counts.steps, counts.accepted, counts.rejected, field.evaluations, field.jacobians, solves)
 
     def step(self) -> Step:
         """Take one accepted step.
@@ -165,6 +166,7 @@ class Integrator:
             "accepted": stepper.counts.accepted,
             "rejected": stepper.counts.rejected,
             "evaluations": self._field.evaluations,
+            "jacobians": self._field.jacobians,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,4 +187,4 @@ class Integrator:
         stepper.result = Result.SUCCESS
         leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in state["carry"]]
         stepper.carry = pytree.tree_unflatten(leaves, pytree.treespec_loads(state["carry_structure"]))
-        self._field.evaluations = int(state["evaluations"])
+        self._field.evaluations, self._field.jacobians = int(state["evaluations"]), int(state["jacobians"])

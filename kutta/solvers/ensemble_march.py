@@ -31,7 +31,7 @@ from kutta.solvers.tolerance import Tolerance
 # Rows are packed once at most this part of them is still running.
 SPARSE = 0.5
 # What is known of a trajectory when it ends.
-KNOWN, COUNTED = ("t", "h", "codes"), ("steps", "rejected", "evaluations")
+KNOWN, COUNTED = ("t", "h", "codes"), ("steps", "rejected", "evaluations", "jacobians")
 
 
 @dataclass
@@ -99,8 +99,8 @@ class EnsembleCourse:
     Attributes:
         readings: what the outputs are, and `values` the states, one tensor ``(n, D)`` for each.
         lanes: the trajectories in the order in which they ended; `ended` holds tensors of their last
-            states and penalties, `t1` their last times, `codes`, `steps`, `rejected`, `evaluations`
-            what the stepper counted, `h` their step sizes.
+            states and penalties, `t1` their last times, `codes`, `steps`, `rejected`, `evaluations`,
+            `jacobians` what the stepper counted, `h` their step sizes.
         cuts: the events that ended trajectories.
         dense: the trials and the trajectories of their rows, if kept.
         transitions: the trials as they can be made again.
@@ -144,7 +144,8 @@ class _March:
         stepper, leg, course = self.stepper, self.leg, self.course
         if self.record_every and len(course.transitions) % self.record_every == 0:
             course.starts.append(State(stepper.y, None if self.fresh else stepper.carry, self.penalties))
-        calls, field, ran = stepper.field.evaluations, stepper.field, stepper.running
+        field, ran = stepper.field, stepper.running
+        calls, jacobians = field.evaluations, field.jacobians
         step = stepper.trial()
         self.running, due, crossed = self._read(leg.watch)
         cut = None
@@ -165,7 +166,7 @@ class _March:
             step.prepare()
             course.dense.append((step, stepper.lanes))
         stepper.carry = stepper.method.resume(step, stepper.carry)
-        stepper.tally.note_calls(ran, stepper.field.evaluations - calls)
+        stepper.tally.note_calls(ran, field.evaluations - calls, field.jacobians - jacobians)
         self._release(step)
         leaving, staying = self._pack() if self.running <= SPARSE * len(stepper.lanes) else (None, None)
         if self.record_every:

@@ -103,7 +103,7 @@ class EnsembleStepper:
         self.running, self.codes = self.s < self.s1, torch.zeros_like(lanes)
         # Below this size a step may be too small; whether it is, `fail` finds out.
         self.floor = torch.maximum(self.s.abs(), self.s1.abs()) * SMALLEST + controller.dtmin
-        self.tally = Tally(*(torch.zeros_like(lanes) for _ in range(3)))
+        self.tally = Tally(*(torch.zeros_like(lanes) for _ in range(4)))
         self.stops, self.jumps = self._stops()
         self.carry = method.init(field, t[:, None], y)
         self.earlier: tuple[Tensor, ...] = (torch.ones_like(t),) * getattr(controller, "memory", 0)

@@ -19,19 +19,27 @@ MANY = 64
 
 
 class Tally:
-    """Trials, rejections and calls of the right-hand side, one count a row.
+    """Trials, rejections, calls of the right-hand side and Jacobians, one count a row.
 
     Args:
         steps: trials so far.
         rejected: of these, rejected ones.
         evaluations: calls so far.
+        jacobians: Jacobians so far.
     """
 
-    def __init__(self, steps: Int[Tensor, " b"], rejected: Int[Tensor, " b"], evaluations: Int[Tensor, " b"]):
-        self._steps, self._rejected, self._evaluations = steps, rejected, evaluations
+    def __init__(
+        self,
+        steps: Int[Tensor, " b"],
+        rejected: Int[Tensor, " b"],
+        evaluations: Int[Tensor, " b"],
+        jacobians: Int[Tensor, " b"],
+    ):
+        self._steps, self._rejected = steps, rejected
+        self._evaluations, self._jacobians = evaluations, jacobians
         self.ran: list[Tensor] = []
         self.missed: list[Tensor] = []
-        self.called: list[tuple[Tensor, int]] = []
+        self.called: list[tuple[Tensor, int, int]] = []
 
     def note(self, running: Bool[Tensor, " b"], missed: Bool[Tensor, " b"]) -> None:
         """A trial: which rows ran, and which of them were rejected."""
@@ -40,9 +48,9 @@ class Tally:
         self.ran.append(running)
         self.missed.append(missed)
 
-    def note_calls(self, running: Bool[Tensor, " b"], calls: int) -> None:
-        """How often the right-hand side was called in a trial in which some rows ran."""
-        self.called.append((running, calls))
+    def note_calls(self, running: Bool[Tensor, " b"], calls: int, jacobians: int) -> None:
+        """How often the right-hand side was called in a trial in which some rows ran, and how often linearised."""
+        self.called.append((running, calls, jacobians))
 
     @property
     def steps(self) -> Int[Tensor, " b"]:
@@ -62,16 +70,23 @@ class Tally:
         self._sum()
         return self._evaluations
 
+    @property
+    def jacobians(self) -> Int[Tensor, " b"]:
+        """Jacobians while each row ran."""
+        self._sum()
+        return self._jacobians
+
     def take(self, rows: Int[Tensor, " n"]) -> Tally:
         """The counts of some rows."""
-        return Tally(self.steps[rows], self.rejected[rows], self.evaluations[rows])
+        return Tally(self.steps[rows], self.rejected[rows], self.evaluations[rows], self.jacobians[rows])
 
     def _sum(self) -> None:
         if self.ran:
             self._steps = self._steps + torch.stack(self.ran).sum(dim=0)
             self._rejected = self._rejected + torch.stack(self.missed).sum(dim=0)
         if self.called:
-            masks, calls = zip(*self.called, strict=True)
-            weights = torch.tensor(calls, device=self._evaluations.device)[:, None]
-            self._evaluations = self._evaluations + (torch.stack(masks) * weights).sum(dim=0)
+            masks, *counts = zip(*self.called, strict=True)
+            weights = torch.tensor(counts, device=self._evaluations.device).unsqueeze(-1)
+            evaluations, jacobians = (torch.stack(masks) * weights).sum(dim=1).unbind(0)
+            self._evaluations, self._jacobians = self._evaluations + evaluations, self._jacobians + jacobians
         self.ran, self.missed, self.called = [], [], []

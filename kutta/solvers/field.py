@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.solvers.jacobian import Linearisation, linearise
 from kutta.state import Layout
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class VectorField:
 
     Attributes:
         evaluations: number of calls so far.
+        jacobians: for how many of them the derivatives were computed too.
         spare: memory that steps have given back, for the next one.
     """
 
@@ -31,7 +34,7 @@ class VectorField:
         self.problem, self.layout = problem, layout
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
         self.single = layout.is_single
-        self.evaluations = 0
+        self.evaluations = self.jacobians = 0
         self.spare: list[Any] = []
 
     def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
@@ -49,6 +52,12 @@ class VectorField:
             raise ValueError("f changed the state y in place; it must return the derivative as a new tensor")
         return checked_slope(slope, y, self.layout)
 
+    def linearised(self, t: float | Tensor, y: Tensor) -> Linearisation:
+        """The derivative at ``(t, y)`` with its own derivatives to both."""
+        self.jacobians += 1
+        t = torch.as_tensor(t, dtype=self.real_dtype, device=self.device)
+        return linearise(self.derivative, t, y, rows=False)
+
 
 class EnsembleField:
     """``dy/dt`` of the running trajectories of an ensemble.
@@ -58,6 +67,7 @@ class EnsembleField:
 
     Attributes:
         evaluations: number of calls so far, shared by the fields taken from this one.
+        jacobians: for how many of them the derivatives were computed too.
         spare: memory that steps have given back, for the next one.
     """
 
@@ -66,7 +76,7 @@ class EnsembleField:
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
         self.batched = batched_arguments(problem, layout.batch or 0)
         self.args = tuple(problem.args)
-        self.calls = [0]
+        self.calls = Counter()
         self.spare: list[Any] = []
         self.flat = layout.is_single and len(layout.shapes[0]) == 1
         self.index: Tensor | None = None
@@ -80,7 +90,12 @@ class EnsembleField:
     @property
     def evaluations(self) -> int:
         """Number of calls so far."""
-        return self.calls[0]
+        return self.calls["f"]
+
+    @property
+    def jacobians(self) -> int:
+        """Number of Jacobians so far."""
+        return self.calls["jacobian"]
 
     def take(self, index: Int[Tensor, " b"]) -> EnsembleField:
         """The field of the trajectories `index`, counting its calls with this one's."""
@@ -109,7 +124,7 @@ class EnsembleField:
 
     def derivative(self, t: Float[Tensor, "b ..."], y: Float[Tensor, "b D"]) -> Float[Tensor, "b D"]:
         """``f`` of every trajectory."""
-        self.calls[0] += 1
+        self.calls["f"] += 1
         if t.dim() > 1:
             t = t.reshape(-1)
         if t.dtype is not self.real_dtype:
@@ -118,6 +133,11 @@ class EnsembleField:
             return checked_slope(self._call(t, y, *self.args), y, self.layout)
         state = self.layout.unravel(y)
         return checked_slope(self._call(t, state, *self.args), state, self.layout).reshape(y.shape)
+
+    def linearised(self, t: Float[Tensor, "b 1"], y: Float[Tensor, "b D"]) -> Linearisation:
+        """The derivatives of every trajectory, with their own derivatives to its time and state."""
+        self.calls["jacobian"] += 1
+        return linearise(self.derivative, t, y, rows=True)
 
 
 def batched_arguments(problem: EnsembleProblem, batch: int) -> tuple[Any, ...]:

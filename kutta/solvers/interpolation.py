@@ -29,6 +29,24 @@ def hermite(theta: Any, dt: Any, y0: Tensor, y1: Tensor, slope0: Tensor, slope1:
     )
 
 
+def polynomials(columns: Sequence[Tensor], theta: Any) -> Tensor:
+    """The polynomials ``columns[0] theta + columns[1] theta**2 + ...`` by Horner's rule.
+
+    Args:
+        columns: their coefficients, ``(stages, 1)`` each.
+        theta: a number, or ``n`` numbers in a tensor.
+
+    Returns:
+        a tensor of shape ``(stages, n)``.
+    """
+    *lower, value = columns
+    theta = torch.as_tensor(theta, dtype=value.dtype, device=value.device).reshape(-1)
+    value = value * theta
+    for coefficient in reversed(lower):
+        value = (value + coefficient) * theta
+    return value
+
+
 class DenseOutput:
     """A solve as a function of time: the interpolants of its accepted steps."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.interpolation import hermite
+from kutta.solvers.jacobian import Linearisation
 
 Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape (b, 1)
 
@@ -19,6 +20,10 @@ class Field(Protocol):
 
     def derivative(self, t: Any, y: Any) -> Any:
         """``dy/dt`` at ``(t, y)``."""
+        ...
+
+    def linearised(self, t: Any, y: Any) -> Linearisation:
+        """The same with its derivatives to `y` and `t`."""
         ...
 
 
@@ -142,9 +147,10 @@ class Method:
         init(problem, t, y) -> carry                    what the first step needs
         step(problem, t, y, dt, carry) -> (Step, carry) one trial step
 
-    ``problem.derivative(t, y)`` evaluates the right-hand side. The carry is a pytree of tensors
-    (or ``None``) handed from each accepted step to the next; in an ensemble its tensors have the
-    trajectories on axis 0. A rejected step is tried again from the carry it started with.
+    ``problem.derivative(t, y)`` evaluates the right-hand side, ``problem.linearised(t, y)`` also its
+    derivatives. The carry is a pytree of tensors (or ``None``) handed from each accepted step to the
+    next; in an ensemble its tensors have the trajectories on axis 0. A rejected step is tried again
+    from the carry it started with.
 
     Attributes:
         order: order of the solution.
@@ -156,10 +162,12 @@ class Method:
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
         steps_alike: whether all its steps are of one class.
         estimates_stiffness: whether its steps have a `Step.stiffness_pair`.
+        linear_solves: linear systems that a trial step solves, with the Jacobian of the right-hand side.
     """
 
     order: int
     error_order: int | None = None
+    linear_solves: int = 0
     estimates_stiffness: bool = False
     source: str = ""
     kind: ClassVar[str] = "one step"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kutta.autodiff import in_forward_mode, under_transform
 from kutta.solvers import tableaus
+from kutta.solvers.interpolation import polynomials
 from kutta.solvers.method import Field, Method, Step, Time
 from kutta.solvers.stages import Coefficients, ColumnSums, SlopeMatrix, TapedSlopeMatrix, coefficients
 from kutta.solvers.tableaus.tableau import Interpolant, Tableau
@@ -109,12 +110,8 @@ class RungeKuttaStep(Step):
         return coefficients(self.tableau, self.y0.dtype, self.y0.device)
 
     def _weights(self, theta: Any) -> Tensor:
-        """``P_i(theta)``, ``(stages,)``; in an ensemble ``(stages, b)``; by Horner's rule."""
-        *lower, value = self._coefficients.interpolation
-        theta = torch.as_tensor(theta, dtype=value.dtype, device=value.device).reshape(-1)
-        value = value * theta
-        for coefficient in reversed(lower):
-            value = (value + coefficient) * theta
+        """``P_i(theta)``, ``(stages,)``; in an ensemble ``(stages, b)``."""
+        value = polynomials(self._coefficients.interpolation, theta)
         return (value if isinstance(self.dt, Tensor) else value[:, 0]).to(self.y0.dtype)
 
     def end_slopes(self) -> tuple[Tensor, Tensor]:

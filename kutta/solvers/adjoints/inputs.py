@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from kutta.autodiff import leaves_on_tape
+
 
 class Inputs(NamedTuple):
     """What a right-hand side depends on, other than time and state.
@@ -50,7 +52,7 @@ def differentiable_inputs(
             found[id(tensor)] = tensor
     # What lies behind a tensor found already gets its gradient through that one.
     known = {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
-    for leaf in _leaves_on_tape(slope, known):
+    for leaf in leaves_on_tape(slope, known):
         found[id(leaf)] = leaf
     return Inputs(tuple(outer.get(key, tensor) for key, tensor in found.items()), tuple(found.values()))
 
@@ -89,20 +91,6 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # a name that is not bound yet
         return None
-
-
-def _leaves_on_tape(slope: Any, known: set[Any]) -> Iterator[Tensor]:
-    nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(slope) if isinstance(leaf, Tensor)]
-    seen = set(known)
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            yield variable
-        nodes.extend(following for following, _ in node.next_functions)
 
 
 def vector_jacobian_product(

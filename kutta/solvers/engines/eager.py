@@ -218,7 +218,9 @@ class _Solve:
                 counts.steps,
                 counts.accepted,
                 counts.rejected,
-                self._evaluations(),
+                self._calls("evaluations"),
+                self._calls("jacobians"),
+                counts.steps * options.method.linear_solves,
                 history=self.recorder.history() if self.recorder else None,
             ),
             result=result,
@@ -231,8 +233,8 @@ class _Solve:
             raise SolveError(result, stepper.t, stepper.h, solution=solution)
         return solution
 
-    def _evaluations(self) -> int:
-        return sum(field.evaluations for field in {self.field, self.inner})
+    def _calls(self, kind: str) -> int:
+        return sum(getattr(field, kind) for field in {self.field, self.inner})
 
     def _outputs_and_drawn(self) -> tuple[Tensor, Tensor]:
         """The states that the user wants, and those that samplers asked for."""

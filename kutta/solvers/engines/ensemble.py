@@ -62,6 +62,7 @@ class _Totals:
     steps: Tensor
     rejected: Tensor
     evaluations: Tensor
+    jacobians: Tensor
     penalties: tuple[Any, ...]
 
 
@@ -121,7 +122,7 @@ class _EnsembleSolve:
         none = torch.zeros(len(self.y0), dtype=torch.int64, device=self.y0.device)
         penalties = tuple(_one_a_row(one.init(self.y0.detach()), none) for one in self.regularizers)
         t = self.t0.detach().clone()
-        return _Totals(self.y0, t, torch.zeros_like(t), none, none, none, none, penalties)
+        return _Totals(self.y0, t, torch.zeros_like(t), none, none, none, none, none, penalties)
 
     def _leg(self, lanes: Tensor, cut: Cut | None) -> list[Cut]:
         """Advance some trajectories to their next event or end; returns the events."""
@@ -143,7 +144,7 @@ class _EnsembleSolve:
                 options.max_steps,
             )
             evaluations = totals.evaluations[lanes] + (field.evaluations - calls)
-            stepper.tally = Tally(totals.steps[lanes], totals.rejected[lanes], evaluations)
+            stepper.tally = Tally(totals.steps[lanes], totals.rejected[lanes], evaluations, totals.jacobians[lanes])
             stepper.trials = int(stepper.tally.steps.max())
         watch = EnsembleEventWatch(options.events)
         watch.start(stepper, cut)
@@ -247,6 +248,8 @@ class _EnsembleSolve:
                 totals.steps - totals.rejected,
                 totals.rejected,
                 totals.evaluations,
+                totals.jacobians,
+                totals.steps * options.method.linear_solves,
                 history=self.recorder.history() if self.recorder else None,
             ),
             result=result,
