@@ -20,6 +20,7 @@ from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
+from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
 from kutta.solvers.runge_kutta import (
     RK4,
     RK38,
@@ -39,7 +40,6 @@ from kutta.solvers.runge_kutta import (
     Vern8,
     Vern9,
 )
-from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [

@@ -59,7 +59,7 @@ def _pull(derivative: Derivative, t: Tensor, y: Tensor) -> tuple[Tensor, Pull]:
         slope = derivative(*inputs)
     # The copies that were made to be followed start no tape of their own.
     others = (leaf for leaf in leaves_on_tape(slope) if all(leaf is not one for one in inputs))
-    records = records and (t.requires_grad or y.requires_grad or any(True for _ in others)) or in_forward_mode()
+    records = (records and (t.requires_grad or y.requires_grad or any(True for _ in others))) or in_forward_mode()
 
     def pull(cotangents: Tensor) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor | None, ...] = (None, None)

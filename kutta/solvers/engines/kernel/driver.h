@@ -3,8 +3,8 @@
 // forwards along each trajectory, s = direction t.
 //
 // From the generator: D entries of the state, the first CONTROLLED of which choose the step sizes (the others are
-// sensitivities); STAGES, ORDER, REUSES_LAST, ADAPTIVE, HISTORY, POWERS, `f`, `stages`,
-// `interpolant_stages`, `between`.
+// sensitivities); STAGES of a step and EXTRA ones for its interpolant, which are slopes or increments; ORDER,
+// REUSES_LAST, ADAPTIVE, HISTORY, POWERS; `f`, `stages`, `interpolant_stages`, `interpolant_weights`.
 
 static const double STRETCH = 1e-3, TINY = 1e-30, SMALLEST = 4 * 2.220446049250313e-16;
 static const real LOWEST_RATIO = 1e-10, HIGHEST_RATIO = 1e10;
@@ -30,7 +30,7 @@ extern "C" struct Job {
 struct Block {
   const Job &job;
   int64_t trajectory[W], output[W];
-  V y[D], own[OWN + 1], k[ALL_STAGES][D], rtol[CONTROLLED], atol[CONTROLLED];
+  V y[D], own[OWN + 1], k[STAGES + EXTRA][D], rtol[CONTROLLED], atol[CONTROLLED];
   V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
   T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
   Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
@@ -45,7 +45,7 @@ struct Block {
     for (int d = 0; d < CONTROLLED; d++) rtol[d] = atol[d] = splat(1);
     for (int j = 0; j <= OWN; j++) own[j] = splat(1);
     for (int j = 0; j <= HISTORY; j++) earlier[j] = splat(0);
-    for (int i = 0; i < ALL_STAGES; i++) for (int d = 0; d < D; d++) k[i][d] = splat(0);
+    for (int i = 0; i < STAGES + EXTRA; i++) for (int d = 0; d < D; d++) k[i][d] = splat(0);
   }
 
   // Let every free lane take a trajectory; those of no length are ended at once.
@@ -213,13 +213,24 @@ struct Block {
     free = true;
   }
 
+  // The state of a lane at a position in its step.
+  void between(double theta, int l, V move, real *out) const {
+    double p[STAGES + EXTRA], scale = STAGES_ARE_SLOPES ? double(move[l]) : 1.0;
+    interpolant_weights(theta, p);
+    for (int d = 0; d < D; d++) {
+      double sum = 0;
+      for (int i = 0; i < STAGES + EXTRA; i++) sum += p[i] * k[i][d][l];
+      out[d] = real(y[d][l] + scale * sum);
+    }
+  }
+
   void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1) {
     interpolant_stages(t, move, y, own, job.shared, k, y1);
     for (int l = 0; l < W; l++) {
       bool extra = false;
       while (accepted[l] && save[l] <= end[l]) {
         if (save[l] == end[l]) for (int d = 0; d < D; d++) target(l)[d] = y1[d][l];
-        else between((save[l] - s[l]) / size[l], l, move, y, k, target(l)), extra = true;
+        else between((save[l] - s[l]) / size[l], l, move, target(l)), extra = true;
         output[l]++, look_for_output(l);
       }
       evaluations[l] += extra * EXTRA;

@@ -16,12 +16,11 @@ from kutta.solvers.engines.kernel.build import library
 from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
 from kutta.solvers.engines.kernel.right_hand_side import Cast, RightHandSide, right_hand_side
 from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
-from kutta.solvers.engines.kernel.source import source_of
+from kutta.solvers.engines.kernel.source import PRINTERS, source_of
 from kutta.solvers.engines.kernel.work import Work
 from kutta.solvers.engines.tracing.derivative import Input, tangents
 from kutta.solvers.field import EnsembleField, VectorField
 from kutta.solvers.options import Options
-from kutta.solvers.runge_kutta import RungeKutta
 from kutta.solvers.times import follow_initial_time, follow_output_time
 from kutta.state import Layout
 
@@ -69,8 +68,8 @@ def _refuse_what_is_not_there(layout: Layout, options: Options) -> None:
         _refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
         _refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
-    if not isinstance(options.method, RungeKutta):
-        _refuse(f"has explicit Runge-Kutta methods only; got {type(options.method).__name__}")
+    if type(getattr(options.method, "tableau", None)) not in PRINTERS:
+        _refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
     if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
         _refuse(f"has PID and Fixed without times to land on; got {controller}")
     if controller.norm is not None or controller.force_dtmin:
@@ -149,7 +148,15 @@ class _Solve:
         """What came out."""
         many, save = work.many, self.options.save_at
         result = Results(work.codes.to(torch.int64)) if many else Result(int(work.codes[0]))
-        counts: Any = (work.steps, work.steps - work.rejected, work.rejected, work.evaluations)
+        solves = self.options.method.linear_solves
+        counts: Any = (
+            work.steps,
+            work.steps - work.rejected,
+            work.rejected,
+            work.evaluations,
+            work.steps * bool(solves),  # every trial of a block takes its Jacobians anew
+            work.steps * solves,
+        )
         ended = work.codes == int(Result.SUCCESS)
         ys, y1 = self._follow(ys, y1, ended)
         t1 = torch.where(ended, self.t1, work.end)

@@ -1,6 +1,7 @@
 // One lane: for a trajectory alone, where blocks would compute the same thing several times.
 
 #define FUNCTION static inline
+#define ONCE static __attribute__((noinline))
 #define DEVICE
 #include <math.h>
 #include <stdint.h>

@@ -2,6 +2,7 @@
 // PARTS of them in a block.
 
 #define FUNCTION static inline
+#define ONCE static __attribute__((noinline))
 #define DEVICE
 #include <math.h>
 #include <stdint.h>

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from kutta.autodiff import carries_gradient
 from kutta.problems import EnsembleProblem
-from kutta.solvers.engines.kernel.source import Layout
+from kutta.solvers.engines.kernel.functions import Layout
 from kutta.solvers.engines.tracing.derivative import Input
 from kutta.solvers.engines.tracing.fingerprint import Reads, Unclear, fingerprint
 from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed_by

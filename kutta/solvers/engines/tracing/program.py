@@ -81,6 +81,15 @@ class Program:
         return [values[output] for output in self.outputs]
 
 
+def needed(nodes: Sequence[Node], outputs: Sequence[int]) -> Program:
+    """The program of some outputs."""
+    order = needed_by(nodes, outputs)
+    number = {old: new for new, old in enumerate(order)}
+    kept = [nodes[old] for old in order]
+    moved = [Node(one.operation, tuple(number[old] for old in one.arguments), one.value) for one in kept]
+    return Program(tuple(moved), tuple(number[old] for old in outputs))
+
+
 def needed_by(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
     """The numbers of the outputs and of all that they are made of, in order."""
     needed, waiting = set(), list(outputs)
@@ -148,11 +157,7 @@ class Builder:
 
     def program(self, outputs: Sequence[int]) -> Program:
         """What the outputs need, in order."""
-        order = needed_by(self.nodes, outputs)
-        number = {old: new for new, old in enumerate(order)}
-        nodes = [self.nodes[old] for old in order]
-        moved = [Node(one.operation, tuple(number[old] for old in one.arguments), one.value) for one in nodes]
-        return Program(tuple(moved), tuple(number[old] for old in outputs))
+        return needed(self.nodes, outputs)
 
     def _node(self, node: Node) -> int:
         # -0.0 == 0.0 and 1.0 == True, but they are different constants; NaN is not equal to itself.

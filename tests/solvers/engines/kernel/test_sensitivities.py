@@ -60,7 +60,7 @@ def agree(inputs, within=1e-11, f=predator_prey, **options):
 
 
 @pytest.mark.parametrize("vectorized", [False, True], ids=["one", "all"])
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.RK4(), kt.Dopri8(), kt.Bosh3()], ids=repr)
+@pytest.mark.parametrize("method", [kt.Tsit5(), kt.RK4(), kt.Dopri8(), kt.Bosh3(), kt.Rosenbrock23(), kt.Rodas5P()], ids=repr)
 def test_every_input(method, vectorized):
     agree(leaves(), method=method, vectorized=vectorized, f=together)
 
