@@ -85,7 +85,10 @@ def test_fixed_steps_are_the_same_to_rounding(method):
     same(eager, kernel, within=1e-11, counts=("steps", "accepted", "rejected"), more=0)
 
 
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Bosh3(), kt.Dopri8(), kt.RK4(), kt.Rosenbrock23(), kt.Rodas5P()], ids=repr)
+SOME = [kt.Tsit5(), kt.Bosh3(), kt.Dopri8(), kt.RK4(), kt.Rosenbrock23(), kt.Rodas5P()]
+
+
+@pytest.mark.parametrize("method", SOME, ids=repr)
 def test_outputs_within_steps(method):
     options = {"dt0": 0.05} if isinstance(method, kt.RK4) else {}
     save = torch.tensor([0.0, 0.01, 0.7, 0.71, 3.3, 5.0], dtype=F64)
@@ -292,7 +295,7 @@ def test_not_a_number_is_found():
 
 
 @pytest.mark.parametrize("options, said", [
-    ({"method": kt.AdamsBashforth(3), "dt0": 0.1}, "explicit Runge-Kutta and Rosenbrock methods only; got AdamsBashforth"),
+    ({"method": kt.AdamsBashforth(3), "dt0": 0.1}, "Rosenbrock methods only; got AdamsBashforth"),
     ({"controller": kt.PID(step_ts=[0.5])}, "PID and Fixed without times to land on"),
     ({"controller": kt.PID(norm=kt.max_norm)}, "no norm of one's own"),
     ({"events": [kt.Event(lambda t, y, s: y[0])]}, "no events yet"),

@@ -15,6 +15,7 @@ except CompilerMissing:  # pragma: no cover
     pytest.skip("needs a C++ compiler", allow_module_level=True)
 
 KERNEL = kt.Kernel()
+METHODS = [kt.Tsit5(), kt.RK4(), kt.Dopri8(), kt.Bosh3(), kt.Rosenbrock23(), kt.Rodas5P()]
 SAVE = torch.tensor([0.0, 0.3, 1.1, 2.0], dtype=F64)
 
 
@@ -60,7 +61,7 @@ def agree(inputs, within=1e-11, f=predator_prey, **options):
 
 
 @pytest.mark.parametrize("vectorized", [False, True], ids=["one", "all"])
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.RK4(), kt.Dopri8(), kt.Bosh3(), kt.Rosenbrock23(), kt.Rodas5P()], ids=repr)
+@pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_every_input(method, vectorized):
     agree(leaves(), method=method, vectorized=vectorized, f=together)
 
