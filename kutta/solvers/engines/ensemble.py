@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ def solve_ensemble(problem: EnsembleProblem, layout: Layout, options: Options, t
     t0, t1 = (t.expand(layout.batch or 0) for t in problem.t_span)
     y0 = follow_initial_time(field, t0[:, None], layout.ravel(problem.y0))
     with progress_bar(options.progress, float(t0.detach().mean()), float(t1.detach().mean())) as reached:
-        solve = _EnsembleSolve(field, options, t0, t1, y0, reached if options.progress else None)
+        solve = EnsembleSolve(field, options, t0, t1, y0, reached if options.progress else None)
         return solve.run(throw)
 
 
@@ -66,8 +66,14 @@ class _Totals:
     penalties: tuple[Any, ...]
 
 
-class _EnsembleSolve:
-    """One call of `solve` in progress."""
+class EnsembleSolve:
+    """One call of `solve` in progress.
+
+    Attributes:
+        engine: the name of what runs the legs.
+    """
+
+    engine: ClassVar[str] = "eager"
 
     def __init__(self, field: EnsembleField, options: Options, t0: Tensor, t1: Tensor, y0: Tensor, progress: Any):
         self.field, self.options, self.t0, self.t1, self.y0 = field, options, t0, t1, y0
@@ -96,7 +102,7 @@ class _EnsembleSolve:
         self.totals = self._beginning()
         lanes, cut = every, None
         while len(lanes):
-            ended = self._leg(lanes, cut)
+            ended = self.leg(lanes, cut)
             lanes, cut = self._after_events(ended)
         return self._solution(throw)
 
@@ -124,7 +130,7 @@ class _EnsembleSolve:
         t = self.t0.detach().clone()
         return _Totals(self.y0, t, torch.zeros_like(t), none, none, none, none, none, penalties)
 
-    def _leg(self, lanes: Tensor, cut: Cut | None) -> list[Cut]:
+    def leg(self, lanes: Tensor, cut: Cut | None) -> list[Cut]:
         """Advance some trajectories to their next event or end; returns the events."""
         options, totals = self.options, self.totals
         whole = len(lanes) == len(self.y0)
@@ -250,7 +256,8 @@ class _EnsembleSolve:
                 totals.evaluations,
                 totals.jacobians,
                 totals.steps * options.method.linear_solves,
-                history=self.recorder.history() if self.recorder else None,
+                self.engine,
+                self.recorder.history() if self.recorder else None,
             ),
             result=result,
             events=tuple(self.records),

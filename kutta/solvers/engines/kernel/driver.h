@@ -8,9 +8,7 @@
 
 static const double STRETCH = 1e-3, TINY = 1e-30, SMALLEST = 4 * 2.220446049250313e-16;
 static const real LOWEST_RATIO = 1e-10, HIGHEST_RATIO = 1e10;
-FUNCTION double larger(double a, double b) { return a > b ? a : b; }
-FUNCTION double smaller(double a, double b) { return a < b ? a : b; }
-enum Code { OK = 0, MAX_STEPS = 2, STEP_UNDERFLOW = 3, NON_FINITE = 4 };
+enum Code { OK = 0, EVENT = 1, MAX_STEPS = 2, STEP_UNDERFLOW = 3, NON_FINITE = 4 };
 
 extern "C" struct Job {
   const real *y0;                          // (n, D)
@@ -18,12 +16,16 @@ extern "C" struct Job {
   const real *own, *shared;                // parameters: (n, OWN), (SHARED)
   const real *rtol, *atol;                 // (n or 1, CONTROLLED)
   const double *save;                      // output times forwards, (n or 1, T)
-  const double *control;                   // safety, smallest and largest factor, smallest and largest step, first step
+  const double *control;                   // safety, smallest and largest factor, smallest and largest step
+  const double *first;                     // (n): first step sizes, or zero where they are estimated
+  const real *before;                      // (n, EVENTS): conditions at the start
   int64_t tolerance_stride, save_stride, outputs, max_steps;
+  int64_t estimates, resumes;              // whether to choose first steps, and whether earlier outputs are written
   real *ys, *y1;                           // (T, n, D), (n, D)
   double *end, *size;                      // (n): last time, last step size
-  int64_t *steps, *rejected, *evaluations; // (n)
-  int32_t *codes;                          // (n)
+  int64_t *steps, *rejected, *evaluations; // (n): counted on from what is there
+  int32_t *codes, *event;                  // (n): how it ended, and at which event, counted from 1
+  double *theta, *scale;                   // (n): where in its step, and how large the condition was at the ends
   int64_t total;                           // n
 };
 
@@ -34,11 +36,12 @@ struct Block {
   V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
   T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
   Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
-  int64_t next, last;
+  Watch<Block> watch;
+  int64_t next, stop;
   int busy = 0;
   bool free = true;
 
-  Block(const Job &job, int64_t first, int64_t last) : job(job), next(first), last(last) {
+  Block(const Job &job, int64_t first, int64_t last) : job(job), next(first), stop(last) {
     for (int l = 0; l < W; l++) trajectory[l] = -1;
     // Lanes without a trajectory compute too, with numbers that harm nobody.
     for (int d = 0; d < D; d++) y[d] = splat(1);
@@ -54,7 +57,7 @@ struct Block {
     free = false;
     Flags fresh = {};
     for (int l = 0; l < W; l++)
-      while (trajectory[l] < 0 && next < last) {
+      while (trajectory[l] < 0 && next < stop) {
         load(l, next++);
         if (s[l] < s1[l]) fresh[l] = -1, busy++;
         else finish(l, OK);
@@ -67,7 +70,9 @@ struct Block {
     direction[l] = job.t1[n] < job.t0[n] ? -1 : 1;
     s[l] = direction[l] * job.t0[n], s1[l] = direction[l] * job.t1[n];
     floor[l] = larger(fabs(s[l]), fabs(s1[l])) * SMALLEST + job.control[3];
-    after_rejection[l] = steps[l] = rejected[l] = evaluations[l] = 0;
+    after_rejection[l] = 0, h[l] = job.first[n];
+    steps[l] = job.steps[n], rejected[l] = job.rejected[n], evaluations[l] = job.evaluations[n];
+    watch.load(l, job.before + n * EVENTS);
     for (int j = 0; j < HISTORY; j++) earlier[j][l] = 0;
     for (int d = 0; d < D; d++) y[d][l] = job.y0[n * D + d];
     for (int d = 0; d < CONTROLLED; d++) {
@@ -77,7 +82,7 @@ struct Block {
     for (int j = 0; j < OWN; j++) own[j][l] = job.own[n * OWN + j];
     look_for_output(l);
     while (save[l] <= s[l]) {
-      for (int d = 0; d < D; d++) target(l)[d] = y[d][l];
+      if (!job.resumes) for (int d = 0; d < D; d++) target(l)[d] = y[d][l];
       output[l]++, look_for_output(l);
     }
   }
@@ -97,8 +102,7 @@ struct Block {
     M mask = to_mask(fresh);
     for (int d = 0; d < D; d++) k[0][d] = sel(mask, slope[d], k[0][d]);
     if (REUSES_LAST) evaluations -= fresh;
-    if (job.control[5] > 0) h = sel(fresh, filled(job.control[5]), h);
-    else first_step(fresh, slope);
+    if (job.estimates) first_step(fresh, slope);
   }
 
   V norm(const V *values, const V *size) const {
@@ -140,12 +144,32 @@ struct Block {
     T left = s1 - s;
     Flags lands = left <= h * (1 + STRETCH), running = s < s1;
     T size = sel(lands, left, h), end = sel(lands, s1, s + size);
-    V t = to_real(direction * s), move = to_real(direction * size), y1[D], error[D];
+    V t = to_real(direction * s), move = to_real(direction * size), y1[D], error[D], last[D];
     stages(t, move, y, own, job.shared, k, y1, error);
     V ratio = ratio_of(y1, error);
     Flags accepted = to_flags(ratio <= 1) & running;
-    if (any(accepted & (save <= end))) write_outputs(accepted, t, move, end, size, y1);
-    settle(accepted, running, ratio, end, size, y1);
+    for (int d = 0; d < D; d++) last[d] = y1[d];
+    if (EVENTS) stop_at_events(accepted, t, move, end, size, y1, last);
+    if (any(accepted & (save <= end))) write_outputs(accepted, t, move, end, size, y1, last);
+    settle(accepted, running, ratio, end, size, last);
+  }
+
+  // Let lanes that cross an event end there, in the states `last`.
+  void stop_at_events(Flags accepted, V t, V move, T &end, T size, const V *y1, V *last) {
+    V now[EVENTS + 1];
+    Flags crossed = watch.crossed(*this, accepted, end, y1, now);
+    if (!any(crossed)) return;
+    interpolant_stages(t, move, y, own, job.shared, k, y1);
+    for (int l = 0; l < W; l++) {
+      if (!crossed[l]) continue;
+      evaluations[l] += EXTRA;
+      watch.locate(*this, l, size, move, now);
+      if (watch.theta[l] == 1) continue;
+      real state[D];
+      between(watch.theta[l], l, move, state);
+      for (int d = 0; d < D; d++) last[d][l] = state[d];
+      end[l] = s[l] + watch.theta[l] * size[l];
+    }
   }
 
   V ratio_of(const V *y1, const V *error) const {
@@ -174,10 +198,12 @@ struct Block {
     if (REUSES_LAST) for (int d = 0; d < D; d++) k[0][d] = sel(mask, k[STAGES - 1][d], k[0][d]);
     s = sel(accepted, end, s);
     steps -= running, rejected -= running & ~accepted;
+    evaluations += running & (REUSES_LAST ? STAGES - 1 : STAGES);
     if (ADAPTIVE) adapt(mask, ratio, size);
     after_rejection = ~accepted;
     Flags stuck = running & ~accepted & (ADAPTIVE ? h <= floor : s == s);
     Flags over = running & ((s >= s1) | stuck | (steps >= job.max_steps));
+    if (EVENTS) for (int l = 0; l < W; l++) if (watch.event[l]) over[l] = running[l];
     if (any(over)) for (int l = 0; l < W; l++) if (over[l]) look_at(l, stuck[l], ratio[l], size[l]);
   }
 
@@ -195,7 +221,8 @@ struct Block {
   // A lane that may have ended.
   void look_at(int l, bool stuck, real ratio, double size) {
     double smallest = larger(fabs(s[l]) * SMALLEST, larger(fabs(s1[l] - s[l]) * TINY, job.control[3]));
-    if (s[l] >= s1[l]) finish(l, OK), busy--;
+    if (EVENTS && watch.event[l]) finish(l, EVENT), busy--;
+    else if (s[l] >= s1[l]) finish(l, OK), busy--;
     else if (stuck && (!ADAPTIVE || size <= smallest)) finish(l, isfinite(ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
     else if (steps[l] >= job.max_steps) finish(l, MAX_STEPS), busy--;
   }
@@ -205,9 +232,10 @@ struct Block {
     int64_t n = trajectory[l];
     for (int d = 0; d < D; d++) job.y1[n * D + d] = y[d][l];
     job.end[n] = direction[l] * s[l], job.size[n] = h[l], job.codes[n] = code;
-    job.steps[n] = steps[l], job.rejected[n] = rejected[l];
-    job.evaluations[n] = evaluations[l] + steps[l] * (REUSES_LAST ? STAGES - 1 : STAGES);
-    for (; output[l] < job.outputs; output[l]++)
+    job.steps[n] = steps[l], job.rejected[n] = rejected[l], job.evaluations[n] = evaluations[l];
+    job.event[n] = watch.event[l], job.theta[n] = watch.theta[l], job.scale[n] = watch.scale[l];
+    watch.event[l] = 0;
+    for (; code != EVENT && output[l] < job.outputs; output[l]++)
       for (int d = 0; d < D; d++) target(l)[d] = code == OK ? y[d][l] : real(NAN);
     trajectory[l] = -1, s1[l] = s[l], save[l] = INFINITY;
     free = true;
@@ -224,12 +252,12 @@ struct Block {
     }
   }
 
-  void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1) {
+  void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1, const V *last) {
     interpolant_stages(t, move, y, own, job.shared, k, y1);
     for (int l = 0; l < W; l++) {
       bool extra = false;
       while (accepted[l] && save[l] <= end[l]) {
-        if (save[l] == end[l]) for (int d = 0; d < D; d++) target(l)[d] = y1[d][l];
+        if (save[l] == end[l]) for (int d = 0; d < D; d++) target(l)[d] = last[d][l];
         else between((save[l] - s[l]) / size[l], l, move, target(l)), extra = true;
         output[l]++, look_for_output(l);
       }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +11,15 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.controllers import PID, Fixed
-from kutta.solvers.engines.kernel.build import library
-from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
-from kutta.solvers.engines.kernel.right_hand_side import Cast, RightHandSide, right_hand_side
-from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
-from kutta.solvers.engines.kernel.source import PRINTERS, source_of
-from kutta.solvers.engines.kernel.work import Work
-from kutta.solvers.engines.tracing.derivative import Input, tangents
+from kutta.solvers.engines.kernel.events import solve_with_events
+from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, refuse
+from kutta.solvers.engines.kernel.source import PRINTERS
+from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
 from kutta.solvers.field import EnsembleField, VectorField
 from kutta.solvers.options import Options
 from kutta.solvers.times import follow_initial_time, follow_output_time
+from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
-
-# Entries of a state with its sensitivities. A block of lanes holds some tens of vectors of them.
-LARGEST_STATE = 500
 
 
 @dataclass(frozen=True)
@@ -55,52 +49,49 @@ class Kernel:
 def solve_kernel(engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool) -> Solution:
     """Solve one trajectory or an ensemble."""
     _refuse_what_is_not_there(layout, options)
-    return _Solve(engine, problem, layout, options).run(throw)
-
-
-def _refuse(what: str) -> None:
-    raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
+    if options.events:
+        return solve_with_events(problem, layout, options, engine.threads, throw)
+    return _Solve(problem, layout, options, engine.threads).run(throw)
 
 
 def _refuse_what_is_not_there(layout: Layout, options: Options) -> None:
     controller, size = options.controller, sum(layout.sizes)
     if size > LARGEST_STATE:
-        _refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
+        refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
-        _refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
+        refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
     if type(getattr(options.method, "tableau", None)) not in PRINTERS:
-        _refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
+        refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
     if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
-        _refuse(f"has PID and Fixed without times to land on; got {controller}")
+        refuse(f"has PID and Fixed without times to land on; got {controller}")
     if controller.norm is not None or controller.force_dtmin:
-        _refuse("has no norm of one's own and no force_dtmin")
-    for name in ("events", "penalties", "dense", "diagnostics", "progress"):
+        refuse("has no norm of one's own and no force_dtmin")
+    for name in ("penalties", "dense", "diagnostics", "progress"):
         if getattr(options, name):
-            _refuse(f"has no {name} yet")
+            refuse(f"has no {name} yet")
     if isinstance(options.save_at, str):
-        _refuse('has no save_at="steps"')
+        refuse('has no save_at="steps"')
     if under_transform():
-        _refuse("does not work under torch.func transformations")
+        refuse("does not work under torch.func transformations")
 
 
 class _Solve:
     """One call of `solve`."""
 
-    def __init__(self, engine: Kernel, problem: Any, layout: Layout, options: Options):
-        self.engine, self.problem, self.layout, self.options = engine, problem, layout, options
-        self.cast = Cast(problem, layout)
-        self.f, self.tensors = right_hand_side(self.cast)
-        self.numbers = self.cast.numbers(self.f, self.tensors)
+    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int | None):
+        self.problem, self.layout, self.options = problem, layout, options
+        self.integration = Integration(problem, layout, options, threads)
         self.t0, self.t1 = (torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
 
     def run(self, throw: bool) -> Solution:
         """Integrate, and with the sensitivities where something requires gradients."""
-        y0 = self._initial_states()
-        wanted = directions(self.numbers, y0.shape[1], carries_gradient(y0))
-        if not wanted:
-            work = self._integrate(y0.detach(), self.numbers.own.detach(), self.numbers.shared.detach(), wanted)
-            return self._solution(work, work.ys, work.y1, throw)
-        return self._differentiated(y0, wanted, throw)
+        numbers, options, count = self.integration.numbers, self.options, self.layout.batch or 1
+        span = (t.detach().expand(count) for t in (self.t0, self.t1))
+        h = first_sizes(options.controller, options.dt0, count)
+        start = Start(*span, self._initial_states(), numbers.own, numbers.shared, h)
+        tolerance = Tolerance(options.rtol, options.atol, None, self.layout)
+        save = None if options.save_at is None else options.save_at.detach()
+        return self._solution(*self.integration.advance(start, tolerance, save), throw)
 
     def _initial_states(self) -> Tensor:
         """States at fixed initial times, ``(n, D)``, on the tape."""
@@ -108,33 +99,6 @@ class _Solve:
         if carries_gradient(self.t0):
             y0 = follow_initial_time(self._field(), self._rows(self.t0), y0)
         return y0.reshape(self.layout.batch or 1, -1)
-
-    def _integrate(self, y0: Tensor, own: Tensor, shared: Tensor, wanted: tuple[Input, ...]) -> Work:
-        work = Work((self.t0.detach(), self.t1.detach()), self.layout, self.options, y0, own, shared)
-        compiled = _compiled(self.f, wanted, self.options, self.layout)
-        work.run(compiled, self.engine.threads or torch.get_num_threads())
-        return work
-
-    def _differentiated(self, y0: Tensor, wanted: tuple[Input, ...], throw: bool) -> Solution:
-        size, of_start = y0.shape[1], wanted[0][0] == "y"
-        if size * (1 + len(wanted)) > LARGEST_STATE:
-            _refuse(
-                f"carries at most {LARGEST_STATE} numbers, the state and its derivatives; got {size} entries "
-                f"and {len(wanted)} directions to differentiate in"
-            )
-        self._check_gradients(wanted)
-        places, done = [place for _, place in self.numbers.differentiated], []
-
-        def run(start: Tensor, own: Tensor, shared: Tensor) -> Work:
-            return self._integrate(start, own, shared, wanted)
-
-        ys, y1, *_ = Differentiated.apply(y0, self.numbers.own, self.numbers.shared, of_start, places, run, done)  # type: ignore[misc]
-        return self._solution(done[0], ys, y1, throw)
-
-    def _check_gradients(self, wanted: tuple[Input, ...]) -> None:
-        if wanted not in self.f.libraries:
-            check_gradients(self.cast, self.f, self.tensors)
-            self.f.libraries[wanted] = True
 
     def _field(self) -> Any:
         kind: Any = VectorField if self.layout.batch is None else EnsembleField
@@ -146,7 +110,7 @@ class _Solve:
 
     def _solution(self, work: Work, ys: Tensor, y1: Tensor, throw: bool) -> Solution:
         """What came out."""
-        many, save = work.many, self.options.save_at
+        many, save = self.layout.batch is not None, self.options.save_at
         result = Results(work.codes.to(torch.int64)) if many else Result(int(work.codes[0]))
         solves = self.options.method.linear_solves
         counts: Any = (
@@ -176,7 +140,7 @@ class _Solve:
         )
         failed = torch.nonzero(work.codes)[:, 0]
         if throw and len(failed):
-            _throw(work, int(failed[0]), len(failed), solution)
+            _throw(work, many, int(failed[0]), len(failed), solution)
         return solution
 
     def _follow(self, ys: Tensor, y1: Tensor, ended: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,20 +169,9 @@ class _Solve:
         return self.layout.unravel(rows, axes=axes)
 
 
-def _compiled(f: RightHandSide, wanted: tuple[Input, ...], options: Options, layout: Layout) -> ctypes.CDLL:
-    """The library for a right-hand side and a method, kept beside what was traced."""
-    key = (options.method, options.controller, layout.dtype, layout.batch is None, wanted)
-    if key not in f.libraries:
-        program = tangents(f.program, f.layout.size, wanted) if wanted else f.program
-        registers = ALONE if layout.batch is None else BLOCK
-        source = source_of(program, f.layout, options.method, options.controller, layout.dtype, registers)
-        f.libraries[key] = library(source)
-    return f.libraries[key]
-
-
-def _throw(work: Work, first: int, failures: int, solution: Solution) -> None:
+def _throw(work: Work, many: bool, first: int, failures: int, solution: Solution) -> None:
     result, t, h = Result(int(work.codes[first])), float(work.end[first]), float(work.size[first])
-    raise SolveError(result, t, h, first if work.many else None, failures, solution)
+    raise SolveError(result, t, h, first if many else None, failures, solution)
 
 
 def _common(t: Tensor) -> Tensor:

@@ -107,3 +107,6 @@ FUNCTION bool any(Flags x) {
   for (int l = 0; l < AT_ONCE; l++) all |= found[l];
   return all != 0;
 }
+
+FUNCTION double larger(double a, double b) { return a > b ? a : b; }
+FUNCTION double smaller(double a, double b) { return a < b ? a : b; }

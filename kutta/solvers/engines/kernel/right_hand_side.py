@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from kutta.problems import EnsembleProblem
 from kutta.solvers.engines.kernel.functions import Layout
 from kutta.solvers.engines.tracing.derivative import Input
 from kutta.solvers.engines.tracing.fingerprint import Reads, Unclear, fingerprint
-from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed_by
+from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed, needed_by
 from kutta.solvers.engines.tracing.trace import NotTraceable, Traced, trace
 from kutta.solvers.field import batched_arguments, checked_slope
 from kutta.state import Layout as StateLayout
@@ -32,6 +32,7 @@ class RightHandSide:
 
     Attributes:
         program: one trajectory's, of inputs ``"t"``, ``"y"``, ``"parameter"`` and ``"captured"``.
+        conditions: of events, of the same inputs, one output each.
         layout: where they lie.
         captured: the tensors that `f` uses besides its arguments: a number of those that its
             fingerprint found, or a constant.
@@ -39,6 +40,7 @@ class RightHandSide:
     """
 
     program: Program
+    conditions: Program
     layout: Layout
     captured: tuple[int | Tensor, ...]
     libraries: dict[Hashable, Any] = field(default_factory=dict, compare=False)
@@ -89,10 +91,14 @@ _kept: OrderedDict[Hashable, RightHandSide] = OrderedDict()
 
 
 class Cast:
-    """Who takes part in a right-hand side: the problem, and which of its arguments each trajectory has for itself."""
+    """Who takes part in a right-hand side: the problem, and which of its arguments each trajectory has for itself.
 
-    def __init__(self, problem: Any, layout: StateLayout):
+    `conditions` of events are functions like it, and are traced with it.
+    """
+
+    def __init__(self, problem: Any, layout: StateLayout, conditions: Sequence[Callable[..., Tensor]] = ()):
         self.problem, self.layout, self.many = problem, layout, layout.batch is not None
+        self.conditions = tuple(conditions)
         nothing = tuple(pytree.tree_map(lambda leaf: False, arg) for arg in problem.args)
         self.batched = batched_arguments(problem, layout.batch or 0) if self.many else nothing
         self.vectorized = isinstance(problem, EnsembleProblem) and problem.vectorized
@@ -108,7 +114,8 @@ class Cast:
     def key(self) -> tuple[Hashable, tuple[Tensor, ...]]:
         """What the trace depends on, ``None`` where nobody knows, and the tensors that ``f`` reaches."""
         try:
-            ours, given = fingerprint(self.problem.f), fingerprint(*self.examples(2 if self.vectorized else None))
+            ours = fingerprint(self.problem.f, *self.conditions)
+            given = fingerprint(*self.examples(2 if self.vectorized else None))
         except Unclear:
             return None, ()
         spec = pytree.tree_structure(self.problem.args)
@@ -129,7 +136,7 @@ class Cast:
         return t, y, pytree.tree_map(example, self.problem.args, self.batched)
 
     def traced(self, tensors: tuple[Tensor, ...]) -> RightHandSide:
-        sizes = self.layout.sizes
+        size, sizes = sum(self.layout.sizes), [*self.layout.sizes, *[1] * len(self.conditions)]
         traced = self._trace(2 if self.vectorized else None)
         program = traced.program
         if self.vectorized:
@@ -138,7 +145,8 @@ class Cast:
                 raise NotTraceable("with vectorized=True it must not depend on how many trajectories there are")
         number = {id(tensor): place for place, tensor in enumerate(tensors)}
         captured = tuple(number.get(id(tensor), tensor) for tensor in traced.captured)
-        return RightHandSide(program, self._layout(), captured)
+        slopes, conditions = (needed(program.nodes, part) for part in (program.outputs[:size], program.outputs[size:]))
+        return RightHandSide(slopes, conditions, self._layout(), captured)
 
     def _trace(self, rows: int | None) -> Traced:
         """The right-hand side shown one trajectory or several alike, and what it returns checked like any slope."""
@@ -147,7 +155,11 @@ class Cast:
         with torch.no_grad(), Reads() as reads:
             checked_slope(f(t, y, *args), y, replace(layout, batch=rows))
         self.reads = self.reads or reads.any
-        return trace(lambda t, y, args: layout.spec.flatten_up_to(f(t, y, *args)), NAMES, (t, y, args))
+
+        def together(t: Tensor, y: Any, args: tuple[Any, ...]) -> list[Tensor]:
+            return [*layout.spec.flatten_up_to(f(t, y, *args)), *(one(t, y, *args) for one in self.conditions)]
+
+        return trace(together, NAMES, (t, y, args))
 
     def _layout(self) -> Layout:
         """Separate what each trajectory has for itself from what all share."""

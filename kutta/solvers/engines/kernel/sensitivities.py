@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from kutta.solution import Result
 from kutta.solvers.engines.kernel.right_hand_side import Cast, Numbers, RightHandSide, is_real
 from kutta.solvers.engines.kernel.work import Work
 from kutta.solvers.engines.tracing.derivative import Input, jacobian
@@ -57,9 +58,11 @@ class Differentiated(torch.autograd.Function):
         (ys, slopes), (y1, slopes1) = (
             (rows[..., :size], rows[..., size:].unflatten(-1, (size, count))) for rows in (work.ys, work.y1)
         )
-        # Near a singularity derivatives overflow. What the trajectories share keeps a finite gradient.
-        failed = (work.codes != 0)[:, None, None]
-        slopes, slopes1 = (torch.where(failed, one.nan_to_num(0.0, 0.0, 0.0), one) for one in (slopes, slopes1))
+        # Near a singularity derivatives overflow, and at times that were not reached there are none. What the
+        # trajectories share keeps a finite gradient.
+        failed = (work.codes >= int(Result.MAX_STEPS))[:, None, None]
+        slopes1 = torch.where(failed, slopes1.nan_to_num(0.0, 0.0, 0.0), slopes1)
+        slopes = torch.where(failed | ys.isnan()[..., None], slopes.nan_to_num(0.0, 0.0, 0.0), slopes)
         return ys.contiguous(), y1.contiguous(), slopes, slopes1
 
     @staticmethod

@@ -6,6 +6,7 @@ numbers and the structure of a traced program.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,15 +23,32 @@ from kutta.solvers.tableaus.tableau import Tableau
 PRINTERS: dict[type, Any] = {Tableau: explicit, RosenbrockTableau: rosenbrock}
 
 
-def source_of(
-    program: Program, layout: Layout, method: Any, controller: Controller, dtype: torch.dtype, registers: str
-) -> str:
-    """The whole text, for a program whose first outputs are the derivative of the state."""
+@dataclass(frozen=True)
+class System:
+    """What is integrated.
+
+    Attributes:
+        program: the derivative of the state, and of its sensitivities if there are any.
+        layout: where the inputs lie.
+        conditions: of events, one output each.
+        directions: the sign changes that count, -1, 1, or 0 for both.
+    """
+
+    program: Program
+    layout: Layout
+    conditions: Program
+    directions: tuple[int, ...] = ()
+
+
+def source_of(system: System, method: Any, controller: Controller, dtype: torch.dtype, registers: str) -> str:
+    """The whole text."""
+    program, layout = system.program, system.layout
     printer = PRINTERS[type(method.tableau)]
     constants = {
         "D": len(program.outputs),
         "CONTROLLED": layout.size,
         "OWN": layout.own,
+        "EVENTS": len(system.directions),
         "ORDER": method.order,
         "ADAPTIVE": int(isinstance(controller, PID)),
         "HISTORY": getattr(controller, "memory", 0),
@@ -40,9 +58,11 @@ def source_of(
         elementary_functions(dtype, registers),
         f"enum {{ {', '.join(f'{name} = {value}' for name, value in constants.items())} }};",
         f"static const real POWERS[] = {{{', '.join(map(repr, _powers(method, controller)))}}};",
+        f"static const int WANTED[] = {{{', '.join(map(str, (*system.directions, 0)))}}};",
         function("f", program, layout, {"dy": len(program.outputs)}),
+        function("conditions", system.conditions, layout, {"values": len(system.directions)}),
         *printer.step(method.tableau, program, layout),
-        *((HERE / name).read_text(encoding="utf-8") for name in ("driver.h", "run_cpu.h")),
+        *((HERE / name).read_text(encoding="utf-8") for name in ("events.h", "driver.h", "run_cpu.h")),
     ]
     return "\n".join(parts)
 

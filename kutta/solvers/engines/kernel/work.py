@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from kutta.solvers.controllers import Fixed
-from kutta.solvers.options import Options
+from kutta.solvers.controllers import Controller, Fixed
 from kutta.solvers.tolerance import Tolerance
-from kutta.state import Layout
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 # Trajectories below which a second thread costs more than it saves, and how many one takes at a time.
 FEW, CHUNK = 4096, 2048
@@ -21,9 +23,9 @@ FEW, CHUNK = 4096, 2048
 class _Job(ctypes.Structure):
     """The arguments of the compiled function, in the order of ``Job`` in ``driver.h``."""
 
-    POINTERS = ("y0", "t0", "t1", "own", "shared", "rtol", "atol", "save", "control")
-    NUMBERS = ("tolerance_stride", "save_stride", "outputs", "max_steps")
-    RESULTS = ("ys", "y1", "end", "size", "steps", "rejected", "evaluations", "codes")
+    POINTERS = ("y0", "t0", "t1", "own", "shared", "rtol", "atol", "save", "control", "first", "before")
+    NUMBERS = ("tolerance_stride", "save_stride", "outputs", "max_steps", "estimates", "resumes")
+    RESULTS = ("ys", "y1", "end", "size", "steps", "rejected", "evaluations", "codes", "event", "theta", "scale")
     _fields_ = [
         *((name, ctypes.c_void_p) for name in POINTERS),
         *((name, ctypes.c_int64) for name in NUMBERS),
@@ -32,43 +34,69 @@ class _Job(ctypes.Structure):
     ]
 
 
-class Work:
-    """The arrays of one solve: those below, and what comes out once `run` has been called.
+@dataclass(frozen=True)
+class Start:
+    """Where ``n`` trajectories start from, and what has happened to them before.
 
     Attributes:
-        many: whether it is an ensemble.
-        count: number of trajectories, ``n``.
-        y0: initial states, followed by the sensitivities there, ``(n, D)``.
-        t0, t1: initial and final times, ``(n,)``.
-        ys, y1: states at the output times and at the end, ``(T, n, D)`` and ``(n, D)``.
+        t0, t1: initial and final times.
+        y0: initial states, followed by their sensitivities.
+        own, shared: parameters.
+        h: sizes of the first steps; ``None`` where they are to be estimated.
+        steps: trials so far; with it, outputs at times that have passed are not written again.
+        before: the conditions of events.
+    """
+
+    t0: Float[Tensor, " n"]
+    t1: Float[Tensor, " n"]
+    y0: Float[Tensor, "n D"]
+    own: Float[Tensor, "n own"]
+    shared: Float[Tensor, " shared"]
+    h: Float[Tensor, " n"] | None = None
+    steps: Int[Tensor, " n"] | None = None
+    before: Float[Tensor, "n events"] | None = None
+
+
+class Work:
+    """The arrays of one call; what comes out is there once `run` has been called.
+
+    Attributes:
+        ys, y1: states at the output times and at the end, ``(T, n, D)`` and ``(n, D)``; those at output
+            times that an event came before are NaN.
         end, size: last time and last step size, ``(n,)``.
-        steps, rejected, evaluations, codes: what each trajectory took, and how it ended.
+        steps, rejected, evaluations, codes: what each trajectory took (the steps with those before), and
+            how it ended.
+        event, theta, scale: which event stopped it, counted from 1, where in its step, and how large the
+            condition was at the ends of the step.
     """
 
     def __init__(
-        self, span: tuple[Tensor, Tensor], layout: Layout, options: Options, y0: Tensor, own: Tensor, shared: Tensor
+        self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int
     ):
-        self.layout, self.options = layout, options
-        self.many, self.count = layout.batch is not None, layout.batch or 1
-        self.y0, self.own, self.shared = y0.contiguous(), own.contiguous(), shared.contiguous()
-        self.t0, self.t1 = (t.expand(self.count).contiguous() for t in span)
-        self._set_tolerances()
-        self._set_save_times()
-        self._set_control()
+        self.count, self.max_steps = len(start.y0), max_steps
+        self.t0, self.t1 = start.t0.contiguous(), start.t1.contiguous()
+        self.y0, self.own, self.shared = start.y0.contiguous(), start.own.contiguous(), start.shared.contiguous()
+        self._set_tolerances(tolerance)
+        self._set_save_times(save)
+        self._set_control(controller)
         self._make_room()
+        self.first = torch.zeros_like(self.t0) if start.h is None else start.h.contiguous()
+        self.estimates, self.resumes = int(start.h is None), int(start.steps is not None)
+        self.steps = torch.zeros_like(self.rejected) if start.steps is None else start.steps.clone()
+        before = self.y0.new_zeros(self.count, 0) if start.before is None else start.before.to(self.y0.dtype)
+        self.before = before.contiguous()
 
-    def _set_tolerances(self) -> None:
-        tolerance = Tolerance(self.options.rtol, self.options.atol, None, self.layout)
-        size, rows = sum(self.layout.sizes), []
+    def _set_tolerances(self, tolerance: Tolerance) -> None:
+        size, rows = sum(tolerance.layout.sizes), []
         for value in (tolerance.rtol, tolerance.atol):
             value = torch.as_tensor(value, dtype=self.y0.dtype)
-            rows.append(value if self.many and value.dim() == 2 else value.reshape(1, -1))
+            rows.append(value if tolerance.layout.batch and value.dim() == 2 else value.reshape(1, -1))
         most = max(len(row) for row in rows)
         self.rtol, self.atol = (row.expand(most, size).contiguous() for row in rows)
         self.tolerance_stride = int(most > 1)
 
-    def _set_save_times(self) -> None:
-        ts = self.options.save_at if self.options.save_at is None else self.options.save_at.detach()
+    def _set_save_times(self, ts: Tensor | None) -> None:
+        """Output times, ``(T,)``, or ``(T, n)``, as rows that count forwards."""
         backwards = self.t1 < self.t0
         if ts is None:
             self.save = torch.zeros(1, 0, dtype=torch.float64)
@@ -80,26 +108,22 @@ class Work:
         self.save_stride = int(len(self.save) > 1)
         self.outputs = self.save.shape[1]
 
-    def _set_control(self) -> None:
-        controller: Any = self.options.controller
-        first = controller.dt if isinstance(controller, Fixed) else self.options.dt0 or 0.0
-        names = ("safety", "min_factor", "max_factor")
-        factors = [getattr(controller, name, 1.0) for name in names]
-        limits = [controller.dtmin, controller.dtmax]
-        self.control = torch.tensor([*factors, *limits, min(first, controller.dtmax)], dtype=torch.float64)
+    def _set_control(self, controller: Any) -> None:
+        factors = [getattr(controller, name, 1.0) for name in ("safety", "min_factor", "max_factor")]
+        self.control = torch.tensor([*factors, controller.dtmin, controller.dtmax], dtype=torch.float64)
 
     def _make_room(self) -> None:
         like, count, size = self.y0, self.count, self.y0.shape[1]
-        self.ys, self.y1 = like.new_empty(self.outputs, count, size), torch.empty_like(like)
-        self.end, self.size = torch.empty_like(self.t0), torch.empty_like(self.t0)
-        self.steps, self.rejected, self.evaluations = torch.zeros(3, count, dtype=torch.int64)
-        self.codes = torch.zeros(count, dtype=torch.int32)
+        self.ys, self.y1 = like.new_full((self.outputs, count, size), torch.nan), torch.empty_like(like)
+        self.end, self.size, self.theta, self.scale = torch.zeros(4, count, dtype=torch.float64)
+        self.rejected, self.evaluations = torch.zeros(2, count, dtype=torch.int64)
+        self.codes, self.event = torch.zeros(2, count, dtype=torch.int32)
 
     def run(self, compiled: ctypes.CDLL, threads: int) -> None:
         """Call the compiled function, on several threads where there is work for them."""
         pointers = {name: getattr(self, name).data_ptr() for name in (*_Job.POINTERS, *_Job.RESULTS)}
-        numbers = {name: getattr(self, name) for name in _Job.NUMBERS if name != "max_steps"}
-        job = _Job(**pointers, **numbers, max_steps=self.options.max_steps, total=self.count)
+        numbers = {name: getattr(self, name) for name in _Job.NUMBERS}
+        job = _Job(**pointers, **numbers, total=self.count)
 
         def part(first: int) -> None:
             last = min(first + CHUNK, self.count) if chunked else self.count
@@ -110,3 +134,9 @@ class Work:
             return part(0)
         with ThreadPoolExecutor(threads) as pool:  # ctypes lets go of the interpreter while it calls
             list(pool.map(part, range(0, self.count, CHUNK)))
+
+
+def first_sizes(controller: Any, dt0: float | None, count: int) -> Tensor | None:
+    """The sizes of the first steps, where they are given."""
+    size = controller.dt if isinstance(controller, Fixed) else dt0
+    return None if size is None else torch.full((count,), min(size, controller.dtmax), dtype=torch.float64)

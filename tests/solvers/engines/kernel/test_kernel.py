@@ -298,7 +298,6 @@ def test_not_a_number_is_found():
     ({"method": kt.AdamsBashforth(3), "dt0": 0.1}, "Rosenbrock methods only; got AdamsBashforth"),
     ({"controller": kt.PID(step_ts=[0.5])}, "PID and Fixed without times to land on"),
     ({"controller": kt.PID(norm=kt.max_norm)}, "no norm of one's own"),
-    ({"events": [kt.Event(lambda t, y, s: y[0])]}, "no events yet"),
     ({"penalties": {"p": kt.regularizers.ErrorEstimate()}}, "no penalties yet"),
     ({"dense": True}, "no dense yet"),
     ({"save_at": "steps"}, "steps"),

@@ -1,0 +1,97 @@
+"""From initial states to later ones: compile what has to be, run it, and put the results on the tape."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import carries_gradient
+from kutta.solvers.engines.kernel.build import library
+from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
+from kutta.solvers.engines.kernel.right_hand_side import Cast, right_hand_side
+from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
+from kutta.solvers.engines.kernel.source import System, source_of
+from kutta.solvers.engines.kernel.work import Start, Work
+from kutta.solvers.engines.tracing.derivative import Input, tangents
+from kutta.solvers.options import Options
+from kutta.solvers.tolerance import Tolerance
+from kutta.state import Layout
+
+# Entries of a state with its sensitivities. A block of lanes holds some tens of vectors of them.
+LARGEST_STATE = 500
+
+
+def refuse(what: str) -> None:
+    """Say what the engine does not do, and the way out."""
+    raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
+
+
+class Integration:
+    """The right-hand side of a problem, ready to be integrated.
+
+    Attributes:
+        numbers: the values of its parameters.
+    """
+
+    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int | None):
+        self.layout, self.options, self.threads = layout, options, threads or torch.get_num_threads()
+        self.cast = Cast(problem, layout, [event.condition for event in options.events])
+        self.f, self.tensors = right_hand_side(self.cast)
+        self.numbers = self.cast.numbers(self.f, self.tensors)
+
+    def advance(self, start: Start, tolerance: Tolerance, save: Tensor | None) -> tuple[Work, Tensor, Tensor]:
+        """What became of some trajectories, and their states at the output times and at the end, on the tape.
+
+        Args:
+            start: where they start from; initial states and parameters may require gradients.
+            tolerance: of the local error.
+            save: output times.
+        """
+        of_start = carries_gradient(start.y0)
+        wanted = directions(self.numbers, start.y0.shape[1], of_start)
+
+        def run(y0: Tensor, own: Tensor, shared: Tensor) -> Work:
+            begin = replace(start, y0=y0.detach(), own=own.detach(), shared=shared.detach())
+            work = Work(begin, tolerance, save, self.options.controller, self.options.max_steps)
+            work.run(self._compiled(wanted), self.threads)
+            return work
+
+        if not wanted:
+            work = run(start.y0, start.own, start.shared)
+            return work, work.ys, work.y1
+        self._check_gradients(wanted, start.y0.shape[1])
+        return self._differentiated(start, of_start, run)
+
+    def _differentiated(
+        self, start: Start, of_start: bool, run: Callable[[Tensor, Tensor, Tensor], Work]
+    ) -> tuple[Work, Tensor, Tensor]:
+        places, done = [place for _, place in self.numbers.differentiated], []
+        ys, y1, *_ = Differentiated.apply(start.y0, start.own, start.shared, of_start, places, run, done)  # type: ignore[misc]
+        return done[0], ys, y1
+
+    def _check_gradients(self, wanted: tuple[Input, ...], size: int) -> None:
+        if size * (1 + len(wanted)) > LARGEST_STATE:
+            refuse(
+                f"carries at most {LARGEST_STATE} numbers, the state and its derivatives; got {size} entries "
+                f"and {len(wanted)} directions to differentiate in"
+            )
+        if wanted not in self.f.libraries:
+            check_gradients(self.cast, self.f, self.tensors)
+            self.f.libraries[wanted] = True
+
+    def _compiled(self, wanted: tuple[Input, ...]) -> ctypes.CDLL:
+        """The library for a right-hand side and a method, kept beside what was traced."""
+        options, layout, f = self.options, self.layout, self.f
+        crossings = tuple(event.direction for event in options.events)
+        key = (options.method, options.controller, layout.dtype, layout.batch is None, wanted, crossings)
+        if key not in f.libraries:
+            program = tangents(f.program, f.layout.size, wanted) if wanted else f.program
+            system = System(program, f.layout, f.conditions, crossings)
+            registers = ALONE if layout.batch is None else BLOCK
+            f.libraries[key] = library(source_of(system, options.method, options.controller, layout.dtype, registers))
+        return f.libraries[key]
