@@ -140,6 +140,7 @@ class Stats:
         jacobian_evaluations: Jacobians, for implicit methods.
         linear_solves: linear systems, for implicit methods.
         engine: what executed the loop.
+        reason: why this engine did.
         history: what every accepted step was like, with ``diagnostics=True``.
     """
 
@@ -150,6 +151,7 @@ class Stats:
     jacobian_evaluations: int | Tensor = 0
     linear_solves: int | Tensor = 0
     engine: str = "eager"
+    reason: str = "engine= says so"
     history: History | None = field(default=None, compare=False, repr=False)
 
 

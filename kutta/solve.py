@@ -16,8 +16,7 @@ from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
-from kutta.solvers.engines.eager import solve_ode
-from kutta.solvers.engines.ensemble import solve_ensemble
+from kutta.solvers.engines.choice import solve_by_choice, solve_eagerly
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
@@ -75,8 +74,9 @@ def solve(
         diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
             which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
         progress: show a progress bar (needs tqdm).
-        engine: what runs the loop: ``Eager()``, which ``"auto"`` picks, or `Kernel`, for ensembles of
-            small systems.
+        engine: what runs the loop: ``Eager()``, in Python; `Kernel`, for ensembles of small systems; or
+            ``"auto"``, the kernel for 1,000 trajectories and more where it can and the eager engine otherwise,
+            which ``sol.stats.engine`` and ``sol.stats.reason`` tell.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
             ``sol.result`` naming the reason.
 
@@ -114,9 +114,11 @@ def solve(
         diagnostics=diagnostics,
         progress=progress,
     )
-    run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode
+    run: Any = solve_eagerly
     if isinstance(engine, Kernel):
         run = partial(solve_kernel, engine)
+    elif engine is None or engine == "auto":
+        run = solve_by_choice
     f, precisely = outside_autocast(problem.f, layout.device)
     with precisely:
         return run(replace(problem, f=f), layout, options, throw)

@@ -25,7 +25,19 @@ FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-er
          "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
 
 
-class CompilerMissing(RuntimeError):
+class CompilerFailed(RuntimeError):
+    """A kernel could not be compiled, or its library not be kept.
+
+    Attributes:
+        reason: why.
+    """
+
+    @property
+    def reason(self) -> str:
+        return str(self)
+
+
+class CompilerMissing(CompilerFailed):
     """There is no C++ compiler."""
 
 
@@ -70,7 +82,7 @@ def library(source: str) -> ctypes.CDLL:
     """The library of a source, compiled if it is not there.
 
     Raises:
-        RuntimeError: where it does not compile, or the cache folder cannot be used.
+        CompilerFailed: where it does not compile, or the cache folder cannot be used.
     """
     name = hashlib.sha256(f"{_machine()}\n{source}".encode()).hexdigest()[:32]
     path = cache_folder() / f"{name}.so"
@@ -82,7 +94,7 @@ def library(source: str) -> ctypes.CDLL:
         _compile(source, path)
         return ctypes.CDLL(str(path))
     except OSError as problem:
-        raise RuntimeError(
+        raise CompilerFailed(
             f"kernels cannot be kept in {path.parent} ({problem}): set KUTTA_CACHE to a folder"
         ) from problem
 
@@ -96,5 +108,5 @@ def _compile(source: str, path: Path) -> None:
         command = [compiler(), *FLAGS, str(text), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{compiler()} could not compile the kernel:\n{done.stderr[:2000]}")
+            raise CompilerFailed(f"{compiler()} could not compile the kernel:\n{done.stderr[:2000]}")
     log.info("compiled it in %.2f s: %s", time.perf_counter() - began, path)

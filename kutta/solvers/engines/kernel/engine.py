@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from kutta.autodiff import carries_gradient, under_transform
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.engines.kernel.events import solve_with_events
-from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, refuse
+from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, Make
+from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.source import PRINTERS
 from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
 from kutta.solvers.field import EnsembleField, VectorField
@@ -46,18 +48,21 @@ class Kernel:
     threads: int | None = None
 
 
-def solve_kernel(engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool) -> Solution:
-    """Solve one trajectory or an ensemble."""
-    _refuse_what_is_not_there(layout, options)
+def solve_kernel(
+    engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool, largest: int = LARGEST_STATE
+) -> Solution:
+    """Solve one trajectory or an ensemble, of up to `largest` numbers a lane: the state and its derivatives."""
+    _refuse_what_is_not_there(layout, options, largest)
+    make = partial(Integration, threads=engine.threads or torch.get_num_threads(), largest=largest)
     if options.events:
-        return solve_with_events(problem, layout, options, engine.threads, throw)
-    return _Solve(problem, layout, options, engine.threads).run(throw)
+        return solve_with_events(problem, layout, options, make, throw)
+    return _Solve(problem, layout, options, make).run(throw)
 
 
-def _refuse_what_is_not_there(layout: Layout, options: Options) -> None:
+def _refuse_what_is_not_there(layout: Layout, options: Options, largest: int) -> None:
     controller, size = options.controller, sum(layout.sizes)
-    if size > LARGEST_STATE:
-        refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
+    if size > largest:
+        refuse(f"is for small systems, of up to {largest} entries; got {size}")
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
         refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
     if type(getattr(options.method, "tableau", None)) not in PRINTERS:
@@ -78,9 +83,9 @@ def _refuse_what_is_not_there(layout: Layout, options: Options) -> None:
 class _Solve:
     """One call of `solve`."""
 
-    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int | None):
+    def __init__(self, problem: Any, layout: Layout, options: Options, make: Make):
         self.problem, self.layout, self.options = problem, layout, options
-        self.integration = Integration(problem, layout, options, threads)
+        self.integration = make(problem, layout, options)
         self.t0, self.t1 = (torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
 
     def run(self, throw: bool) -> Solution:

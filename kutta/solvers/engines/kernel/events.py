@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError
 from kutta.solvers.engines.ensemble import EnsembleSolve
-from kutta.solvers.engines.kernel.integration import Integration
+from kutta.solvers.engines.kernel.integration import Make
 from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
 from kutta.solvers.ensemble_events import Cut, EnsembleEventWatch
 from kutta.solvers.ensemble_outputs import Reading
@@ -25,12 +25,12 @@ from kutta.solvers.times import follow_initial_time
 from kutta.state import Layout
 
 
-def solve_with_events(problem: Any, layout: Layout, options: Options, threads: int | None, throw: bool) -> Solution:
+def solve_with_events(problem: Any, layout: Layout, options: Options, make: Make, throw: bool) -> Solution:
     """Solve an ensemble, or one trajectory as an ensemble of one."""
     if layout.batch is not None:
-        return _Legs(problem, layout, options, threads).run(throw)
+        return _Legs(problem, layout, options, make).run(throw)
     try:
-        return _alone(_Legs(*_as_ensemble(problem, layout), options, threads).run(throw))
+        return _alone(_Legs(*_as_ensemble(problem, layout), options, make).run(throw))
     except SolveError as failure:
         assert failure.solution is not None
         raise SolveError(failure.result, failure.t, failure.dt, solution=_alone(failure.solution)) from None
@@ -41,13 +41,13 @@ class _Legs(EnsembleSolve):
 
     engine = "kernel"
 
-    def __init__(self, problem: EnsembleProblem, layout: Layout, options: Options, threads: int | None):
+    def __init__(self, problem: EnsembleProblem, layout: Layout, options: Options, make: Make):
         field = EnsembleField(problem, layout)
         t0, t1 = (t.expand(layout.batch or 0) for t in problem.t_span)
         y0 = follow_initial_time(field, t0[:, None], layout.ravel(problem.y0))
         super().__init__(field, options, t0, t1, y0, None)
         EnsembleEventWatch(options.events).evaluate(field, t0.detach(), y0.detach())  # refuses what is no condition
-        self.integration = Integration(problem, layout, options, threads)
+        self.integration = make(problem, layout, options)
 
     def leg(self, lanes: Tensor, cut: Cut | None) -> list[Cut]:
         totals, t1 = self.totals, self.t1.detach()[lanes]

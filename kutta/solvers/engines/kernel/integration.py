@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient
+from kutta.solvers.adjoints import Direct
 from kutta.solvers.engines.kernel.build import library
 from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
+from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.right_hand_side import Cast, right_hand_side
 from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
 from kutta.solvers.engines.kernel.source import System, source_of
@@ -26,9 +27,8 @@ from kutta.state import Layout
 LARGEST_STATE = 500
 
 
-def refuse(what: str) -> None:
-    """Say what the engine does not do, and the way out."""
-    raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
+# What makes an integration of a problem, its layout and its options.
+Make = Callable[[Any, Layout, Options], "Integration"]
 
 
 class Integration:
@@ -38,8 +38,8 @@ class Integration:
         numbers: the values of its parameters.
     """
 
-    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int | None):
-        self.layout, self.options, self.threads = layout, options, threads or torch.get_num_threads()
+    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int, largest: int):
+        self.layout, self.options, self.threads, self.largest = layout, options, threads, largest
         self.cast = Cast(problem, layout, [event.condition for event in options.events])
         self.f, self.tensors = right_hand_side(self.cast)
         self.numbers = self.cast.numbers(self.f, self.tensors)
@@ -75,11 +75,14 @@ class Integration:
         return done[0], ys, y1
 
     def _check_gradients(self, wanted: tuple[Input, ...], size: int) -> None:
-        if size * (1 + len(wanted)) > LARGEST_STATE:
+        if size * (1 + len(wanted)) > self.largest:
             refuse(
-                f"carries at most {LARGEST_STATE} numbers, the state and its derivatives; got {size} entries "
+                f"carries at most {self.largest} numbers, the state and its derivatives; got {size} entries "
                 f"and {len(wanted)} directions to differentiate in"
             )
+        adjoint = self.options.adjoint
+        if not isinstance(adjoint, Direct):
+            refuse(f"differentiates the steps it takes, as Direct() does; got adjoint={type(adjoint).__name__}()")
         if wanted not in self.f.libraries:
             check_gradients(self.cast, self.f, self.tensors)
             self.f.libraries[wanted] = True

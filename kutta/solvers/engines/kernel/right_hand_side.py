@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import carries_gradient
 from kutta.problems import EnsembleProblem
 from kutta.solvers.engines.kernel.functions import Layout
+from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.tracing.derivative import Input
 from kutta.solvers.engines.tracing.fingerprint import Reads, Unclear, fingerprint
 from kutta.solvers.engines.tracing.program import Builder, Node, Program, needed, needed_by
@@ -70,24 +71,22 @@ def right_hand_side(cast: Cast) -> tuple[RightHandSide, tuple[Tensor, ...]]:
     """Trace the right-hand side of a problem, or find what was traced before; and the tensors that it reaches.
 
     Raises:
-        ValueError: where it cannot be traced, saying why.
+        Unsuited: where it cannot be traced, saying why.
     """
-    try:
-        cast.check()
-        key, tensors = cast.key()
-        found = _kept.pop(key, None)
-        if found is None:
-            found = cast.traced(tensors)
-        if key is not None and not cast.reads:
-            _kept[key] = found
-            if len(_kept) > MOST_KEPT:
-                _kept.popitem(last=False)
-        return found, tensors
-    except NotTraceable as reason:
-        raise ValueError(f"Kernel() cannot trace f: {reason}. Use engine=Eager()") from reason
+    cast.check()
+    key, tensors = cast.key()
+    found = _kept.pop(key, None) or cast.traced_or_reason(tensors)
+    if key is not None and not cast.reads:
+        _kept[key] = found
+        if len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    if isinstance(found, str):
+        refuse(f"cannot trace f: {found}")
+    return found, tensors
 
 
-_kept: OrderedDict[Hashable, RightHandSide] = OrderedDict()
+# What was traced, or why it could not be.
+_kept: OrderedDict[Hashable, RightHandSide | str] = OrderedDict()
 
 
 class Cast:
@@ -109,7 +108,7 @@ class Cast:
 
     def check(self) -> None:
         if any(flag and not is_real(leaf) for leaf, flag in self.leaves):
-            raise NotTraceable("args has a whole number or truth value for each trajectory: make it floating-point")
+            refuse("needs floating-point args where each trajectory has its own; got whole numbers or truth values")
 
     def key(self) -> tuple[Hashable, tuple[Tensor, ...]]:
         """What the trace depends on, ``None`` where nobody knows, and the tensors that ``f`` reaches."""
@@ -134,6 +133,13 @@ class Cast:
         t = t if rows is None else t.expand(rows)
         y = pytree.tree_map(lambda leaf: example(leaf, self.many), self.problem.y0)
         return t, y, pytree.tree_map(example, self.problem.args, self.batched)
+
+    def traced_or_reason(self, tensors: tuple[Tensor, ...]) -> RightHandSide | str:
+        """The traced functions, or why they cannot be traced."""
+        try:
+            return self.traced(tensors)
+        except NotTraceable as reason:
+            return str(reason)
 
     def traced(self, tensors: tuple[Tensor, ...]) -> RightHandSide:
         size, sizes = sum(self.layout.sizes), [*self.layout.sizes, *[1] * len(self.conditions)]

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.solution import Result
+from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.right_hand_side import Cast, Numbers, RightHandSide, is_real
 from kutta.solvers.engines.kernel.work import Work
 from kutta.solvers.engines.tracing.derivative import Input, jacobian
@@ -108,7 +109,7 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
     They differ where `f` stops gradients or replaces them, which its operations do not show.
 
     Raises:
-        ValueError: where they differ.
+        Unsuited: where they differ.
     """
     rows = 2 if cast.vectorized else None
     t, y, args = pytree.tree_map(_leaf, cast.examples(rows))
@@ -149,10 +150,9 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
 def _compare(traced: Tensor, taped: Tensor, within: float) -> None:
     difference = (traced - taped).abs()  # where a derivative is infinite there is nothing to compare
     if bool((difference > 10 * within * (1.0 + traced.abs() + taped.abs())).any()):
-        raise ValueError(
-            "Kernel() cannot differentiate f: autograd finds another gradient than its operations have (a detach, "
-            f"no_grad or autograd function of its own; largest difference {difference.nan_to_num().max():.3g}). "
-            "Use engine=Eager()"
+        refuse(
+            "cannot differentiate f, of which autograd finds another gradient than its operations have (a detach, "
+            f"no_grad or autograd function of its own; largest difference {difference.nan_to_num().max():.3g})"
         )
 
 

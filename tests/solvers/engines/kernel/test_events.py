@@ -142,7 +142,8 @@ def test_many_events_in_lanes_that_are_filled_again():
     eager, kernel = both(problem, events=[tick], controller=kt.PID(dtmax=0.5))
     same(eager, kernel)
     times = torch.tensor([t for lane, t, _, _ in by_trajectory(kernel) if lane == 99], dtype=F64)
-    torch.testing.assert_close(times, (torch.pi * torch.arange(1, len(times) + 1, dtype=F64) - 0.5) / 3.0, rtol=0.0, atol=1e-9)
+    expected = (torch.pi * torch.arange(1, len(times) + 1, dtype=F64) - 0.5) / 3.0
+    torch.testing.assert_close(times, expected, rtol=0.0, atol=1e-9)
 
 
 def test_a_failure_after_an_event():

@@ -211,7 +211,7 @@ def test_second_derivatives_are_refused():
 def test_stopped_gradients_are_refused(f, vectorized):
     k, y0 = torch.tensor(1.0, dtype=F64, requires_grad=True), torch.ones(2, 1, dtype=F64)
     problem = kt.EnsembleProblem(f, y0, (0.0, 1.0), (k,), vectorized=vectorized)
-    with pytest.raises(ValueError, match="autograd finds another gradient"):
+    with pytest.raises(NotImplementedError, match="autograd finds another gradient"):
         kt.solve(problem, engine=KERNEL)
     with torch.no_grad():
         kt.solve(problem, engine=KERNEL)
@@ -222,6 +222,15 @@ def test_too_many_directions():
     problem = kt.EnsembleProblem(lambda t, y: weight @ y, torch.ones(3, 20, dtype=F64), (0.0, 1.0))
     with pytest.raises(NotImplementedError, match="400 directions"):
         kt.solve(problem, engine=KERNEL)
+
+
+def test_other_adjoints_are_refused():
+    y0, own, shared = leaves()
+    problem = kt.EnsembleProblem(predator_prey, y0, (0.0, 1.0), (own, shared))
+    with pytest.raises(NotImplementedError, match=r"got adjoint=Recompute\(\)"):
+        kt.solve(problem, engine=KERNEL, adjoint=kt.Recompute())
+    with torch.no_grad():
+        kt.solve(problem, engine=KERNEL, adjoint=kt.Recompute())
 
 
 def test_torch_func_is_refused():
