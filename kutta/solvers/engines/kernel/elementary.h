@@ -41,42 +41,49 @@ FUNCTION V nearest(V x, N *k) {
   return shifted - MAGIC;
 }
 
-// exp x = 2^k exp r, r = x - k log 2, |r| <= log(2) / 2.
-FUNCTION V exponential(V x, int terms) {
-  V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
-  N k;
-  V whole = nearest(limited * real(1.4426950408889634074), &k);
-  V r = (limited - whole * LOG2_HIGH) - whole * LOG2_LOW;
+// exp x = 2^k exp r, r = x - k log 2, |r| <= log(2) / 2; this is exp r.
+FUNCTION V reduced_exp(V x, int terms, N *k) {
+  V whole = nearest(x * real(1.4426950408889634074), k);
+  V r = (x - whole * LOG2_HIGH) - whole * LOG2_LOW;
   V sum = splat(0);
   for (int i = terms; i >= 0; i--) sum = sum * r + real(EXP_SERIES[i]);
-  V result = scaled(sum, k);
+  return sum;
+}
+
+FUNCTION V v_exp(V x) {
+  N k;
+  V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
+  V result = scaled(reduced_exp(limited, EXP_TERMS, &k), k);
   result = sel(x > EXP_HIGHEST, splat(INFINITY), result);
   result = sel(x < EXP_LOWEST, splat(0), result);
   return sel(x != x, x, result);
 }
 
 // log x = k log 2 + log m, sqrt(1/2) <= m < sqrt 2; with s = (m - 1) / (m + 1), log m = 2 (s + s^3 / 3 + ...).
-FUNCTION V logarithm(V x, int terms) {
-  M small = x < SMALLEST_NORMAL;
-  V y = sel(small, x * LIFT, x);
-  N bits = as_bits(y) - as_bits(splat(real(0.70710678118654752440)));
+FUNCTION V log_of_normal(V x, int terms, V offset) {
+  N bits = as_bits(x) - as_bits(splat(real(0.70710678118654752440)));
   N k = bits >> DIGITS;
-  V m = from_bits(as_bits(y) - (k << DIGITS));
-  V exponent = convert(k) - sel(small, splat(LIFTED), splat(0));
+  V m = from_bits(as_bits(x) - (k << DIGITS)), exponent = convert(k) - offset;
   V s = (m - 1) / (m + 1), z = s * s, sum = splat(0);
   for (int i = terms; i >= 1; i--) sum = (sum + real(2.0) / real(2 * i + 1)) * z;
-  V result = exponent * LOG2_HIGH + (2 * s + (s * sum + exponent * LOG2_LOW));
+  return exponent * LOG2_HIGH + (2 * s + (s * sum + exponent * LOG2_LOW));
+}
+
+FUNCTION V v_log(V x) {
+  M small = x < SMALLEST_NORMAL;
+  V result = log_of_normal(sel(small, x * LIFT, x), LOG_TERMS, sel(small, splat(LIFTED), splat(0)));
   result = sel(x == INFINITY, x, result);
   result = sel(x == 0, splat(-INFINITY), result);
   return sel((x < 0) | (x != x), splat(NAN), result);
 }
 
-FUNCTION V v_exp(V x) { return exponential(x, EXP_TERMS); }
-FUNCTION V v_log(V x) { return logarithm(x, LOG_TERMS); }
-
-// Six digits, which are plenty where only a step size depends on them.
-FUNCTION V rough_exp(V x) { return exponential(x, 6); }
-FUNCTION V rough_log(V x) { return logarithm(x, 3); }
+// Six digits, for moderate numbers: plenty where only a step size depends on them.
+FUNCTION V rough_exp(V x) {
+  N k;
+  V sum = reduced_exp(x, 6, &k);
+  return sum * from_bits((k + BIAS) << DIGITS);
+}
+FUNCTION V rough_log(V x) { return log_of_normal(x, 3, splat(0)); }
 
 // x = k pi/2 + r, |r| <= pi/4; quadrant k mod 4. Far out, where the three parts of pi/2 no longer do, libm.
 FUNCTION V sine_like(V x, int quadrant) {

@@ -7,7 +7,7 @@ TABLE double SOON[] = {0x1p-40, 0x1p-30, 0x1p-20, 0x1p-12, 0x1p-8, 0x1p-6, 0x1p-
 
 template <class Block> struct Watch {
   V before[EVENTS + 1]; // the conditions at the current times
-  int event[W];         // which one has stopped a lane, counted from 1
+  int event[W] = {};    // which one has stopped a lane, counted from 1
   double theta[W], scale[W];
 
   DEVICE void load(int l, const real *values) {
@@ -16,25 +16,31 @@ template <class Block> struct Watch {
   }
 
   // Which accepted lanes have crossed an event; of the others take over the new values.
-  DEVICE Flags crossed(const Block &block, Flags accepted, T end, const V *y1, V *now) {
-    conditions(to_real(block.direction * end), y1, block.own, block.job.shared, now);
-    Flags found = {};
+  DEVICE M crossed(const Block &block, M accepted, T end, const V *y1, V *now) {
+    conditions(block.direction * to_real(end), y1, block.own, block.job.shared, now);
+    M found = {};
     for (int e = 0; e < EVENTS; e++) found |= accepted & crosses(e, now);
-    M goes = to_mask(accepted & ~found);
+    M goes = accepted & ~found;
     for (int e = 0; e < EVENTS; e++) before[e] = sel(goes & (now[e] != 0), now[e], before[e]);
     return found;
   }
 
-  DEVICE Flags crosses(int e, const V *now) const {
+  DEVICE M crosses(int e, const V *now) const {
     M up = (before[e] < 0) & (now[e] >= 0), down = (before[e] > 0) & (now[e] <= 0);
-    return to_flags(WANTED[e] > 0 ? up : WANTED[e] < 0 ? down : up | down);
+    return WANTED[e] > 0 ? up : WANTED[e] < 0 ? down : up | down;
+  }
+
+  DEVICE M stopped() const {
+    M found;
+    for (int l = 0; l < W; l++) found[l] = event[l] ? -1 : 0;
+    return found;
   }
 
   // The first event of a lane that has crossed some.
-  DEVICE void locate(const Block &block, int l, T size, V move, const V *now) {
+  DEVICE void locate(const Block &block, int l, double size, V move, const V *now) {
     for (int e = 0; e < EVENTS; e++) {
       if (!crosses(e, now)[l]) continue;
-      double place = root(block, l, e, now[e][l], size[l], move);
+      double place = root(block, l, e, now[e][l], size, move);
       if (event[l] && theta[l] <= place) continue;
       event[l] = e + 1, theta[l] = place, scale[l] = larger(fabs(before[e][l]), fabs(now[e][l]));
     }

@@ -95,16 +95,13 @@ template <class To, class Few, class From> FUNCTION To narrowed(From x) {
 }
 FUNCTION V to_real(T x) { return narrowed<V, Few>(x); }
 FUNCTION T to_time(V x) { return widened<T, Register<double>::type, Few>(x); }
-FUNCTION M to_mask(Flags x) { return narrowed<M, FewFlags>(x); }
 FUNCTION Flags to_flags(M x) { return widened<Flags, Register<double>::flags, FewFlags>(x); }
 
-FUNCTION T t_min(T a, T b) { return sel(a < b, a, b); }
-FUNCTION T t_max(T a, T b) { return sel(a > b, a, b); }
-FUNCTION bool any(Flags x) {
-  Flags_of<double, 1> found = {x.part[0]};
-  for (int p = 1; p < TIME_PARTS; p++) found.part[0] |= x.part[p];
-  long long all = 0;
-  for (int l = 0; l < AT_ONCE; l++) all |= found[l];
+template <class X, class E, int P> FUNCTION bool any(Parts<X, E, P> x) {
+  Parts<X, E, 1> found = {x.part[0]};
+  for (int p = 1; p < P; p++) found.part[0] |= x.part[p];
+  E all = 0;
+  for (unsigned l = 0; l < sizeof(X) / sizeof(E); l++) all |= found[l];
   return all != 0;
 }
 

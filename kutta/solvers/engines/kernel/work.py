@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Trajectories below which a second thread costs more than it saves, and how many one takes at a time.
 FEW, CHUNK = 4096, 2048
+# Steps are counted in whole numbers of the size of the state's.
+MOST_STEPS = 2**31 - 1
 
 
 class _Job(ctypes.Structure):
@@ -73,7 +75,7 @@ class Work:
     def __init__(
         self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int
     ):
-        self.count, self.max_steps = len(start.y0), max_steps
+        self.count, self.max_steps = len(start.y0), min(max_steps, MOST_STEPS)
         self.t0, self.t1 = start.t0.contiguous(), start.t1.contiguous()
         self.y0, self.own, self.shared = start.y0.contiguous(), start.own.contiguous(), start.shared.contiguous()
         self._set_tolerances(tolerance)
