@@ -75,7 +75,7 @@ class DenseOutput:
             theta = theta.to(step.y0.device, self.layout.real_dtype)
         return step.at(theta)
 
-    def state_near(self, t: float) -> Tensor:
+    def state_near(self, t: Any) -> Tensor:
         """The state at a time that rounding may have moved out of the solve."""
         return self.state_at(min(max(t, min(self.t0, self.t1)), max(self.t0, self.t1)))
 

@@ -50,6 +50,7 @@ class ContinuousAdjoint(Adjoint):
     sees_steps: ClassVar[bool] = False
     ensembles: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = True
+    takes_implicit_methods: ClassVar[bool] = False
 
     def go(self, leg: Leg, inputs: Inputs) -> Course:
         backward = self.method or leg.stepper.method
@@ -57,6 +58,13 @@ class ContinuousAdjoint(Adjoint):
             raise ValueError(
                 f"{type(backward).__name__} cannot solve the adjoint equation, whose state is no pair (q, p): "
                 f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
+            )
+        if backward.linear_solves and not self.takes_implicit_methods:
+            name = type(backward).__name__
+            raise ValueError(
+                f"{type(self).__name__}() solves for state and parameters together, whose Jacobian {name} cannot take: "
+                f"use Gauss(), whose adjoint equation has the size of the state, Recompute(), or Direct(); or pass "
+                f"{type(self).__name__}(method=kutta.Tsit5()) if the adjoint equation is not stiff"
             )
         with torch.no_grad():
             wanted, leg.dense = leg.dense, leg.dense or self.keeps_steps
@@ -107,7 +115,7 @@ class Past:
 
     def vjp(self, t: Any, y: Tensor, a: Tensor, to_state: bool, to_inputs: bool) -> tuple[Tensor, ...]:
         """``a^T df/dy`` and ``a^T df/dtheta``, as far as wanted."""
-        y = y.detach().requires_grad_(to_state)
+        y = y if y.requires_grad else y.detach().requires_grad_(to_state)
         wanted = ((y,) if to_state else ()) + (self.inputs if to_inputs else ())
         return vector_jacobian_product(lambda: self.field.derivative(t, y), wanted, a)
 
@@ -259,8 +267,11 @@ class Gauss(ContinuousAdjoint):
 
     ``y`` comes from the dense forward solution. The backward system has the size of the state,
     whatever the number of parameters, and the quadrature evaluates the parameters' product only
-    at a few points a step.
+    at a few points a step. The one continuous adjoint for implicit methods: the Jacobian of the backward
+    system is ``-(df/dy)^T`` along the forward solution.
     """
+
+    takes_implicit_methods: ClassVar[bool] = True
 
     def pull_back(self, past: Past, cotangents: dict[float, Tensor]) -> tuple[Tensor, list[Tensor]]:
         assert past.forward is not None
@@ -268,7 +279,7 @@ class Gauss(ContinuousAdjoint):
         totals = [torch.zeros_like(one) for one in past.inputs]
 
         def f(t: Tensor, a: Tensor) -> Tensor:
-            return -past.vjp(t, forward.state_near(float(t)), a, True, False)[0]
+            return -past.vjp(t, forward.state_near(t.to(torch.float64)), a, True, False)[0]
 
         stepper = past.backward_stepper(f, cotangents[past.course.t1], None, list(cotangents))
         positions, weights = _gauss_legendre(stepper.method.order)

@@ -96,10 +96,11 @@ def _content(cell: Any) -> Any:
 def vector_jacobian_product(
     slope: Callable[[], Tensor], inputs: tuple[Tensor, ...], cotangent: Tensor
 ) -> tuple[Tensor, ...]:
-    """The products of `cotangent` with the derivatives of ``slope()`` to each of `inputs`."""
+    """The products of `cotangent` with the derivatives of ``slope()`` to each of `inputs`; on the tape if there is one."""
+    taped = torch.is_grad_enabled()
     with torch.enable_grad():
         value = slope()
     if not value.requires_grad:
         return tuple(torch.zeros_like(one) for one in inputs)
-    grads = torch.autograd.grad(value, inputs, cotangent, allow_unused=True)
+    grads = torch.autograd.grad(value, inputs, cotangent, create_graph=taped, allow_unused=True)
     return tuple(torch.zeros_like(one) if g is None else g for g, one in zip(grads, inputs, strict=True))
