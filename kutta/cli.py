@@ -196,10 +196,10 @@ def describe(name: str, method: "type[Method]") -> Row:
     place = (one.kind, float(one.order), name)
     error = "–" if one.error_order is None else str(one.error_order)
     if "order" not in arguments:
-        return Row(one.kind, name, str(one.order), error, _dense_order(one), one.source, place)
+        return Row(one.kind, name, str(one.order), error, str(one.interpolant_order), one.source, place)
     lowest, highest = _orders(method)
     adapts = "–" if one.error_order is None else "yes"
-    return Row(one.kind, name, f"{lowest}–{highest}", adapts, _dense_order(one), one.source, place)
+    return Row(one.kind, name, f"{lowest}–{highest}", adapts, str(one.interpolant_order), one.source, place)
 
 
 def _orders(method: Any) -> tuple[int, int]:
@@ -209,12 +209,6 @@ def _orders(method: Any) -> tuple[int, int]:
         with suppress(ValueError):
             accepted.append(method(order=order).order)
     return accepted[0], accepted[-1]
-
-
-def _dense_order(method: "Method") -> str:
-    """The order of the method's own interpolant, or 3 for cubic Hermite."""
-    interpolant = getattr(getattr(method, "tableau", None), "interpolant", None)
-    return "3" if interpolant is None else str(interpolant.order)
 
 
 def benchmarks_folder() -> Path:

@@ -12,7 +12,7 @@ from tests._helpers import F64, TIGHT, relative_error, swing, tensor
 few = settings(deadline=None, max_examples=12)
 seeds = st.integers(0, 10_000)
 small = st.floats(-2.0, 2.0)
-METHODS = st.sampled_from([kt.Tsit5(), kt.Dopri5(), kt.Dopri8(), kt.Vern7(), kt.Vern9()])
+METHODS = st.sampled_from([kt.Tsit5(), kt.Dopri5(), kt.Dopri8(), kt.Vern7(), kt.Vern9(), kt.Rodas5P()])
 
 
 def matrix(seed, size=3):

@@ -40,7 +40,7 @@ def test_a_state_goes_through_a_layout_and_back(name):
 
 
 @pytest.mark.parametrize("name", STATES)
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Rodas5P()], ids=lambda m: type(m).__name__)
 def test_a_state_of_any_structure_is_solved(name, method):
     state = STATES[name]
     sol = kt.solve(kt.ODEProblem(decay, state, (0.0, 1.0)), method, save_at=[0.0, 0.5, 1.0], **TIGHT)

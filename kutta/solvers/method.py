@@ -156,6 +156,7 @@ class Method:
         order: order of the solution.
         error_order: local order of the error estimate, ``error = O(dt**error_order)``; ``None`` for
             a method without one, which takes fixed steps only.
+        interpolant_order: order of the interpolant between the ends of a step; 3 for the cubic Hermite polynomial.
         source: where it was published.
         kind: the family, for listings.
         splits_state: whether the state must be a pair (q, p).
@@ -167,6 +168,7 @@ class Method:
 
     order: int
     error_order: int | None = None
+    interpolant_order: int = 3
     linear_solves: int = 0
     estimates_stiffness: bool = False
     source: str = ""

@@ -141,6 +141,10 @@ class Rosenbrock(Method):
         return min(self.tableau.order, self.tableau.embedded_order) + 1
 
     @property
+    def interpolant_order(self) -> int:
+        return self.tableau.interpolant_order
+
+    @property
     def linear_solves(self) -> int:
         return self.tableau.stages
 

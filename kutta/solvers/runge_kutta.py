@@ -178,6 +178,11 @@ class RungeKutta(Method):
         return min(self.tableau.order, self.tableau.embedded_order or self.tableau.order) + 1
 
     @property
+    def interpolant_order(self) -> int:
+        dense = self.tableau.interpolant
+        return super().interpolant_order if dense is None else dense.order
+
+    @property
     def estimates_stiffness(self) -> bool:
         return self.tableau.estimates_stiffness
 

@@ -20,7 +20,7 @@ from tests._helpers import F64, difference, gradient, relative_error, tensor
 
 METHODS = [
     (kt.Heun(), {"controller": kt.Fixed(0.1)}), (kt.Bosh3(), {}), (kt.RK4(), {"controller": kt.Fixed(0.1)}),
-    (kt.Dopri5(), {}), (kt.Dopri8(), {}), (kt.Vern7(), {}),
+    (kt.Dopri5(), {}), (kt.Dopri8(), {}), (kt.Vern7(), {}), (kt.Rodas5P(), {}),
 ]  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def penalty(one, **options):
 
 def test_kinetic_energy_is_its_integral():
     expected = reference(lambda t, y: field(t, y).square().mean())
-    for method in (kt.Tsit5(), kt.Dopri8(), kt.RK4(), kt.AdamsBashforth(4)):
+    for method in (kt.Tsit5(), kt.Dopri8(), kt.RK4(), kt.AdamsBashforth(4), kt.Rodas5P()):
         options = {} if method.error_order else {"controller": kt.Fixed(0.005)}
         found = kt.solve(
             kt.ODEProblem(field, START, (0.0, 1.0)), method, penalties={"p": KineticEnergy()}, **(FINE | options)

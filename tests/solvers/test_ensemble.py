@@ -10,7 +10,7 @@ import kutta as kt
 from tests._helpers import F64, TIGHT, relative_error, swing, tensor, turn, van_der_pol
 
 START = torch.tensor([[1.0, 0.2], [0.3, -0.5], [2.0, 0.0], [-1.0, 1.5]], dtype=F64)
-METHODS = [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Vern7(), kt.AdamsBashforthMoulton(4)]
+METHODS = [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Vern7(), kt.Rodas5P(), kt.AdamsBashforthMoulton(4)]
 name = {"ids": lambda m: type(m).__name__}
 
 

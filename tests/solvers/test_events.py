@@ -9,7 +9,7 @@ import kutta as kt
 from tests._helpers import TIGHT, tensor, turn
 
 UP = tensor(1.0, 0.0)  # y = (cos t, -sin t)
-METHODS = [kt.Tsit5(), kt.Dopri5(), kt.Dopri8(), kt.Bosh3(), kt.Vern7()]
+METHODS = [kt.Tsit5(), kt.Dopri5(), kt.Dopri8(), kt.Bosh3(), kt.Vern7(), kt.Rodas5P()]
 
 
 def solve(*events, y0=UP, span=(0.0, 10.0), f=turn, args=(), **options):

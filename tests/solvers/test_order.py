@@ -9,7 +9,7 @@ import torch
 import kutta as kt
 from tests._helpers import tensor
 
-BASES = (kt.Method, kt.RungeKutta, kt.SymplecticSplitting)
+BASES = (kt.Method, kt.RungeKutta, kt.Rosenbrock, kt.SymplecticSplitting)
 WITH_ORDER = {kt.AdamsBashforth: range(1, 10), kt.AdamsBashforthMoulton: range(2, 10)}
 ECCENTRICITY = 0.3
 
@@ -28,6 +28,7 @@ METHODS = list(every_method())
 SPLITTINGS = [one for one in METHODS if isinstance(one, kt.SymplecticSplitting)]
 STEPPERS = [one for one in METHODS if not isinstance(one, kt.SymplecticSplitting)]
 RUNGE_KUTTA = [one for one in STEPPERS if isinstance(one, kt.RungeKutta)]
+ROSENBROCK = [one for one in STEPPERS if isinstance(one, kt.Rosenbrock)]
 ADAMS = [one for one in STEPPERS if type(one) in WITH_ORDER]
 # Above order four the leading error of the best methods is so small that in float64 the next term is
 # larger down to step sizes where rounding hides both. Those are measured in many digits instead, and
@@ -141,6 +142,35 @@ def step_in_mpmath(tableau, problem, t, h, y):
     return [y_i + h * sum(number(b) * k[i] for b, k in zip(tableau.b, slopes, strict=True)) for i, y_i in enumerate(y)]
 
 
+def rosenbrock_in_mpmath(tableau, problem, t, h, y):
+    """One Rosenbrock step in mpmath, straight from the definition, with derivatives by differences of 1e-30."""
+
+    def number(q):
+        return mpmath.mpf(q.numerator) / q.denominator
+
+    def combined(row):
+        return sum((number(a) * u for a, u in zip(row, increments, strict=False)), mpmath.zeros(len(y), 1))
+
+    def f(t, y):
+        return mpmath.matrix(problem.f(mpmath, t, list(y)))
+
+    def along(t_move, y_move):
+        eps = mpmath.mpf(10) ** -30
+        return (f(t + eps * t_move, y + eps * y_move) - f(t - eps * t_move, y - eps * y_move)) / (2 * eps)
+
+    y, increments, unit = mpmath.matrix(y), [], mpmath.eye(len(y))
+    matrix = unit / (h * number(tableau.gamma))
+    for column in range(len(y)):
+        matrix[:, column] -= along(0, unit[:, column])
+    in_time = along(1, 0 * y)
+    for node, row, coupling, weight in zip(
+        tableau.nodes, tableau.a, tableau.coupling, tableau.time_weights, strict=True
+    ):
+        right = f(t + number(node) * h, y + combined(row)) + combined(coupling) / h + number(weight) * h * in_time
+        increments.append(mpmath.lu_solve(matrix, right))
+    return list(y + combined(tableau.weights))
+
+
 def adams_in_mpmath(method, problem, t, h):
     """One Adams step in mpmath from exact earlier states, by the definition of its weights."""
 
@@ -164,6 +194,8 @@ def adams_in_mpmath(method, problem, t, h):
 def step_of(method, problem, t, h):
     if isinstance(method, kt.RungeKutta):
         return step_in_mpmath(method.tableau, problem, t, h, problem.exact(mpmath, t))
+    if isinstance(method, kt.Rosenbrock):
+        return rosenbrock_in_mpmath(method.tableau, problem, t, h, problem.exact(mpmath, t))
     return adams_in_mpmath(method, problem, t, h)
 
 
@@ -174,8 +206,8 @@ PLACES = (0.9, 1.3, 1.7, 2.1, 2.5)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("method", STEPPERS, ids=name)
 def test_the_local_error_in_many_digits_falls_with_the_nominal_order(method, problem):
-    # The coefficients of Dopri8 have 26 digits and those of Vern9 have 40, too few for smaller steps.
-    power = {"Dopri8": 7, "Vern9": 9}.get(type(method).__name__, 13)
+    # The coefficients of Rodas5P have 16 digits, of Dopri8 26, and of Vern9 40, too few for smaller steps.
+    power = {"Rodas5P": 5, "Dopri8": 7, "Vern9": 9}.get(type(method).__name__, 13)
     with mpmath.workdps(90):
         errors = []
         for h in (mpmath.mpf(2) ** -power, mpmath.mpf(2) ** -(power + 1)):
@@ -201,6 +233,20 @@ def test_a_step_is_that_of_the_tableau_to_rounding(method, problem):
     # Coefficients of up to 200 in Verner's methods amplify the rounding of a stage.
     sizes = max(abs(a) for row in table.a for a in row or (0,)), max(map(abs, table.b))
     assert float((got - tensor(*map(float, exact))).abs().max()) < 1e-15 * (1 + float(sizes[0] * sizes[1]))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("method", ROSENBROCK, ids=name)
+def test_a_rosenbrock_step_is_that_of_the_tableau_to_rounding(method, problem):
+    h, start = 0.5, [float(value) for value in problem.exact(math, T0)]
+    with mpmath.workdps(60):
+        exact = rosenbrock_in_mpmath(
+            method.tableau, problem, mpmath.mpf(T0), mpmath.mpf(h), list(map(mpmath.mpf, start))
+        )
+    ode = kt.ODEProblem(in_torch(problem), tensor(*start), (T0, T0 + h))
+    got = kt.solve(ode, method, controller=kt.Fixed(1.0)).y1
+    # The coupling coefficients are as large as 165.
+    assert float((got - tensor(*map(float, exact))).abs().max()) < 1e-13
 
 
 class Recorded:

@@ -86,7 +86,7 @@ def test_the_tape_has_the_size_of_the_accepted_steps():
 
 
 @pytest.mark.parametrize("adjoint", [kt.Direct(), kt.Recompute()], ids=repr)
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Rodas5P()], ids=lambda m: type(m).__name__)
 def test_the_gradient_is_that_of_the_frozen_steps(adjoint, method):
     def loss(controller, y0, mu, **options):
         sol = kt.solve(

@@ -40,7 +40,7 @@ def weigh(sol):
 
 
 Y0, PULL = tensor(1.0, 0.2), torch.tensor(1.3, dtype=F64)
-METHODS = [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Vern7(), kt.Heun(), kt.AdamsBashforthMoulton(4)]
+METHODS = [kt.Tsit5(), kt.Rodas5P(), kt.Bosh3(), kt.Vern7(), kt.Dopri8(), kt.Heun(), kt.AdamsBashforthMoulton(4)]
 FIXED = [kt.RK4(), kt.Euler(), kt.AdamsBashforth(4)]
 
 

@@ -17,6 +17,7 @@ from kutta.solvers import tableaus
 
 TABLES = [t for t in vars(tableaus).values() if isinstance(t, tableaus.Tableau)]
 SPLITTINGS = [s for s in vars(tableaus).values() if isinstance(s, tableaus.Splitting)]
+ROSENBROCK = [t for t in vars(tableaus).values() if isinstance(t, tableaus.RosenbrockTableau)]
 EMBEDDED = [t for t in TABLES if t.error is not None]
 DENSE = [t for t in TABLES if t.interpolant is not None]
 
@@ -140,10 +141,10 @@ def test_rooted_trees_are_all_there():
 
 
 def test_every_constant_is_a_table():
-    assert {t.name for t in TABLES} | {s.name for s in SPLITTINGS} == {
+    assert {t.name for t in (*TABLES, *SPLITTINGS, *ROSENBROCK)} == {
         getattr(tableaus, name).name for name in tableaus.__all__ if name.isupper()
     }
-    assert len(TABLES) == 16 and len(SPLITTINGS) == 5
+    assert len(TABLES) == 16 and len(SPLITTINGS) == 5 and len(ROSENBROCK) == 2
     for table in TABLES:
         numbers = [*table.c, *table.b, *(x for row in table.a for x in row)]
         assert all(isinstance(number, Fraction) for number in numbers)
