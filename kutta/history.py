@@ -50,7 +50,8 @@ class History:
         if self.limited_by_stability:
             return (
                 f"this model is limited by stability: the median of h S / sigma is {pressure:.2f}. Looser tolerances "
-                "will not help; a method for stiff problems will, or a StiffnessEstimate penalty in training"
+                "will not help; a method for stiff problems such as Rodas5P will, or in training a StiffnessEstimate "
+                "penalty"
             )
         return (
             f"this model is limited by accuracy: the median of h S / sigma is {pressure:.2f}. An ErrorEstimate penalty "

@@ -41,11 +41,12 @@ _ADVICE = {
     Result.EVENT: "a terminal event ended the solve",
     Result.MAX_STEPS: (
         "the largest number of steps was taken before the final time; raise max_steps, loosen rtol and atol, "
-        "or, if the steps stay small where the solution is smooth, use a method for stiff problems"
+        "or, if the steps stay small where the solution is smooth, use a method for stiff problems such as "
+        "kutta.Rodas5P()"
     ),
     Result.STEP_UNDERFLOW: (
-        "the step size fell below the smallest one allowed; the solution may be singular or stiff here, "
-        "the tolerances too tight for the state's dtype (try float64), or dtmin too large"
+        "the step size fell below the smallest one allowed; the solution may be singular here, or stiff (try "
+        "kutta.Rodas5P()), the tolerances too tight for the state's dtype (try float64), or dtmin too large"
     ),
     Result.NON_FINITE: (
         "the state or its derivative became infinite or NaN, and smaller steps did not help; "
@@ -137,7 +138,8 @@ class Stats:
         accepted: steps that were kept.
         rejected: steps that were tried again with a smaller step size.
         function_evaluations: calls of ``f`` (in an ensemble, those made while the trajectory ran).
-        jacobian_evaluations: Jacobians, for implicit methods.
+        jacobian_evaluations: Jacobians ``df/dy``, for implicit methods; each comes from one of the calls above and
+            one backward pass for every entry of the state.
         linear_solves: linear systems, for implicit methods.
         engine: what executed the loop.
         reason: why this engine did.

@@ -31,7 +31,13 @@ def test_methods_lists_every_public_method_with_its_own_figures():
     assert result.exit_code == 0
     for name, _ in cli.public_methods():
         assert re.search(rf"^\s*{name}\s", result.stdout, re.MULTILINE), name
-    for name, figures in {"Tsit5": "5 5 4", "Dopri8": "8 6 7", "RK4": "4 – 3", "Rodas5P": "5 5 4", "Rosenbrock23": "2 3 2"}.items():
+    for name, figures in {
+        "Tsit5": "5 5 4",
+        "Dopri8": "8 6 7",
+        "RK4": "4 – 3",
+        "Rodas5P": "5 5 4",
+        "Rosenbrock23": "2 3 2",
+    }.items():
         row = next(line for line in result.stdout.splitlines() if line.split()[:1] == [name])
         assert row.split()[1:4] == figures.split()
     assert "explicit Runge-Kutta" in result.stdout and "Rosenbrock" in result.stdout and "Tsitouras" in result.stdout

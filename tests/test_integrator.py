@@ -10,7 +10,9 @@ START = tensor(1.0, 0.2)
 PROBLEM = kt.ODEProblem(swing, START, (0.0, 3.0))
 
 
-@pytest.mark.parametrize("method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Rodas5P(), kt.AdamsBashforthMoulton(4)], ids=repr)
+@pytest.mark.parametrize(
+    "method", [kt.Tsit5(), kt.Dopri8(), kt.Bosh3(), kt.Rodas5P(), kt.AdamsBashforthMoulton(4)], ids=repr
+)
 def test_its_steps_are_those_of_a_solve(method):
     integrator = kt.Integrator(PROBLEM, method)
     times, states = [0.0], [START]

@@ -71,8 +71,8 @@ def solve_ivp(
 
     Raises:
         ValueError, TypeError: for arguments that do not fit.
-        NotImplementedError: for ``"Radau"``, ``"BDF"`` and ``"LSODA"``, which come with the release for
-            stiff problems.
+        NotImplementedError: for ``"Radau"``, ``"BDF"`` and ``"LSODA"``; ``kutta.Rodas5P()`` solves stiff
+            problems.
 
     Example:
         >>> from kutta.compat.scipy import solve_ivp
@@ -109,8 +109,8 @@ def _method(method: Any) -> Method:
         return method
     if method in IMPLICIT:
         raise NotImplementedError(
-            f"method {method!r} comes with kutta's release for stiff problems; use one of {list(METHODS)} "
-            "or scipy.integrate.solve_ivp until then"
+            f"method {method!r} is not part of this version: for stiff problems pass method=kutta.Rodas5P(), "
+            f"or use scipy.integrate.solve_ivp; for others there are {list(METHODS)}"
         )
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {list(METHODS)} or a method such as kutta.Tsit5(); got {method!r}")
@@ -321,7 +321,7 @@ def _result(
         y_events=None if events is None else [face.out(_stack([one.y for one in some])) for some in occurred],
         nfev=stats.function_evaluations,
         njev=stats.jacobian_evaluations,
-        nlu=stats.linear_solves,
+        nlu=stats.steps if stats.linear_solves else 0,  # the systems of a step share their matrix
         status=-1 if result.failed else int(result is Result.EVENT),
         message=_message(result),
         success=not result.failed,

@@ -61,8 +61,8 @@ class StiffnessEstimate(OverSteps):
         """Refuse a method without two stages at one time."""
         if not method.estimates_stiffness:
             raise ValueError(
-                f"StiffnessEstimate needs a method with two stages at the same time, which {type(method).__name__} "
-                "does not have: use for example Tsit5, Dopri5 or RK4"
+                "StiffnessEstimate needs an explicit method with two stages at the same time; got "
+                f"{type(method).__name__}: use for example Tsit5, Dopri5 or RK4"
             )
 
     def measure(self, step: Step) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from kutta.autodiff import in_forward_mode, leaves_on_tape, under_transform
 
 Derivative = Callable[[Tensor, Tensor], Tensor]
-Pull = Callable[[Tensor], tuple[Tensor, Tensor]]
+Pull = Callable[[Tensor], Tensor]
 
 
 class Linearisation(NamedTuple):
@@ -34,54 +34,54 @@ class Linearisation(NamedTuple):
 
 
 def linearise(derivative: Derivative, t: Tensor, y: Tensor, rows: bool) -> Linearisation:
-    """Value and derivatives of ``derivative(t, y)``; with `rows`, each row of `y` is a trajectory of its own.
-
-    On the tape in gradient mode, and under ``torch.func`` transformations.
+    """Value and derivatives of ``derivative(t, y)``, on the tape in gradient mode, and under ``torch.func``.
 
     Args:
+        derivative: the right-hand side.
         t: the time, 0-dimensional; with `rows` one a trajectory, ``(b, 1)``.
         y: the state, of any shape; with `rows` ``(b, N)``.
+        rows: whether each row of `y` is a trajectory of its own.
     """
-    slope, pull = (_pull_transformed if under_transform() else _pull)(derivative, t, y)
-    shape = y.shape[1:] if rows else y.shape
-    units = torch.eye(shape.numel(), dtype=y.dtype, device=y.device).view(-1, *[1] * rows, *shape)
-    by_t, by_y = pull(units.expand(len(units), *y.shape))
-    if rows:
-        return Linearisation(slope, by_y.transpose(0, 1), by_t[:, :, 0].t().to(y.dtype))
-    return Linearisation(slope, by_y.reshape(len(units), -1), by_t.view(y.shape).to(y.dtype))
+    lead = y.shape[:1] if rows else ()
+
+    def slope_at(point: Tensor) -> Tensor:
+        state, time = point[..., :-1], point[..., -1:]
+        return derivative(time.reshape(t.shape), state.reshape(y.shape).contiguous())
+
+    # Time is one more state, so that there is one input, which stands on the tape where `y` does. Autograd visits all
+    # that lies no deeper than its deepest input: for a time of its own, a leaf, that would be all earlier steps.
+    with torch.inference_mode(False):
+        point = torch.cat([y.reshape(*lead, -1), t.to(y.dtype).reshape(*lead, 1)], dim=-1)
+    slope, pull = (_pull_transformed if under_transform() else _pull)(slope_at, point)
+    entries = point.shape[-1] - 1
+    units = torch.eye(entries, dtype=y.dtype, device=y.device).view(entries, *[1] * rows, *y.shape[rows:])
+    by_point = pull(units.expand(entries, *y.shape)).movedim(0, -2)
+    return Linearisation(slope, by_point[..., :-1], by_point[..., -1].reshape(y.shape))
 
 
-def _pull(derivative: Derivative, t: Tensor, y: Tensor) -> tuple[Tensor, Pull]:
-    """The slope, and what takes a stack of cotangents back to `t` and `y`."""
-    records = torch.is_grad_enabled()
+def _pull(slope_at: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Pull]:
+    """The slope, and what takes a stack of cotangents back to the point."""
+    follows = point.requires_grad
     with torch.inference_mode(False), torch.enable_grad():
-        inputs = _followed(t), _followed(y)
-        slope = derivative(*inputs)
-    # The copies that were made to be followed start no tape of their own.
-    others = (leaf for leaf in leaves_on_tape(slope) if all(leaf is not one for one in inputs))
-    records = (records and (t.requires_grad or y.requires_grad or any(True for _ in others))) or in_forward_mode()
+        point = point if follows else point.requires_grad_()
+        slope = slope_at(point)
+    # A point that nothing follows starts no tape of its own.
+    others = (leaf for leaf in leaves_on_tape(slope) if leaf is not point)
+    records = in_forward_mode() or (torch.is_grad_enabled() and (follows or any(True for _ in others)))
 
-    def pull(cotangents: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor | None, ...] = (None, None)
+    def pull(cotangents: Tensor) -> Tensor:
         if slope.requires_grad:
-            found = torch.autograd.grad(
-                slope, inputs, cotangents, create_graph=records, allow_unused=True, is_grads_batched=True
+            (found,) = torch.autograd.grad(
+                slope, point, cotangents, create_graph=records, allow_unused=True, is_grads_batched=True
             )
-        by_t, by_y = (
-            one.new_zeros((len(cotangents), *one.shape)) if grad is None else grad
-            for grad, one in zip(found, inputs, strict=True)
-        )
-        return by_t, by_y
+            if found is not None:
+                return found
+        return point.new_zeros((len(cotangents), *point.shape))
 
     return (slope if records else slope.detach()), pull
 
 
-def _followed(value: Tensor) -> Tensor:
-    """The tensor, or if nothing follows it a copy whose use is followed."""
-    return value if value.requires_grad else value.clone().requires_grad_()
-
-
-def _pull_transformed(derivative: Derivative, t: Tensor, y: Tensor) -> tuple[Tensor, Pull]:
+def _pull_transformed(slope_at: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Pull]:
     """The same where ``torch.func`` does the differentiation."""
-    slope, pull = torch.func.vjp(derivative, t, y)
-    return slope, torch.func.vmap(pull)
+    slope, pull = torch.func.vjp(slope_at, point)  # pyright: ignore[reportAssignmentType]
+    return slope, torch.func.vmap(lambda cotangent: pull(cotangent)[0])

@@ -55,6 +55,7 @@ CASES = {
     "outputs": {"save_at": torch.linspace(0.0, 1.0, 100, dtype=F64)},
     "every step": {"save_at": "steps"},
     "an event that never comes": {"events": [EVENT]},
+    "implicit": {"method": kt.Rodas5P()},
     "dense": {"dense": True},
 }
 

@@ -66,6 +66,7 @@ class ContinuousAdjoint(Adjoint):
                 f"use Gauss(), whose adjoint equation has the size of the state, Recompute(), or Direct(); or pass "
                 f"{type(self).__name__}(method=kutta.Tsit5()) if the adjoint equation is not stiff"
             )
+        backward.check(leg.stepper.field.layout)
         with torch.no_grad():
             wanted, leg.dense = leg.dense, leg.dense or self.keeps_steps
             t0 = leg.stepper.t

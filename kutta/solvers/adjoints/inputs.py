@@ -96,7 +96,7 @@ def _content(cell: Any) -> Any:
 def vector_jacobian_product(
     slope: Callable[[], Tensor], inputs: tuple[Tensor, ...], cotangent: Tensor
 ) -> tuple[Tensor, ...]:
-    """The products of `cotangent` with the derivatives of ``slope()`` to each of `inputs`; on the tape if there is one."""
+    """The products of `cotangent` with the derivatives of ``slope()`` to `inputs`, on the tape in gradient mode."""
     taped = torch.is_grad_enabled()
     with torch.enable_grad():
         value = slope()

@@ -81,8 +81,7 @@ def test_time_is_a_state_like_any_other(table):
     published, ones = Published(table), mpmath.matrix([1] * table.stages)
     for matrix, sums in ((published.alphas, table.nodes), (published.gammas, table.time_weights)):
         assert all(
-            abs(total - number(wanted)) < ALLOWED[table.name]
-            for total, wanted in zip(matrix * ones, sums, strict=True)
+            abs(total - number(wanted)) < ALLOWED[table.name] for total, wanted in zip(matrix * ones, sums, strict=True)
         )
     assert all(abs(published.gammas[i, i] - number(table.gamma)) < 1e-45 for i in range(table.stages))
 
@@ -179,7 +178,9 @@ def test_rosenbrock23_is_the_published_scheme():
             sum((number(a) * u for a, u in zip(rows[i], increments, strict=True)), mpmath.mpf(0))
             for rows in (table.a, table.coupling)
         )
-        right = f(t + number(table.nodes[i]) * h, y + inside) + coupled / h + number(table.time_weights[i]) * h * in_time
+        right = (
+            f(t + number(table.nodes[i]) * h, y + inside) + coupled / h + number(table.time_weights[i]) * h * in_time
+        )
         increments.append(right / (1 / (h * number(table.gamma)) - jacobian))
     by_table, error = (
         sum(number(w) * u for w, u in zip(weights, increments, strict=True)) for weights in (table.weights, table.error)
