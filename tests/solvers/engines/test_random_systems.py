@@ -143,7 +143,7 @@ def test_adaptive_steps_give_the_tolerance(system):
     truth, _ = solved(system, kt.Eager(), kt.Dopri8(), rtol=1e-11, atol=1e-11)
     for engine in (kt.Eager(), kt.Kernel()):
         found, _ = solved(system, engine, rtol=1e-7, atol=1e-7)
-        assert (found - truth).abs().max() < 1e-5
+        assert (found - truth).abs().max() < 1e-4
 
 
 @pytest.mark.slow

@@ -72,9 +72,7 @@ class Work:
             condition was at the ends of the step.
     """
 
-    def __init__(
-        self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int
-    ):
+    def __init__(self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int):
         self.count, self.max_steps = len(start.y0), min(max_steps, MOST_STEPS)
         self.t0, self.t1 = start.t0.contiguous(), start.t1.contiguous()
         self.y0, self.own, self.shared = start.y0.contiguous(), start.own.contiguous(), start.shared.contiguous()
