@@ -25,6 +25,10 @@ FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-er
          "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
 
 
+# Seconds after which a compiler is given up, and libraries that are kept.
+PATIENCE, MOST_KEPT = 300.0, 2_000
+
+
 class CompilerFailed(RuntimeError):
     """A kernel could not be compiled, or its library not be kept.
 
@@ -106,7 +110,19 @@ def _compile(source: str, path: Path) -> None:
         text = Path(folder) / "kernel.cpp"
         text.write_text(source, encoding="utf-8")
         command = [compiler(), *FLAGS, str(text), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise CompilerFailed(f"{compiler()} took more than {PATIENCE:.0f} s for the kernel") from None
         if done.returncode:
             raise CompilerFailed(f"{compiler()} could not compile the kernel:\n{done.stderr[:2000]}")
     log.info("compiled it in %.2f s: %s", time.perf_counter() - began, path)
+    _forget_the_oldest(path.parent)
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    """Keep as many libraries as there is room for; those in use stay usable."""
+    with suppress(OSError):  # another process may do the same
+        libraries = sorted(folder.glob("*.so"), key=lambda one: one.stat().st_mtime)
+        for old in libraries[:-MOST_KEPT]:
+            old.unlink()

@@ -91,9 +91,9 @@ class _Solve:
     def run(self, throw: bool) -> Solution:
         """Integrate, and with the sensitivities where something requires gradients."""
         numbers, options, count = self.integration.numbers, self.options, self.layout.batch or 1
-        span = (t.detach().expand(count) for t in (self.t0, self.t1))
+        t0, t1 = (t.detach().expand(count) for t in (self.t0, self.t1))
         h = first_sizes(options.controller, options.dt0, count)
-        start = Start(*span, self._initial_states(), numbers.own, numbers.shared, h)
+        start = Start(t0, t1, self._initial_states(), numbers.own, numbers.shared, h)
         tolerance = Tolerance(options.rtol, options.atol, None, self.layout)
         save = None if options.save_at is None else options.save_at.detach()
         return self._solution(*self.integration.advance(start, tolerance, save), throw)

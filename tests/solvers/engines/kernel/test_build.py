@@ -83,3 +83,27 @@ def test_where_kernels_are_kept(monkeypatch, tmp_path):
     assert build.cache_folder() == tmp_path / "kutta"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert build.cache_folder().name == "kutta" and os.path.isabs(build.cache_folder())
+
+
+def test_a_compiler_that_does_not_end_is_given_up(folder, tmp_path, monkeypatch):
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\ncase $1 in --version) echo 1;; *) exec sleep 60;; esac\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("CXX", str(slow))
+    monkeypatch.setattr(build, "PATIENCE", 0.2)
+    build.compiler.cache_clear()
+    try:
+        with pytest.raises(build.CompilerFailed, match=r"took more than 0 s"):
+            build.library(SOURCE)
+    finally:
+        build.compiler.cache_clear()
+    assert list(folder.iterdir()) == []
+
+
+def test_the_oldest_libraries_are_forgotten(folder, monkeypatch):
+    monkeypatch.setattr(build, "MOST_KEPT", 2)
+    for number in (1, 2, 3):
+        assert build.library(SOURCE.replace("42", str(number))).answer() == number
+        for path in folder.iterdir():
+            os.utime(path, (path.stat().st_mtime - 10,) * 2)
+    assert len(list(folder.glob("*.so"))) == 2
