@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,66 +130,91 @@ def torchode(name: str, f: Rhs, y0: Any, ts: Any, method: str, rtol: float, atol
     return Contender(f"torchode {name}", run, read)
 
 
+def float64_in_jax(absent: Sequence[str]) -> Any:
+    """JAX computes in float32 unless told otherwise."""
+    if "diffrax" in absent:
+        return nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
+
+
 def diffrax(
-    name: str, f: Rhs, y0: Any, span: tuple[float, float], ts: Any, method: str, rtol: float, atol: float
+    name: str,
+    f: Rhs,
+    y0: Any,
+    span: tuple[float, float],
+    ts: Any,
+    method: str,
+    rtol: float,
+    atol: float,
+    p: Array | None = None,
 ) -> Contender:
-    """diffrax under ``jit``; for a 2-dimensional `y0`, under ``vmap``. `ts` is ``None`` for the end only."""
+    """diffrax under ``jit``; for a 2-dimensional `y0`, under ``vmap``. `ts` is ``None`` for the end only.
+
+    Parameters `p`, ``(B, P)``, are the third argument of `f`.
+    """
     import diffrax as dfx
     import jax
     import jax.numpy as jnp
 
-    solve = _diffrax_solve(f, span, ts is None, method, np.ndim(y0) == 2)
+    solve = _diffrax_solve(f, span, ts is None, method, np.ndim(y0) == 2, p is not None)
     start, tol = jnp.asarray(y0), (jnp.asarray(rtol, y0.dtype), jnp.asarray(atol, y0.dtype))
     times = jnp.asarray([span[1]] if ts is None else ts, y0.dtype)
+    own = None if p is None else jnp.asarray(p)
     solver = getattr(dfx, method)()
+    implicit = isinstance(solver, dfx.AbstractImplicitSolver)
     calls = len(solver.tableau.c) + (0 if solver.tableau.fsal else 1)
 
     def read(result: Any) -> Outcome:
         ys, steps = result
         ys, steps = np.asarray(ys, np.float64), np.asarray(steps)
         ys = np.moveaxis(ys, 1, 0) if ys.ndim == 3 else ys
-        return Outcome(ys, int(steps.max()) * calls + 2, int(steps.max()), float(steps.mean()))
+        evaluations = None if implicit else int(steps.max()) * calls + 2
+        return Outcome(ys, evaluations, int(steps.max()), float(steps.mean()))
 
-    return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(start, times, *tol)), read)
+    return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(start, own, times, *tol)), read)
 
 
 _COMPILED: dict[Any, Any] = {}
 
 
-def _diffrax_solve(f: Rhs, span: tuple[float, float], end_only: bool, method: str, mapped: bool) -> Any:
+def _diffrax_solve(f: Rhs, span: tuple[float, float], end_only: bool, method: str, mapped: bool, own: bool) -> Any:
     """The compiled solve, in which tolerances are arguments, so that one compilation serves them all."""
     import diffrax as dfx
     import jax
 
-    key = (f, span, end_only, method, mapped, jax.config.jax_enable_x64)
+    key = (f, span, end_only, method, mapped, own, jax.config.jax_enable_x64)
     if key in _COMPILED:
         return _COMPILED[key]
 
-    def solve(y0: Any, times: Any, rtol: Any, atol: Any) -> Any:
+    def solve(y0: Any, p: Any, times: Any, rtol: Any, atol: Any) -> Any:
         solution = dfx.diffeqsolve(
             dfx.ODETerm(f),
             getattr(dfx, method)(),
             *span,
             dt0=None,
             y0=y0,
+            args=p,
             saveat=dfx.SaveAt(t1=True) if end_only else dfx.SaveAt(ts=times),
             stepsize_controller=dfx.PIDController(rtol=rtol, atol=atol),
             max_steps=10**6,
         )
         return solution.ys, solution.stats["num_steps"]
 
-    _COMPILED[key] = jax.jit(jax.vmap(solve, in_axes=(0, None, None, None)) if mapped else solve)
+    axes = (0, 0 if own else None, None, None, None)
+    _COMPILED[key] = jax.jit(jax.vmap(solve, in_axes=axes) if mapped else solve)
     return _COMPILED[key]
 
 
-def scipy_dop853(f: Rhs, y0: Any, span: tuple[float, float], rtol: float, atol: float) -> Contender:
+def scipy_ivp(method: str, f: Rhs, y0: Any, span: tuple[float, float], rtol: float, atol: float) -> Contender:
     """SciPy's `solve_ivp` with its loop in Python."""
     from scipy.integrate import solve_ivp
 
     def read(solution: Any) -> Outcome:
         return Outcome(solution.y[:, -1:].T, solution.nfev)
 
-    return Contender("SciPy DOP853", lambda: solve_ivp(f, span, y0, "DOP853", rtol=rtol, atol=atol), read)
+    return Contender(f"SciPy {method}", lambda: solve_ivp(f, span, y0, method, rtol=rtol, atol=atol), read)
 
 
 def scipy_lsoda(f: Rhs, y0: Any, span: tuple[float, float], rtol: float, atol: float) -> Contender:

@@ -20,11 +20,12 @@ class Problem:
 
     Attributes:
         name: for tables and files.
-        formula: the derivative: of numbers, ``formula(*components)``, which works on columns of an
-            ensemble too; or of arrays, ``formula(xp, y)``, when `arrays` is set.
+        formula: the derivative: of numbers, ``formula(*components, *parameters)``, which works on columns
+            of an ensemble too; or of arrays, ``formula(xp, y, *parameters)``, when `arrays` is set.
         y0: initial state.
         span: initial and final time.
         arrays: how `formula` is written.
+        parameters: what a solve takes where it is given no others, ``(..., P)``, as ``p``.
     """
 
     name: str
@@ -32,40 +33,56 @@ class Problem:
     y0: tuple[float, ...]
     span: tuple[float, float]
     arrays: bool = False
+    parameters: tuple[float, ...] = ()
 
-    def numpy(self, t: Any, y: Array) -> Any:
+    def numpy(self, t: Any, y: Array, *p: float) -> Any:
         """For solvers that work on NumPy arrays; small systems are fastest as Python numbers."""
-        return self.formula(np, y) if self.arrays else self.formula(*y.tolist())
+        p = p or self.parameters
+        return self.formula(np, y, *p) if self.arrays else self.formula(*y.tolist(), *p)
 
-    def numpy_ensemble(self, t: Any, y: Array) -> Array:
+    def numpy_ensemble(self, t: Any, y: Array, p: Array | None = None) -> Array:
         """For many trajectories, ``y`` of shape ``(..., D)``."""
-        return np.stack(self.formula(*np.moveaxis(y, -1, 0)), axis=-1)
+        parameters = self.parameters if p is None else np.moveaxis(p, -1, 0)
+        return np.stack(self.formula(*np.moveaxis(y, -1, 0), *parameters), axis=-1)
 
-    def torch(self, t: Any, y: Any) -> Any:
-        """For tensors of shape ``(D,)``, and ``(B, D)`` unless the formula is of arrays."""
-        import torch
-
-        return self.formula(torch, y) if self.arrays else torch.stack(self.formula(*y.unbind(-1)), -1)
+    @property
+    def torch(self) -> Callable[..., Any]:
+        """For tensors of shape ``(D,)``, and ``(B, D)`` unless the formula is of arrays: a function that knows
+        nothing but the formula, as a user would write it."""
+        return _of_tensors(self.formula, self.parameters, self.arrays)
 
     def torch_rows(self, t: Any, y: Any) -> Any:
         """For a solver that wants shape ``(1, D)``."""
         return self.torch(t, y[0])[None] if self.arrays else self.torch(t, y)
 
-    def jax(self, t: Any, y: Any, args: Any = None) -> Any:
+    def jax(self, t: Any, y: Any, p: Any = None) -> Any:
         """For JAX arrays of shape ``(D,)``."""
         import jax.numpy as jnp
 
-        return self.formula(jnp, y) if self.arrays else jnp.stack(self.formula(*y))
+        parameters = self.parameters if p is None else p
+        return self.formula(jnp, y, *parameters) if self.arrays else jnp.stack(self.formula(*y, *parameters))
 
     def extended(self, t: Any, y: Array) -> Array:
         """In the precision of `y`."""
-        return self.formula(np, y) if self.arrays else np.array(self.formula(*y))
+        return self.formula(np, y, *self.parameters) if self.arrays else np.array(self.formula(*y, *self.parameters))
 
     def reference(self, times: Sequence[float] | None = None) -> Array:
         """The solution in float64, at the final time by default, ``(D,)``; else ``(T, D)``."""
         if times is None:
             return _reference(self, self.span)[-1]
         return _reference(self, tuple(times))
+
+
+def _of_tensors(formula: Callable[..., Any], usual: tuple[float, ...], arrays: bool) -> Callable[..., Any]:
+    import torch
+
+    def of_components(t: Any, y: Any, p: Any = None) -> Any:
+        return torch.stack(formula(*y.unbind(-1), *(usual if p is None else p.unbind(-1))), -1)
+
+    def of_arrays(t: Any, y: Any, p: Any = None) -> Any:
+        return formula(torch, y, *(usual if p is None else p.unbind(-1)))
+
+    return of_arrays if arrays else of_components
 
 
 @lru_cache(maxsize=32)
@@ -114,12 +131,12 @@ def _constants(xp: Any, dtype: Any) -> tuple[Any, Any]:
 
 
 def _masses(xp: Any, like: Any) -> Any:
-    return _constants(xp, like.dtype)[0] if xp.__name__ != "jax.numpy" else xp.arange(1, 8, dtype=like.dtype)
+    return _constants(xp, like.dtype)[0] if "jax" not in xp.__name__ else xp.arange(1, 8, dtype=like.dtype)
 
 
 def _identity(xp: Any, like: Any) -> Any:
     """Keeps the distance of a star to itself away from zero; that star's pull is zero all the same."""
-    return _constants(xp, like.dtype)[1] if xp.__name__ != "jax.numpy" else xp.eye(7, dtype=like.dtype)
+    return _constants(xp, like.dtype)[1] if "jax" not in xp.__name__ else xp.eye(7, dtype=like.dtype)
 
 
 # Positions and velocities of the test set of Mazzia and Magherini; van der Pol, the Lorenz equations
@@ -143,12 +160,12 @@ def ensemble_of_van_der_pol(size: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=(size, 2)).astype(np.float32)
 
 
-def ensemble_reference(y0: Array, times: Array) -> Array:
-    """The ensemble in float64 by DOP853 with tolerance 1e-12, shape ``(T, B, 2)``."""
+def ensemble_reference(y0: Array, times: Array, problem: Problem = VAN_DER_POL, p: Array | None = None) -> Array:
+    """The ensemble in float64 by DOP853 with tolerance 1e-12, shape ``(T, B, D)``."""
     from scipy.integrate import solve_ivp
 
     def f(t: float, y: Array) -> Array:
-        return VAN_DER_POL.numpy_ensemble(t, y.reshape(y0.shape)).ravel()
+        return problem.numpy_ensemble(t, y.reshape(y0.shape), p).ravel()
 
     start = y0.astype(np.float64).ravel()
     solution = solve_ivp(f, (times[0], times[-1]), start, "DOP853", times, rtol=1e-12, atol=1e-12)

@@ -111,6 +111,11 @@ def finish(report: Report, options: argparse.Namespace, draw: Callable[[Path], N
         print(f"wrote {path}")
 
 
+def verdict(ratio: Spread, at_least: float) -> str:
+    """A bar, and whether the median of a ratio reaches it."""
+    return f">= {at_least:g}: {'met' if ratio.median >= at_least else 'missed'}"
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ def contenders(problem: Problem, tolerance: float, absent: Sequence[str]) -> lis
     tol = {"rtol": tolerance, "atol": tolerance}
     found = [*_of_torch(problem, tol, absent), *_compiled(problem, tol, absent)]
     y0, span = np.array(problem.y0), problem.span
-    found.append(_peers.scipy_dop853(problem.numpy, y0, span, **tol))
+    found.append(_peers.scipy_ivp("DOP853", problem.numpy, y0, span, **tol))
     found.append(_peers.scipy_lsoda(problem.numpy, y0, span, **tol))
     if "sksundae" not in absent:
         found += [_peers.cvode(problem.numpy, y0, span, method, **tol) for method in ("Adams", "BDF")]
@@ -147,15 +146,6 @@ def _draw_curve(axes: Any, name: str, curve: list[dict[str, Any]]) -> None:
     axes[1].plot([p["evaluations"] for p in curve], errors, **style)
 
 
-def float64_in_jax(absent: Sequence[str]) -> Any:
-    """JAX computes in float32 unless told otherwise."""
-    if "diffrax" in absent:
-        return nullcontext()
-    import jax
-
-    return jax.enable_x64(True)
-
-
 NOTES = (
     "Error: of the state at the final time, relative, against an extrapolation method in extended precision.",
     "diffrax: jit; compilation is excluded. It and the loops of LSODA and CVODE are compiled; SciPy's DOP853, "
@@ -176,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     report = Report("work-precision", "What does an accurate solution of one small system cost?", settings)
     report.notes += NOTES
     results = {}
-    with float64_in_jax(absent), torch.no_grad():
+    with _peers.float64_in_jax(absent), torch.no_grad():
         for problem in problems:
             found = [p for tolerance in tolerances for p in points(problem, tolerance, options.repeats, absent)]
             results[problem.name] = found
