@@ -48,19 +48,22 @@ class Traced:
     asked: int
 
 
-def trace(f: Callable[..., Any], names: Sequence[str], arguments: Sequence[Any]) -> Traced:
+def trace(
+    f: Callable[..., Any], names: Sequence[str], arguments: Sequence[Any], builder: Builder | None = None
+) -> Traced:
     """Trace ``f(*arguments)``.
 
     Args:
         f: a function of tensors, whatever its shapes.
         names: of the inputs that the leaves of each argument become, flat one after the other.
         arguments: examples, pytrees; leaves that are no floating-point tensors are constants.
+        builder: what writes the program down, an empty one; by default one that simplifies.
 
     Raises:
         NotTraceable: for control flow that depends on values, writes to tensors from outside, random
             numbers, operations without a rule, and systems that are not small.
     """
-    builder = Builder()
+    builder = Builder() if builder is None else builder
     symbols, graph, spec = Symbols(builder, _dtype(arguments)), *_graph(f, arguments)
     leaves = [
         (name, leaf) for name, argument in zip(names, arguments, strict=True) for leaf in pytree.tree_leaves(argument)
