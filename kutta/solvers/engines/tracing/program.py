@@ -4,7 +4,8 @@ A node is an operation on earlier nodes, a constant, or an input. The builder gi
 the same operation on the same nodes, so common subexpressions appear once; it computes what is
 constant, and applies identities that change no result by more than rounding:
 
-    x + 0 = x    1 x = x    x / 2^k = x 2^-k    x^2 = x x, and so for small whole powers
+    x + 0 = x    1 x = x    x / 2^k = x 2^-k    c (d x) = (c d) x    (c x) / d = (c / d) x
+    x^2 = x x, and so for small whole powers
     x^(1/2) = sqrt x    -(-x) = x    a + (-b) = a - b
 """
 
@@ -218,23 +219,38 @@ def _mul(b: Builder, x: int, y: int) -> int | None:
             return b.neg(other)
         if (positive := b._negated(one)) is not None:
             return b.neg(b.mul(positive, other))
-        if (value := b.value(one)) is not None and b.nodes[other].operation == "mul":
-            for first, second in (b.nodes[other].arguments, b.nodes[other].arguments[::-1]):
-                inner = b.value(first)
-                if inner is not None and SMALLEST <= abs(value * inner) <= 1.0 / SMALLEST:
-                    return b.mul(b.const(value * inner), second)
+        if (value := b.value(one)) is not None:
+            inner, rest = _factored(b, other)
+            if _is_moderate(value * inner) and rest != other:
+                return b.mul(b.const(value * inner), rest)
     return None
+
+
+def _factored(b: Builder, node: int) -> tuple[float, int]:
+    """``c`` and ``x`` of ``c x`` and of ``x / (1 / c)``; of anything else one and itself."""
+    one = b.nodes[node]
+    if one.operation == "mul":
+        for first, second in (one.arguments, one.arguments[::-1]):
+            if (value := b.value(first)) is not None:
+                return value, second
+    if one.operation == "div" and (value := b.value(one.arguments[1])):
+        return 1.0 / value, one.arguments[0]
+    return 1.0, node
+
+
+def _is_moderate(value: float) -> bool:
+    """Whether a constant is far from the ends of single precision."""
+    return SMALLEST <= abs(value) <= 1.0 / SMALLEST
 
 
 def _div(b: Builder, x: int, y: int) -> int | None:
     value = b.value(y)
-    if (
-        value is not None
-        and value != 0.0
-        and abs(math.frexp(value)[0]) == 0.5
-        and SMALLEST <= abs(value) <= 1 / SMALLEST
-    ):
+    if value and abs(math.frexp(value)[0]) == 0.5 and _is_moderate(value):
         return b.mul(x, b.const(1.0 / value))
+    if value:
+        factor, rest = _factored(b, x)
+        if _is_moderate(factor / value) and rest != x:
+            return b.mul(b.const(factor / value), rest)
     if (positive := b._negated(x)) is not None:
         return b.neg(b.div(positive, y))
     return None

@@ -34,6 +34,25 @@ def test_identities(b):
     assert b.where(b.const(True), x, y) == x and b.where(b.apply("lt", x, y), y, y) == y
 
 
+def test_constant_factors_and_divisors_are_merged(b):
+    x, two, three, six = b.input("y", 0), b.const(2.0), b.const(3.0), b.const(6.0)
+    assert b.div(b.mul(six, x), three) == b.div(b.mul(x, six), three) == b.mul(two, x)
+    assert b.div(b.div(x, three), three) == b.mul(b.const(1.0 / 3.0 / 3.0), x)
+    assert b.mul(three, b.div(x, six)) == b.mul(b.const(0.5), x)
+    assert b.nodes[b.div(b.mul(six, x), b.const(0.0))].operation == "div"
+    assert b.nodes[b.div(b.mul(b.const(1e-20), x), b.const(1e20))].operation == "div"
+    assert b.nodes[b.mul(b.const(1e20), b.div(x, b.const(1e-20)))].operation == "mul"
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-9, 1e9), st.floats(1e-9, 1e9))
+def test_merged_constants_change_rounding_only(value, factor, divisor):
+    b = Builder()
+    x, c, d = b.input("y", 0), b.const(factor), b.const(divisor)
+    asked = [factor * value / divisor, value / divisor * factor, value / factor / divisor]
+    program = b.program([b.div(b.mul(c, x), d), b.mul(b.div(x, d), c), b.div(b.div(x, c), d)])
+    assert program.evaluate({"y": [value]}) == pytest.approx(asked, rel=1e-15)
+
+
 def test_what_is_constant_is_computed(b):
     assert b.value(b.apply("sin", b.mul(b.const(2.0), b.const(3.0)))) == math.sin(6.0)
     assert b.value(b.apply("lt", b.const(2.0), b.const(3.0))) is True
