@@ -53,12 +53,12 @@ def _pollution(*values: Any) -> tuple[Any, ...]:
     )
 
 
-CELLS = 16
+CELLS = 8
 SPREADING = 0.1
 
 
 def _brusselator(xp: Any, y: Any, feed: Any) -> Any:
-    """Two substances on a square of 16 by 16 cells with periodic boundaries, flat."""
+    """Two substances on a square of 8 by 8 cells with periodic boundaries, flat."""
     u, v = y.reshape(2, CELLS, CELLS)
     made = u * u * v
     du = 1.0 + made - (feed + 1.0) * u + SPREADING * CELLS**2 * _laplacian(xp, u)
@@ -86,15 +86,13 @@ _SPECIES = (0, 0.2, 0, 0.04, 0, 0, 0.1, 0.3, 0.01, 0, 0, 0, 0, 0, 0, 0, 0.007, 0
 
 LORENZ_SWEEP = Problem("Lorenz", _lorenz, (1.0, 0.0, 0.0), (0.0, 10.0), parameters=(28.0,))
 ROBERTSON = Problem("Robertson", _robertson, (1.0, 0.0, 0.0), (0.0, 1e5), parameters=(0.04, 3e7, 1e4))
-LOTKA_VOLTERRA = Problem(
-    "Lotka-Volterra", _lotka_volterra, (1.0, 1.0), (0.0, 10.0), parameters=(1.5, 1.0, 1.0, 3.0)
-)
+LOTKA_VOLTERRA = Problem("Lotka-Volterra", _lotka_volterra, (1.0, 1.0), (0.0, 10.0), parameters=(1.5, 1.0, 1.0, 3.0))
 POLLUTION = Problem("pollution", _pollution, tuple(map(float, _SPECIES)), (0.0, 60.0), parameters=_RATES)
 BRUSSELATOR = Problem("Brusselator", _brusselator, _brusselator_start(), (0.0, 2.0), arrays=True, parameters=(3.4,))
 
 
 def varied(problem: Problem, count: int, seed: int = 0) -> tuple[Array, Array]:
-    """Initial states ``(B, D)`` and parameters ``(B, P)`` between ``1/sqrt(2)`` and ``sqrt(2)`` times the usual ones."""
+    """Initial states ``(B, D)`` and parameters ``(B, P)`` from ``1/sqrt(2)`` to ``sqrt(2)`` times the usual ones."""
     draws = np.random.default_rng(seed).uniform(-0.5, 0.5, size=(count, len(problem.parameters)))
     return np.tile(problem.y0, (count, 1)), np.array(problem.parameters) * 2.0**draws
 

@@ -14,8 +14,14 @@ from benchmarks import _peers, _roofline
 from benchmarks._families import LORENZ_SWEEP
 from benchmarks._measure import Spread, Timings, measure, ratio
 from benchmarks._peers import Contender
-from benchmarks._problems import VAN_DER_POL, Array, Problem, ensemble_of_van_der_pol, ensemble_reference
-from benchmarks._problems import relative_error
+from benchmarks._problems import (
+    VAN_DER_POL,
+    Array,
+    Problem,
+    ensemble_of_van_der_pol,
+    ensemble_reference,
+    relative_error,
+)
 from benchmarks._report import Report, arguments, finish, verdict
 
 SPAN = (0.0, 10.0)
@@ -105,7 +111,9 @@ def _add_roofline(report: Report, title: str, problem: Problem, y0: Array, p: Ar
 
 def show_sweep(report: Report, rows: dict[int, Timings]) -> None:
     """A row for each solver, a column for each size."""
-    table = report.table("van der Pol: milliseconds over the number of trajectories (median)", "solver", *map(str, rows))
+    table = report.table(
+        "van der Pol: milliseconds over the number of trajectories (median)", "solver", *map(str, rows)
+    )
     for name in (name for name in next(iter(rows.values())) if name != "peak"):
         cells = [1e3 * Spread.of(row[name]).median if name in row else None for row in rows.values()]
         table.add(name, *cells)
@@ -150,8 +158,8 @@ NOTES = (
     "1e-12; relative in the root mean square, and the largest absolute one of an entry.",
     "Whole calls are timed, with the checks and the making of the solution; compilation is excluded for all. The "
     "kernel uses PyTorch's number of threads, diffrax as many as XLA takes.",
-    f"A solver is left out of larger ensembles where one solve could take more than {SECONDS:.0f} s, judged by the size "
-    "before; torchode and torchdiffeq are left out of the Lorenz sweep.",
+    f"A solver is left out of larger ensembles where one solve could take more than {SECONDS:.0f} s, judged by the "
+    "size before; torchode and torchdiffeq are left out of the Lorenz sweep.",
     "torchdiffeq advances all trajectories with one step size and measures their joint error.",
     "Lorenz: rho from 0 to 21 in random order, sigma = 10, beta = 8/3, from (1, 0, 0), below the onset of chaos.",
 )

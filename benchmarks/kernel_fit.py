@@ -175,8 +175,8 @@ def draw(history: Sequence[Array], path: Path) -> None:
 
 
 NOTES = (
-    f"Lotka-Volterra from (1, 1) over [0, 10]: both populations seen {OBSERVATIONS} times, with normal noise of standard "
-    f"deviation {NOISE}; parameters as logarithms, restarts within a factor of two of the truth.",
+    f"Lotka-Volterra from (1, 1) over [0, 10]: both populations seen {OBSERVATIONS} times, with normal noise of "
+    f"standard deviation {NOISE}; parameters as logarithms, restarts within a factor of two of the truth.",
     "Errors: over all restarts, relative in the root mean square, against autograd through the eager engine at 1e-11.",
     "diffrax: jit of vmap, compilation excluded; reverse mode with its default adjoint, forward mode with ForwardMode, "
     "each beside the value of the loss, as the others give it.",

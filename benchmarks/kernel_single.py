@@ -116,8 +116,8 @@ def _add_roofline(report: Report, end: float, timings: Timings) -> None:
 
 NOTES = (
     f"Two solutions of the Lorenz equations part like exp(0.9 t), so that all errors at the end are of order one. They "
-    f"are compared at t = {COMPARED:g}, in solves of that length with the same tolerances, relative to an extrapolation "
-    "method in extended precision.",
+    f"are compared at t = {COMPARED:g}, in solves of that length with the same tolerances, relative to an "
+    "extrapolation method in extended precision.",
     "Whole calls of each library, with its checks; compilation excluded. kutta's Dopri8 is the method of SciPy's "
     "DOP853; the loops of LSODA and diffrax are compiled.",
     "By hand: the same method, step control and first step for this one system (benchmarks/_tsit5.cpp), compiled "

@@ -48,7 +48,7 @@ class Case:
 CASES = (
     Case(PLEIADES, kt.Dopri8(), 1e-8, 1e-8, ("DOP853", "LSODA"), "Dopri8"),
     Case(POLLUTION, kt.Rodas5P(), 1e-6, 1e-10, ("Radau", "LSODA"), "Kvaerno5"),
-    Case(BRUSSELATOR, kt.Tsit5(), 1e-6, 1e-6, ("DOP853", "LSODA"), "Tsit5", 16),
+    Case(BRUSSELATOR, kt.Tsit5(), 1e-6, 1e-6, ("DOP853", "LSODA"), "Tsit5"),
 )
 QUICK = (replace(CASES[1], count=8, scipy=("LSODA",)),)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import _extrapolation, _measure, _memory, _peers, _problems
+import kutta as kt
+from benchmarks import _extrapolation, _families, _measure, _memory, _peers, _problems, _roofline
 from benchmarks._report import Report, cell, write_atomically, write_text
 
 BENCHMARKS = {
@@ -21,6 +22,12 @@ BENCHMARKS = {
     "latent_ode_regularisation": (),
     "penalty_transfer": ("sklearn",),
     "penalty_estimators": ("sklearn",),
+    "kernel_ensembles": ("torchdiffeq", "torchode", "diffrax"),
+    "kernel_stiff": ("diffrax",),
+    "kernel_systems": ("diffrax",),
+    "kernel_single": ("diffrax",),
+    "kernel_fit": ("diffrax",),
+    "kernel_symbolic": (),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
@@ -32,6 +39,38 @@ PLEIADES_X = (
     0.3425581707156584,
     1.562172101400631,
     -0.7003092922212495,
+)
+
+
+# Concentrations of the pollution problem at t = 60, from the same test set.
+POLLUTION_Y = (
+    0.5646255480022769e-1,
+    0.1342484130422339,
+    0.4139734331099427e-8,
+    0.5523140207484359e-2,
+    0.2018977262302196e-6,
+    0.1464541863493966e-6,
+    0.7784249118997964e-1,
+    0.3245075353396018,
+    0.7494013383880406e-2,
+    0.1622293157301561e-7,
+    0.1135863833257075e-7,
+    0.2230505975721359e-2,
+    0.2087162882798630e-3,
+    0.1396921016840158e-4,
+    0.8964884856898295e-2,
+    0.4352846369330103e-17,
+    0.6899219696263405e-2,
+    0.1007803037365946e-3,
+    0.1772146513969984e-5,
+    0.5682943292316392e-4,
+)
+FAMILIES = (
+    _families.LORENZ_SWEEP,
+    _families.ROBERTSON,
+    _families.LOTKA_VOLTERRA,
+    _families.POLLUTION,
+    _families.BRUSSELATOR,
 )
 
 
@@ -125,6 +164,44 @@ def test_reference_of_the_pleiades_agrees_with_the_published_one():
 
 def test_arenstorf_orbit_closes():
     np.testing.assert_allclose(_problems.ARENSTORF.reference(), _problems.ARENSTORF.y0, atol=1e-9)
+
+
+def test_reference_of_the_pollution_problem_agrees_with_the_published_one():
+    problem = _families.POLLUTION
+    found = _families.stiff_reference(problem, np.array([problem.y0]), np.array([problem.parameters]))
+    np.testing.assert_allclose(found[0], POLLUTION_Y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("problem", FAMILIES, ids=lambda problem: problem.name)
+def test_parameters_take_the_place_of_the_usual_ones(problem):
+    y = np.random.default_rng(0).uniform(0.1, 1.0, len(problem.y0))
+    p = np.array(problem.parameters)
+    state, rates = torch.from_numpy(y), torch.from_numpy(p)
+    usual, other = problem.torch(0.0, state), problem.torch(0.0, state, 2.0 * rates)
+    assert torch.equal(problem.torch(0.0, state, rates), usual) and not torch.equal(other, usual)
+    np.testing.assert_allclose(problem.numpy(0.0, y, *(2.0 * p).tolist()), other.numpy(), rtol=1e-12)
+
+
+def test_varied_parameters_stay_within_a_factor_of_two():
+    y0, p = _families.varied(_families.ROBERTSON, 1000)
+    assert y0.shape == p.shape == (1000, 3)
+    factors = p / _families.ROBERTSON.parameters
+    assert 0.7 < factors.min() < 0.72 and 1.4 < factors.max() < 1.42
+
+
+def test_operations_of_a_step_are_counted():
+    problem = kt.ODEProblem(lambda t, y: -y * y, torch.ones(3), (0.0, 1.0))
+    program = _roofline.program_of(problem)
+    assert program.cost == 6
+    # Euler: one slope, and y + h k with weight one; Heun's method of two stages, with its embedded error.
+    assert _roofline.operations_of_step(program, kt.Euler().tableau) == 6 + 3 * 3
+    assert _roofline.operations_of_step(program, kt.Tsit5().tableau) == 6 * 6 + 3 * (2 * 21 + 6 + 2 * 7)
+
+
+def test_peak_is_positive_and_wider_for_floats():
+    (run, narrow), (_, wide) = (_roofline.peak(dtype) for dtype in (torch.float64, torch.float32))
+    run()
+    assert wide == 2 * narrow == 2 * _roofline.ROUNDS * _roofline.CHAINS * 64 // 4
 
 
 @pytest.mark.parametrize("problem", _problems.SMALL_SYSTEMS, ids=lambda problem: problem.name)
