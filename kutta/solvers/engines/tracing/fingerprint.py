@@ -12,6 +12,7 @@ import functools
 import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -20,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-# Libraries whose code does not change between two solves.
-LIBRARIES = sys.stdlib_module_names | {"torch", "numpy", "scipy", "kutta"}
+# Where installed packages lie: their code does not change between two solves.
+_PACKAGES = Path(torch.__file__).resolve().parents[1]
 # A tensor of whole numbers becomes part of a program, and so do arrays; larger ones are not looked at.
 LARGEST_CONSTANT = 1_000
 # A function that reaches more than this is not looked through.
@@ -202,7 +203,17 @@ def _is_fixed(value: Any) -> bool:
 
 def _is_library(value: Any) -> bool:
     name = value.__name__ if isinstance(value, ModuleType) else value.__module__
-    return isinstance(name, str) and name.partition(".")[0] in LIBRARIES
+    return isinstance(name, str) and _is_installed(name.partition(".")[0])
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_installed(package: str) -> bool:
+    """Whether a package is the standard library's, this one, or installed beside it."""
+    if package == "kutta" or package in sys.stdlib_module_names:
+        return True
+    module = sys.modules.get(package)
+    path = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return path is not None and Path(path).resolve().is_relative_to(_PACKAGES)
 
 
 @functools.lru_cache(maxsize=1_000)

@@ -169,6 +169,15 @@ def test_too_much():
         fingerprint(lambda t, y: many)
 
 
+def test_installed_packages_are_not_looked_through():
+    """A name that means something in a large library does not make a function unclear."""
+
+    def f(t, y):
+        return np.pi * y * len(pytest.__name__ + "hypothesis.strategies")
+
+    assert key(f) == key(f)
+
+
 def test_itself():
     loop: list = []
     loop.append(loop)
