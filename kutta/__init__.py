@@ -16,6 +16,7 @@ from kutta.solve import Eager, solve
 from kutta.solvers import tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.engines.compiled.engine import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method, Step
@@ -103,7 +104,7 @@ __all__ = [
 
 # Names of the design that this version does not have yet, and what they belong to.
 _PLANNED = {
-    "the engines to come": "Compiled Jax Ray",
+    "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
     "stiff, split and exponential methods": (
         "SplitODEProblem Kvaerno5 Rosenbrock23 Rodas5P Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 "

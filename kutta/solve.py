@@ -16,6 +16,7 @@ from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
+from kutta.solvers.engines.compiled.engine import Compiled, solve_compiled
 from kutta.solvers.engines.eager import solve_ode
 from kutta.solvers.engines.ensemble import solve_ensemble
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
@@ -117,6 +118,8 @@ def solve(
     run: Any = solve_ensemble if isinstance(problem, EnsembleProblem) else solve_ode
     if isinstance(engine, Kernel):
         run = partial(solve_kernel, engine)
+    if isinstance(engine, Compiled):
+        run = partial(solve_compiled, engine)
     f, precisely = outside_autocast(problem.f, layout.device)
     with precisely:
         return run(replace(problem, f=f), layout, options, throw)
@@ -180,11 +183,11 @@ def _check_method(method: Any) -> Method:
 
 
 def _check_engine(engine: Any) -> None:
-    if engine is None or isinstance(engine, Eager | Kernel) or engine in ("auto", "eager"):
+    if engine is None or isinstance(engine, Eager | Kernel | Compiled) or engine in ("auto", "eager"):
         return
-    if isinstance(engine, type) and issubclass(engine, Eager | Kernel):
+    if isinstance(engine, type) and issubclass(engine, Eager | Kernel | Compiled):
         raise TypeError(f"engine must be an instance: write {engine.__name__}() with its parentheses")
-    raise NotImplementedError(f"this version has the engines Eager() and Kernel(); got engine={engine!r}")
+    raise NotImplementedError(f"this version has the engines Eager(), Kernel() and Compiled(); got engine={engine!r}")
 
 
 def _check_first_step(dt0: Any) -> float | None:

@@ -13,12 +13,12 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.problems import EnsembleProblem
 from kutta.solution import Result, Results, Solution, SolveError, Stats
-from kutta.solvers.controllers import PID, Fixed
+from kutta.solvers.controllers import Fixed
 from kutta.solvers.engines.kernel.build import library
 from kutta.solvers.engines.kernel.right_hand_side import RightHandSide, right_hand_side
 from kutta.solvers.engines.kernel.source import source_of
+from kutta.solvers.engines.refusal import refuse, refuse_what_no_loop_has
 from kutta.solvers.options import Options
-from kutta.solvers.runge_kutta import RungeKutta
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
 
@@ -68,7 +68,7 @@ class _Job(ctypes.Structure):
 
 def solve_kernel(engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool) -> Solution:
     """Solve one trajectory or an ensemble."""
-    _refuse_what_is_not_there(problem, layout, options)
+    _refuse_what_is_not_there(engine, problem, layout, options)
     f = right_hand_side(problem, layout)
     source = source_of(f.program, f.layout, options.method, options.controller, layout.dtype)
     compiled = library(source)
@@ -77,28 +77,13 @@ def solve_kernel(engine: Kernel, problem: Any, layout: Layout, options: Options,
     return work.solution(throw)
 
 
-def _refuse_what_is_not_there(problem: Any, layout: Layout, options: Options) -> None:
-    def refuse(what: str) -> None:
-        raise NotImplementedError(f"Kernel() {what}: leave engine= out, or use engine=Eager()")
-
-    controller, size = options.controller, sum(layout.sizes)
+def _refuse_what_is_not_there(engine: Kernel, problem: Any, layout: Layout, options: Options) -> None:
+    size = sum(layout.sizes)
     if size > LARGEST_STATE:
-        refuse(f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
-    if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
-        refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
-    if not isinstance(options.method, RungeKutta):
-        refuse(f"has explicit Runge-Kutta methods only; got {type(options.method).__name__}")
-    if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
-        refuse(f"has PID and Fixed without times to land on; got {controller}")
-    if controller.norm is not None or controller.force_dtmin:
-        refuse("has no norm of one's own and no force_dtmin")
-    for name in ("events", "penalties", "dense", "diagnostics", "progress"):
-        if getattr(options, name):
-            refuse(f"has no {name} yet")
-    if isinstance(options.save_at, str):
-        refuse('has no save_at="steps"')
+        refuse(engine, f"is for small systems, of up to {LARGEST_STATE} entries; got {size}")
+    refuse_what_no_loop_has(engine, layout, options)
     if under_transform() or carries_gradient((problem.y0, problem.args, problem.t_span, options.save_at)):
-        refuse("does not differentiate yet")
+        refuse(engine, "does not differentiate yet")
 
 
 class _Work:

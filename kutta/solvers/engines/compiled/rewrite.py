@@ -1,0 +1,120 @@
+"""What is done to a right-hand side before it is compiled into a loop.
+
+What depends on neither time nor state is moved out of the loop, where transposed weights are also laid
+out anew. Biases are added, and hyperbolic tangents taken, by elementary operations, which the compiler
+then fuses with their neighbours.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._inductor.decomposition import select_decomp_table
+from torch.fx import Graph, GraphModule, Node
+
+aten = torch.ops.aten
+# Views that only change the order of axes; a matrix product is faster on a tensor in the new order.
+_REORDERING = (aten.t.default, aten.permute.default, aten.transpose.int)
+# Coefficients of x^1, x^3, ... over those of 1, x^2, ... on |x| <= 7.90531, where float32 rounds to 1.
+_FARTHEST = 7.90531110763549805
+_ODD = (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
+        -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)  # fmt: skip
+_EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent; in float32 the rational approximation of Eigen and XLA, of a few units in the last place.
+
+    Source of the coefficients: Eigen, ``generic_fast_tanh_float``.
+    """
+    if x.dtype != torch.float32:
+        return NotImplemented
+    x = x.clamp(-_FARTHEST, _FARTHEST)
+    square = x * x
+    return x * _horner(_ODD, square) / _horner(_EVEN, square)
+
+
+def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    value: Any = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        value = value * x + coefficient
+    return value
+
+
+def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta bias + alpha a b`` with the sum apart."""
+    if beta != 1 or alpha != 1:
+        return NotImplemented
+    return torch.mm(a, b) + bias
+
+
+def rules() -> dict[Any, Callable[..., Any]]:
+    """How operations are taken apart: Inductor's rules, and the two above."""
+    return {**select_decomp_table(), aten.tanh.default: tanh, aten.addmm.default: addmm}
+
+
+def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
+    """A graph ``(*varying, *fixed) -> results`` as ``before(*fixed) -> kept`` and ``inside(*varying, *kept)``.
+
+    Args:
+        graph: without writes to its inputs.
+        varying: the number of inputs that vary in the loop.
+    """
+    nodes = list(graph.graph.nodes)
+    fixed = set([node for node in nodes if node.op == "placeholder"][varying:])
+    for node in nodes:
+        if _can_move(node) and node.all_input_nodes and fixed.issuperset(node.all_input_nodes):
+            fixed.add(node)
+    inside, kept = {node for node in nodes if node not in fixed}, []
+    for node in reversed(nodes):
+        if node in fixed and not inside.isdisjoint(node.users):
+            if node.op == "placeholder" or _worth_moving(node):
+                kept.insert(0, node)
+            else:
+                inside.add(node)
+    return _before(graph, [node for node in nodes if node in fixed], kept), _inside(graph, nodes, varying, kept, inside)
+
+
+def _can_move(node: Node) -> bool:
+    return node.op == "call_function" and node.target is not operator.getitem and isinstance(node.meta["val"], Tensor)
+
+
+def _worth_moving(node: Node) -> bool:
+    """Views are made in the loop at no cost, unless they change the order; what is larger than its sources also is."""
+    if node.target in _REORDERING:
+        return True
+    own, sources = node.meta["val"], [source.meta["val"] for source in node.all_input_nodes]
+    is_view = node.target.is_view  # type: ignore[union-attr]
+    return not is_view and own.numel() <= sum(source.numel() for source in sources)
+
+
+def _before(graph: GraphModule, fixed: list[Node], kept: list[Node]) -> GraphModule:
+    new, known = Graph(), {}
+    for node in fixed:
+        known[node] = new.node_copy(node, known.__getitem__)
+    contiguous = {"memory_format": torch.contiguous_format}
+    results = [
+        new.call_function(aten.clone.default, (known[node],), contiguous)
+        if node.target in _REORDERING
+        else known[node]
+        for node in kept
+    ]
+    new.output(tuple(results))
+    new.eliminate_dead_code()
+    return GraphModule(graph, new)
+
+
+def _inside(graph: GraphModule, nodes: list[Node], varying: int, kept: list[Node], inside: set[Node]) -> GraphModule:
+    new, known = Graph(), {}
+    places = [node for node in nodes if node.op == "placeholder"][:varying]
+    for number, node in enumerate([*places, *kept]):
+        known[node] = new.placeholder(f"given_{number}")
+    for node in nodes:
+        if node in inside and node not in known:
+            known[node] = new.node_copy(node, known.__getitem__)
+    new.eliminate_dead_code()
+    return GraphModule(graph, new)
