@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from kutta.solvers.controllers import PID
 from kutta.solvers.engines.compiled.gradient import Recording, Replay, differentiable
 from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide, right_hand_side
 from kutta.solvers.engines.compiled.loop import Given, Numbers, Plan, Progress, forward_loop
-from kutta.solvers.engines.compiled.store import compiled
+from kutta.solvers.engines.compiled.store import run_compiled
 from kutta.solvers.engines.eager import solve_ode
 from kutta.solvers.engines.refusal import refuse, refuse_what_no_loop_has
 from kutta.solvers.field import VectorField
@@ -152,9 +153,9 @@ class _Work:
             recording = Recording.for_state(self.y0, self.differentiates)
             numbers = vector(self._numbers(recording.rows))
             given = Given(numbers, *self.tolerance.numbers, self.times, self.outputs, *recording.memory)
-            tensors = (vector(progress), y, slope, *given, *inputs)
-            loop = compiled(self.plan.key, self.f.text, tensors, lambda: forward_loop(self.plan, self.f.graph))
-            state, y, slope = loop(*tensors)
+            tensors = (vector(progress), y, slope, *given)
+            make = partial(forward_loop, self.plan, self.f.graph)
+            state, y, slope = run_compiled(self.plan.key, self.f.text, tensors, inputs, make)
             progress = Progress(*state.tolist())
             self.recordings.append(replace(recording, count=int(progress.kept)))
             ended = progress.kept < recording.rows

@@ -28,7 +28,7 @@ from kutta.solvers.engines.compiled.step import (
     extra_slopes,
     interpolation_weights,
 )
-from kutta.solvers.engines.compiled.store import compiled
+from kutta.solvers.engines.compiled.store import Parts, run_compiled
 
 # Accepted steps written down by one call of the forward loop, and the bytes that they may take.
 ROWS, BYTES = 1024, 1 << 28
@@ -91,10 +91,10 @@ class Replay:
         plan, which = self.plan, tuple(wanted)
         for recording in reversed(self.recordings):
             left = torch.tensor(recording.count, dtype=torch.int64)
-            tensors = (left, end, *found, recording.numbers, recording.states, self.times, padded, *inputs)
+            tensors = (left, end, *found, recording.numbers, recording.states, self.times, padded)
+            make = partial(backward_loop, plan, self.f.graph, which, end, inputs)
             key = ("backward", which, *plan.key)
-            loop = compiled(key, self.f.text, tensors, lambda: backward_loop(plan, self.f.graph, which, end, inputs))
-            _, end, *found = loop(*tensors)
+            _, end, *found = run_compiled(key, self.f.text, tensors, inputs, make)
         return end + outputs[: self.first].sum(0), tuple(found)
 
 
@@ -121,24 +121,24 @@ class _Replayed(torch.autograd.Function):
         return None, None, None, start, *(next(found) if needed else None for needed in wanted)
 
 
-def backward_loop(
-    plan: Plan, graph: GraphModule, wanted: Sequence[bool], y: Tensor, inputs: Tensors
-) -> Callable[..., Tensors]:
-    """The loop as a function ``(left, end, *found, numbers, states, times, outputs, *inputs) -> (left, end, *found)``.
+def backward_loop(plan: Plan, graph: GraphModule, wanted: Sequence[bool], y: Tensor, inputs: Tensors) -> Parts:
+    """What is done before the loop, and the loop.
 
+    It is a function ``(left, end, *found, numbers, states, times, outputs, *kept) -> (left, end, *found)``:
     ``left`` counts the steps still to go, ``end`` is the gradient of the state there, ``found`` are those of
     the inputs so far, and ``outputs`` are the gradients of the outputs.
     """
     plain = _Part.of(_without_outputs(plan, graph, wanted), y, 1, inputs)
     slopes = explicit_stages(plan.tableau) + 1 + _extra(plan)
     dense = _Part.of(_with_outputs(plan, graph, wanted), y, 2 + slopes, inputs) if plan.saves else None
-    count = sum(wanted)
+    count, own = sum(wanted), len(plain.before(*inputs))
+
+    def before(*inputs: Tensor) -> Tensors:
+        return *plain.before(*inputs), *(dense.before(*inputs) if dense is not None else ())
 
     def run(left: Tensor, end: Tensor, *others: Tensor) -> Tensors:
-        found, given, inputs = others[:count], others[count : count + 4], others[count + 4 :]
-        kept = plain.before(*inputs)
-        more = dense.before(*inputs) if dense is not None else ()
-        split_at = 2 + count, 2 + count + 4, 2 + count + 4 + len(kept)
+        found, given = others[:count], others[count:]
+        split_at = 2 + count, 2 + count + 4, 2 + count + 4 + own
 
         def step(*tensors: Tensor) -> Tensors:
             (left, end, *found), given = tensors[: split_at[0]], tensors[split_at[0] : split_at[1]]
@@ -152,9 +152,9 @@ def backward_loop(
             carried = once_if(last <= first, partial(_past_outputs, plain, count), carried, (*here, *kept))
             return left, *carried
 
-        return repeat(lambda left, *_: left > 0, step, (left, end, *found), (*given, *kept, *more))
+        return repeat(lambda left, *_: left > 0, step, (left, end, *found), given)
 
-    return run
+    return before, run
 
 
 @dataclass(frozen=True)

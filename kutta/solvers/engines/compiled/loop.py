@@ -6,7 +6,6 @@ outside the loop, and a 0-dimensional float64 tensor within.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from kutta.solvers.engines.compiled.step import (
     extra_slopes,
     interpolation_weights,
 )
+from kutta.solvers.engines.compiled.store import Parts
 from kutta.solvers.initial_step import initial_step
 from kutta.solvers.stepper import STRETCH
 from kutta.solvers.tableaus.tableau import Tableau
@@ -132,19 +132,18 @@ class Given(NamedTuple):
 ENTRIES, GIVEN = len(Progress._fields), len(Given._fields)
 
 
-def forward_loop(plan: Plan, graph: GraphModule) -> Callable[..., Tensors]:
-    """The loop as a function ``(progress, y, slope, *given, *inputs) -> (progress, y, slope)``."""
+def forward_loop(plan: Plan, graph: GraphModule) -> Parts:
+    """What is done before the loop, and the loop: ``(progress, y, slope, *given, *kept) -> (progress, y, slope)``."""
     before, inside = split(graph, varying=2)
     loop = _Loop(plan, inside)
 
-    def run(progress: Tensor, y: Tensor, slope: Tensor, *others: Tensor) -> Tensors:
-        given = (*others[:GIVEN], *before(*others[GIVEN:]))
+    def run(progress: Tensor, y: Tensor, slope: Tensor, *given: Tensor) -> Tensors:
         carried = (*progress.unbind(), y, slope)
         carried = once_if(carried[Progress._fields.index("fresh")] > 0, loop.first, carried, given)
         carried = repeat(loop.goes_on, loop.trial, carried, given)
         return torch.stack(carried[:ENTRIES]), *carried[ENTRIES:]
 
-    return run
+    return before, run
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ then fuses with their neighbours.
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.compile_utils import fx_graph_cse
 from torch._inductor.decomposition import select_decomp_table
 from torch.fx import Graph, GraphModule, Node
 
@@ -64,6 +66,7 @@ def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
         graph: without writes to its inputs.
         varying: the number of inputs that vary in the loop.
     """
+    graph = _simplified(graph)
     nodes = list(graph.graph.nodes)
     fixed = set([node for node in nodes if node.op == "placeholder"][varying:])
     for node in nodes:
@@ -77,6 +80,29 @@ def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
             else:
                 inside.add(node)
     return _before(graph, [node for node in nodes if node in fixed], kept), _inside(graph, nodes, varying, kept, inside)
+
+
+def _simplified(graph: GraphModule) -> GraphModule:
+    """The same without second names of a tensor, transposes of transposes, and what is computed twice."""
+    graph = copy.deepcopy(graph)
+    for node in list(graph.graph.nodes):
+        if node.target in (aten.alias.default, aten.detach.default):
+            node.replace_all_uses_with(node.args[0])
+    for node in list(graph.graph.nodes):
+        if node.target in _REORDERING and node.args[0].target in _REORDERING:
+            inner, outer = _order(node.args[0]), _order(node)
+            if [inner[axis] for axis in outer] == list(range(len(outer))):
+                node.replace_all_uses_with(node.args[0].args[0])
+    simple = GraphModule(graph, fx_graph_cse(graph.graph))
+    simple.graph.eliminate_dead_code()
+    return simple
+
+
+def _order(node: Node) -> list[int]:
+    """Which axis of the source each axis of a reordered tensor is."""
+    axes = torch.arange(node.meta["val"].dim())
+    where: Any = torch.empty(*[1] * len(axes)).as_strided([1] * len(axes), axes.tolist())
+    return list(node.target(where, *node.args[1:]).stride())  # type: ignore[operator]
 
 
 def _can_move(node: Node) -> bool:
