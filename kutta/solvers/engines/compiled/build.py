@@ -26,8 +26,14 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from kutta.solvers.engines.compiled.rewrite import rules
 
 Tensors = tuple[Tensor, ...]
-# A loop of no rounds hands on the very memory that it was given, of which the memory planner knows nothing.
-OPTIONS = {"cpp_wrapper": True, "allow_buffer_reuse": False, "inplace_buffers": False}
+OPTIONS = {
+    "cpp_wrapper": True,
+    # A product and a sum are rounded once.
+    "cpp.enable_floating_point_contract_flag": "fast",
+    # A loop of no rounds hands on the very memory that it was given, of which the memory planner knows nothing.
+    "allow_buffer_reuse": False,
+    "inplace_buffers": False,
+}
 
 
 def native(function: Callable[..., Tensors], examples: Sequence[Tensor]) -> Callable[..., Tensors]:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -113,8 +112,9 @@ class _Replayed(torch.autograd.Function):
         return y1.clone(), outputs.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, end: Tensor, outputs: Tensor) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError("Compiled() has no second derivatives: for create_graph=True use engine=Eager()")
         inputs, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
         start, found = ctx.replay.pull_back(inputs, wanted, end.contiguous(), outputs)
         found = iter(found)

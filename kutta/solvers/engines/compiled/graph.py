@@ -23,6 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from kutta.problems import ODEProblem
+from kutta.solvers.engines.compiled.rewrite import sums_apart
 from kutta.state import Layout
 
 
@@ -163,7 +164,7 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> 
 
     functional = torch.func.functionalize(ordered, remove="mutations")
     inputs = [tensors[place].detach() for place in record.order]
-    graph = make_fx(functional, tracing_mode="fake")(t, y, *inputs)
+    graph = make_fx(functional, sums_apart(), tracing_mode="fake")(t, y, *inputs)
     _check(graph, y)
     record.constants = _lift_constants(graph)
     record.graph, record.text = graph, graph.print_readable(print_output=False)
