@@ -89,7 +89,7 @@ def torchdiffeq(name: str, f: Rhs, y0: Any, ts: Any, method: str, rtol: float, a
         counted = Counted(f)
         solve(counted)
         # First same as last; the first slope and the choice of the first step take two more.
-        steps = (counted.calls - 2) // {"dopri5": 6, "dopri8": 13}[method]
+        steps = (counted.calls - 2) // {"dopri5": 6, "tsit5": 6, "dopri8": 13}[method]
         return Outcome(ys.detach().double().numpy(), counted.calls, steps, float(steps))
 
     return Contender(f"torchdiffeq {name}", solve, read)
@@ -150,6 +150,38 @@ def diffrax(
         return Outcome(ys, int(steps.max()) * calls + 2, int(steps.max()), float(steps.mean()))
 
     return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(start, times, *tol)), read)
+
+
+def diffrax_joint(
+    name: str, f: Rhs, args: Any, y0: Any, span: tuple[float, float], method: str, rtol: float, atol: float
+) -> Contender:
+    """diffrax under ``jit``, one step size for the whole state; ``f(t, y, args)``. Only the end is asked for."""
+    import jax
+
+    solve = jax.jit(joint_solve(f, span, method, rtol, atol))
+
+    def read(result: Any) -> Outcome:
+        y1, steps, calls = result
+        return Outcome(np.asarray(y1, np.float64)[None], int(steps) * int(calls) + 2, int(steps), float(steps))
+
+    return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(y0, args)), read)
+
+
+def joint_solve(f: Rhs, span: tuple[float, float], method: str, rtol: float, atol: float) -> Any:
+    """A function ``(y0, args) -> (final state, steps, evaluations a step)`` for JAX to transform."""
+    import diffrax as dfx
+
+    solver = getattr(dfx, method)()
+    calls = len(solver.tableau.c) + (0 if solver.tableau.fsal else 1)
+    control = dfx.PIDController(rtol=rtol, atol=atol)
+
+    def solve(y0: Any, args: Any) -> Any:
+        solution = dfx.diffeqsolve(
+            dfx.ODETerm(f), solver, *span, dt0=None, y0=y0, args=args, stepsize_controller=control
+        )
+        return solution.ys[-1], solution.stats["num_steps"], calls
+
+    return solve
 
 
 _COMPILED: dict[Any, Any] = {}

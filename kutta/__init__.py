@@ -16,7 +16,7 @@ from kutta.solve import Eager, solve
 from kutta.solvers import tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
-from kutta.solvers.engines.compiled.engine import Compiled
+from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method, Step
@@ -52,6 +52,7 @@ __all__ = [
     "AdamsBashforthMoulton",
     "Backsolve",
     "Bosh3",
+    "Compiled",
     "Direct",
     "Dopri5",
     "Dopri8",

@@ -16,7 +16,7 @@ from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
-from kutta.solvers.engines.compiled.engine import Compiled, solve_compiled
+from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.eager import solve_ode
 from kutta.solvers.engines.ensemble import solve_ensemble
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
@@ -76,8 +76,8 @@ def solve(
         diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
             which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
         progress: show a progress bar (needs tqdm).
-        engine: what runs the loop: ``Eager()``, which ``"auto"`` picks, or `Kernel`, for ensembles of
-            small systems.
+        engine: what runs the loop: ``Eager()``, which ``"auto"`` picks, `Kernel`, for ensembles of small
+            systems, or `Compiled`, for a problem with one step size that is solved many times.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
             ``sol.result`` naming the reason.
 
@@ -119,6 +119,8 @@ def solve(
     if isinstance(engine, Kernel):
         run = partial(solve_kernel, engine)
     if isinstance(engine, Compiled):
+        from kutta.solvers.engines.compiled.engine import solve_compiled  # PyTorch's compiler takes a second to import
+
         run = partial(solve_compiled, engine)
     f, precisely = outside_autocast(problem.f, layout.device)
     with precisely:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from kutta.problems import ODEProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints import Direct, Recompute
 from kutta.solvers.controllers import PID
+from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.compiled.gradient import Recording, Replay, differentiable
 from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide, right_hand_side
 from kutta.solvers.engines.compiled.loop import Given, Numbers, Plan, Progress, forward_loop
@@ -28,31 +29,6 @@ from kutta.solvers.stepper import TINY
 from kutta.solvers.times import follow_initial_time, follow_output_time
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The engine that compiles the loop with the right-hand side in it, for a problem with one step size.
-
-    For explicit Runge-Kutta methods on the CPU. PyTorch reads `f` once and compiles it together with the
-    method, the control of the step size and the outputs into one function (TorchDynamo and Inductor, which need
-    a C++ compiler; about 10 seconds, and as long again for the gradient). It serves every later solve
-    with the same `f`, shapes and method: values of tensors (states, arguments, weights), times and tolerances
-    may change freely. A Python number in `f` is part of what is compiled, and a new one is compiled anew. What
-    `f` does to Python objects, such as counting its calls, happens once a solve.
-
-    Gradients are those of `Direct`: the accepted steps are written down, and a second compiled loop goes
-    through them backwards and takes each once more.
-
-    Where PyTorch cannot compile `f`, the solve runs in the eager engine, with a warning that says why;
-    ``sol.stats.engine`` tells what ran.
-
-    Example:
-        >>> import torch, kutta as kt
-        >>> problem = kt.ODEProblem(lambda t, y: -y, torch.ones(1000), (0.0, 1.0))
-        >>> kt.solve(problem, kt.Tsit5(), engine=kt.Compiled()).stats.engine  # doctest: +SKIP
-        'compiled'
-    """
 
 
 def solve_compiled(engine: Compiled, problem: Any, layout: Layout, options: Options, throw: bool) -> Solution:

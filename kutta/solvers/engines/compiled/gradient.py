@@ -82,7 +82,9 @@ class Replay:
     times: Tensor
     first: int
 
-    def pull_back(self, inputs: Tensors, wanted: Sequence[bool], end: Tensor, outputs: Tensor) -> tuple[Tensor, Tensors]:
+    def pull_back(
+        self, inputs: Tensors, wanted: Sequence[bool], end: Tensor, outputs: Tensor
+    ) -> tuple[Tensor, Tensors]:
         """Gradients to the initial state and to the inputs that want one, given those of the end and the outputs."""
         found = tuple(torch.zeros_like(one) for one, needed in zip(inputs, wanted, strict=True) if needed)
         padded = outputs.new_zeros((len(self.times), *end.shape))
@@ -97,9 +99,7 @@ class Replay:
         return end + outputs[: self.first].sum(0), tuple(found)
 
 
-def differentiable(
-    replay: Replay, y0: Tensor, inputs: Tensors, y1: Tensor, outputs: Tensor
-) -> tuple[Tensor, Tensor]:
+def differentiable(replay: Replay, y0: Tensor, inputs: Tensors, y1: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
     """The final state and the outputs as differentiable functions of the initial state and of the inputs."""
     return _Replayed.apply(replay, y1, outputs, y0, *inputs)  # type: ignore[return-value]
 
@@ -159,7 +159,7 @@ def backward_loop(plan: Plan, graph: GraphModule, wanted: Sequence[bool], y: Ten
 
 @dataclass(frozen=True)
 class _Part:
-    """The pulled-back step ``(t, dt, y, *cotangents, *inputs) -> gradients``, and what of it need not be in the loop."""
+    """The step pulled back, ``(t, dt, y, *cotangents, *inputs) -> gradients``, and what of it comes before the loop."""
 
     before: GraphModule
     inside: GraphModule

@@ -211,9 +211,7 @@ class _Loop:
         error = error_estimate(self.plan.tableau, dt, slopes)
         return tolerance.ratio(error, y.abs(), y1.abs()).to(torch.float64)
 
-    def _controlled(
-        self, now: Progress, numbers: Numbers, size: Tensor, ratio: Tensor, accepted: Tensor
-    ) -> Progress:
+    def _controlled(self, now: Progress, numbers: Numbers, size: Tensor, ratio: Tensor, accepted: Tensor) -> Progress:
         """The next step size and all that it depends on."""
         counts = {"accepted": now.accepted + accepted, "rejected": now.rejected + ~accepted}
         if not self.plan.adaptive:

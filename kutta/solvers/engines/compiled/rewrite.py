@@ -29,9 +29,9 @@ _EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.198
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent; in float32 by the rational approximation of Eigen and XLA, within seven units in the last place.
+    """The hyperbolic tangent; in float32 a rational approximation within seven units in the last place.
 
-    Source of the coefficients: Eigen, ``generic_fast_tanh_float``.
+    Source of the coefficients: Eigen, ``generic_fast_tanh_float``, which XLA uses as well.
     """
     if x.dtype != torch.float32:
         return NotImplemented
@@ -48,7 +48,7 @@ def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
 
 
 def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta bias + alpha a b`` with the sum apart, as a difference, which Inductor does not join to the product again."""
+    """``beta bias + alpha a b`` with the sum apart: as a difference, which Inductor does not join to the product."""
     if beta != 1 or alpha != 1:
         return NotImplemented
     return torch.mm(a, b) - (-bias)
@@ -130,9 +130,7 @@ def _before(graph: GraphModule, fixed: list[Node], kept: list[Node]) -> GraphMod
         known[node] = new.node_copy(node, known.__getitem__)
     contiguous = {"memory_format": torch.contiguous_format}
     results = [
-        new.call_function(aten.clone.default, (known[node],), contiguous)
-        if node.target in _REORDERING
-        else known[node]
+        new.call_function(aten.clone.default, (known[node],), contiguous) if node.target in _REORDERING else known[node]
         for node in kept
     ]
     new.output(tuple(results))
