@@ -20,12 +20,12 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the example of an engine that cannot run here."""
+    """Skip the examples of engines that cannot run here."""
     from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
 
     try:
         compiler()
     except CompilerMissing as missing:
         for item in items:
-            if item.name.endswith("kernel.engine.Kernel"):
+            if item.name.endswith(("kernel.engine.Kernel", "compiled.Compiled")):
                 item.add_marker(pytest.mark.skip(reason=str(missing)))

@@ -89,7 +89,7 @@ def torchdiffeq(name: str, f: Rhs, y0: Any, ts: Any, method: str, rtol: float, a
         counted = Counted(f)
         solve(counted)
         # First same as last; the first slope and the choice of the first step take two more.
-        steps = (counted.calls - 2) // {"dopri5": 6, "tsit5": 6, "dopri8": 13}[method]
+        steps = (counted.calls - 2) // {"dopri5": 6, "dopri8": 13}[method]
         return Outcome(ys.detach().double().numpy(), counted.calls, steps, float(steps))
 
     return Contender(f"torchdiffeq {name}", solve, read)

@@ -64,7 +64,8 @@ def repeat(
         # What a body returns must be memory of its own.
         return tuple(one.clone() if any(one is tensor for tensor in tensors) else one for one in body(*tensors))
 
-    return while_loop_op(while_, fresh, tuple(carried), tuple(given))
+    carry: Any = tuple(carried)
+    return while_loop_op(while_, fresh, carry, tuple(given))
 
 
 def once_if(flag: Tensor, body: Callable[..., Sequence[Tensor]], carried: Sequence[Tensor], given: Tensors) -> Tensors:

@@ -18,7 +18,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.graph import RightHandSide
+from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide
 from kutta.solvers.engines.compiled.loop import Plan, position
 from kutta.solvers.engines.compiled.rewrite import rules, split
 from kutta.solvers.engines.compiled.step import (
@@ -116,7 +116,10 @@ class _Replayed(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise NotImplementedError("Compiled() has no second derivatives: for create_graph=True use engine=Eager()")
         inputs, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
-        start, found = ctx.replay.pull_back(inputs, wanted, end.contiguous(), outputs)
+        try:
+            start, found = ctx.replay.pull_back(inputs, wanted, end.contiguous(), outputs)
+        except NotCompilable as problem:
+            raise RuntimeError(f"Compiled() cannot compile the gradient, use engine=Eager(): {problem}") from problem
         found = iter(found)
         return None, None, None, start, *(next(found) if needed else None for needed in wanted)
 

@@ -88,14 +88,15 @@ def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHand
 
     args = pytree.tree_map(stand_in, problem.args) if problem.args else ()
     try:
-        with torch.no_grad():
+        with torch.enable_grad():  # so that Dynamo writes down where f switches it off
             record, tensors = _look(problem.f, t, y, args, layout)
-            if record.graph is None:
+        if record.graph is None:
+            with torch.no_grad():
                 _finish(record, tensors, t, y)
     except (NotCompilable, FailOnRecompileLimitHit):
         raise
     except Exception as problem_:
-        raise NotCompilable(_first_lines(problem_)) from problem_
+        raise NotCompilable(first_lines(problem_)) from problem_
     assert record.graph is not None
     inputs = [tensors[place] for place in record.order]
     inputs = [stands_for.get(id(tensor), tensor) for tensor in inputs]
@@ -148,26 +149,30 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> 
     """Turn Dynamo's graph into one of PyTorch's elementary operations on ``(t, y, *inputs)``."""
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise NotCompilable("it uses numbers that change from call to call")
-    places = {"t": None, "y": None} | {
-        name: place for place, one in enumerate(tensors) for name, own in (("t", t), ("y", y)) if one is own
-    }
-    record.order = tuple(place for place in range(len(tensors)) if place not in places.values())
+    if any(node.target is torch._C._set_grad_enabled for node in record.found.graph.nodes):
+        raise NotCompilable("it switches gradients on or off")
+    at_time, at_state = ([place for place, one in enumerate(tensors) if one is own] for own in (t, y))
+    record.order = tuple(place for place in range(len(tensors)) if place not in (*at_time, *at_state))
 
     def ordered(t: Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
-        values: list[Any] = [None] * len(tensors)
-        for name, value in (("t", t), ("y", y)):
-            if places[name] is not None:
-                values[places[name]] = value
-        for place, value in zip(record.order, inputs, strict=True):
-            values[place] = value
-        return record.found(*values)[0]
+        values = dict.fromkeys(at_time, t) | dict.fromkeys(at_state, y)
+        values |= dict(zip(record.order, inputs, strict=True))
+        return record.found(*(values[place] for place in range(len(tensors))))[0]
 
     functional = torch.func.functionalize(ordered, remove="mutations")
     inputs = [tensors[place].detach() for place in record.order]
     graph = make_fx(functional, sums_apart(), tracing_mode="fake")(t, y, *inputs)
+    _drop_changes_of_shape(graph)
     _check(graph, y)
     record.constants = _lift_constants(graph)
     record.graph, record.text = graph, graph.print_readable(print_output=False)
+
+
+def _drop_changes_of_shape(graph: GraphModule) -> None:
+    """PyTorch's product of a vector and a matrix ends with a change of its own result's shape in place."""
+    for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.squeeze_.dim):
+        node.target = torch.ops.aten.squeeze.dim
+        node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
 
 
 def _check(graph: GraphModule, y: Tensor) -> None:
@@ -205,6 +210,7 @@ def _lift_constants(graph: GraphModule) -> list[Tensor]:
     return constants
 
 
-def _first_lines(problem: Exception) -> str:
+def first_lines(problem: Exception) -> str:
+    """The kind of an exception and the beginning of its message."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return f"{type(problem).__name__}: {' '.join(lines[:2])}"

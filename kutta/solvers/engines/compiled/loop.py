@@ -156,7 +156,8 @@ class _Loop:
     def _unpacked(self, tensors: Tensors) -> tuple[Progress, Tensor, Tensor, Given, Tensors]:
         first = ENTRIES + 2
         given = Given(*tensors[first : first + GIVEN])
-        return Progress(*tensors[:ENTRIES]), *tensors[ENTRIES:first], given, tensors[first + GIVEN :]
+        y, slope = tensors[ENTRIES:first]
+        return Progress(*tensors[:ENTRIES]), y, slope, given, tensors[first + GIVEN :]
 
     def _field(self, dtype: torch.dtype, kept: Tensors) -> _Field:
         return _Field(self.graph, dtype, kept)

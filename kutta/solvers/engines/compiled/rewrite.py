@@ -56,8 +56,7 @@ def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float =
 
 def sums_apart() -> dict[Any, Callable[..., Any]]:
     """How a right-hand side is taken apart before it is differentiated."""
-    # PyTorch's product of a vector and a matrix ends with a change of its own result's shape in place.
-    return {aten.addmm.default: addmm, aten.squeeze_.dim: aten.squeeze.dim}
+    return {aten.addmm.default: addmm}
 
 
 def rules() -> dict[Any, Callable[..., Any]]:
@@ -128,7 +127,7 @@ def _before(graph: GraphModule, fixed: list[Node], kept: list[Node]) -> GraphMod
     new, known = Graph(), {}
     for node in fixed:
         known[node] = new.node_copy(node, known.__getitem__)
-    contiguous = {"memory_format": torch.contiguous_format}
+    contiguous: Any = {"memory_format": torch.contiguous_format}
     results = [
         new.call_function(aten.clone.default, (known[node],), contiguous) if node.target in _REORDERING else known[node]
         for node in kept

@@ -92,7 +92,7 @@ def _hermite(tableau: Tableau) -> list[Row]:
     With ``u = theta``: ``(3 u^2 - 2 u^3) (y1 - y) + (u - 2 u^2 + u^3) h k_first + (u^3 - u^2) h k_last``.
     """
     closing = explicit_stages(tableau)
-    rows = [(Fraction(0), 3 * b, -2 * b) for b in (*tableau.b[:closing], Fraction(0))]
+    rows: list[Row] = [(Fraction(0), 3 * b, -2 * b) for b in (*tableau.b[:closing], Fraction(0))]
     for place, slope in ((0, (1, -2, 1)), (closing, (0, -1, 1))):
         rows[place] = tuple(one + other for one, other in zip_longest(rows[place], slope))
     return rows

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.engines.compiled.build import Tensors, native
-from kutta.solvers.engines.compiled.graph import NotCompilable
+from kutta.solvers.engines.compiled.graph import NotCompilable, first_lines
 
 # What is computed of the right-hand side's tensors before a loop, and the loop, a function of
 # ``(*tensors, *prepared)``.
 Parts = tuple[Callable[..., Tensors], Callable[..., Tensors]]
 
-_functions: dict[Hashable, Parts] = {}
+_functions: dict[Hashable, Parts | NotCompilable] = {}
 
 
 def run_compiled(
@@ -34,14 +34,21 @@ def run_compiled(
     """
     like = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in (*tensors, *inputs))
     full = (key, text, like, torch.get_num_threads())
-    parts = _functions.get(full)
     with torch.no_grad():
-        if parts is None:
-            try:
-                prepare, loop = make()
-                parts = prepare, native(loop, (*tensors, *prepare(*inputs)))
-            except Exception as problem:
-                raise NotCompilable(f"{type(problem).__name__}: {problem}") from problem
-            _functions[full] = parts
+        if full not in _functions:
+            _functions[full] = _compiled(tensors, inputs, make)
+        parts = _functions[full]
+        if isinstance(parts, NotCompilable):
+            raise parts
         prepare, loop = parts
         return loop(*tensors, *prepare(*inputs))
+
+
+def _compiled(tensors: Sequence[Tensor], inputs: Sequence[Tensor], make: Callable[[], Parts]) -> Parts | NotCompilable:
+    try:
+        prepare, loop = make()
+        return prepare, native(loop, (*tensors, *prepare(*inputs)))
+    except Exception as problem:
+        failure = NotCompilable(first_lines(problem))
+        failure.__cause__ = problem
+        return failure

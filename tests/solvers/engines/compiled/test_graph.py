@@ -74,6 +74,12 @@ def test_the_state_itself_may_come_back():
     torch.testing.assert_close(value(graph_of(lambda t, y: y), 0.0, torch.ones(3)), torch.ones(3))
 
 
+def test_what_is_detached_stays_so():
+    found, y = graph_of(lambda t, y: y.detach() * y), torch.ones(3, requires_grad=True)
+    (slope,) = torch.autograd.grad(value(found, 0.0, y).sum(), y)
+    torch.testing.assert_close(slope, torch.ones(3))
+
+
 def test_transposed_weights_and_writes_to_new_tensors_are_fine():
     weight = torch.randn(3, 3)
 
@@ -84,6 +90,12 @@ def test_transposed_weights_and_writes_to_new_tensors_are_fine():
 
     y = torch.randn(3)
     torch.testing.assert_close(value(graph_of(f), 0.0, y), f(0.0, y))
+
+
+def half_constant(t, y):
+    with torch.no_grad():
+        factor = y * 2.0
+    return factor * y
 
 
 def branch(t, y):
@@ -107,12 +119,13 @@ class Running(nn.Module):
         (lambda t, y: y + torch.rand_like(y), "random"),
         (lambda t, y: y.mul_(2.0), "in place"),
         (Running(), "in place"),
+        (half_constant, "gradients"),
         (lambda t, y: y[:2], "shape"),
         (lambda t, y: y.double(), "float64"),
         (lambda t, y: torch.from_numpy(y.numpy().copy()).numpy(), "."),
         (lambda t, y: 1.0, "."),
     ],
-    ids=["branch", "random", "in place", "buffer", "shape", "dtype", "array", "number"],
+    ids=["branch", "random", "in place", "buffer", "no_grad", "shape", "dtype", "array", "number"],
 )
 def test_what_cannot_be_compiled_is_named(f, why):
     with pytest.raises(NotCompilable, match=why):
