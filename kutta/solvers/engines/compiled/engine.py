@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import as_float, carries_gradient, under_transform
+from kutta.autodiff import as_float, carries_gradient, in_forward_mode, under_transform
 from kutta.problems import ODEProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints import Direct, Recompute
@@ -51,8 +51,8 @@ def _refuse_what_is_not_there(engine: Compiled, problem: Any, layout: Layout, op
     refuse_what_no_loop_has(engine, layout, options)
     if not isinstance(options.adjoint, Direct | Recompute):
         refuse(engine, f"differentiates the steps it took, as Direct() does; got adjoint={options.adjoint}")
-    if under_transform():
-        refuse(engine, "does not run under torch.func transformations")
+    if under_transform() or in_forward_mode():
+        refuse(engine, "does not run under torch.func transformations or in forward mode")
 
 
 class _Work:

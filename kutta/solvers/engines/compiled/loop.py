@@ -31,6 +31,9 @@ from kutta.solvers.stepper import STRETCH
 from kutta.solvers.tableaus.tableau import Tableau
 from kutta.solvers.tolerance import Tolerance
 
+# Tableaus of compiled loops, so that no other one is ever at the same address.
+_used: dict[int, Tableau] = {}
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -57,7 +60,9 @@ class Plan:
     @property
     def key(self) -> tuple[Any, ...]:
         """What two plans share whose loops are the same, for right-hand sides and tensors that are."""
-        return self.tableau, self.order, self.adaptive, self.estimates, self.saves, self.records
+        # By identity, since the hash of a hundred fractions takes longer than a short solve.
+        _used.setdefault(id(self.tableau), self.tableau)
+        return id(self.tableau), self.order, self.adaptive, self.estimates, self.saves, self.records
 
 
 class Numbers(NamedTuple):
@@ -143,7 +148,7 @@ def forward_loop(plan: Plan, graph: GraphModule) -> Parts:
         carried = repeat(loop.goes_on, loop.trial, carried, given)
         return torch.stack(carried[:ENTRIES]), *carried[ENTRIES:]
 
-    return before, run
+    return before.forward, run
 
 
 @dataclass(frozen=True)

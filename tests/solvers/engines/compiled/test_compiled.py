@@ -145,6 +145,8 @@ def test_transformations_are_refused():
 
     with pytest.raises(NotImplementedError, match=r"torch\.func"):
         torch.func.grad(end)(torch.ones(2))
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError, match="forward mode"):
+        end(torch.autograd.forward_ad.make_dual(torch.ones(2), torch.ones(2)))
 
 
 def test_hostile_input_is_refused_as_by_every_engine():
