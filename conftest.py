@@ -1,4 +1,4 @@
-"""What all tests share: kernels compiled by them are thrown away, and need a compiler."""
+"""What all tests share: what they compile is thrown away, and needs a compiler."""
 
 import os
 import shutil
@@ -8,9 +8,10 @@ import pytest
 
 
 def pytest_configure(config):
-    """Keep kernels apart from the user's."""
+    """Keep compiled code apart from the user's."""
     config.kernels = tempfile.mkdtemp(prefix="kutta-kernels-")
     os.environ["KUTTA_CACHE"] = config.kernels
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(config.kernels, "inductor")
 
 
 def pytest_unconfigure(config):
@@ -19,12 +20,12 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the example of an engine that cannot run here."""
+    """Skip the examples of engines that cannot run here."""
     from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
 
     try:
         compiler()
     except CompilerMissing as missing:
         for item in items:
-            if item.name.endswith("kernel.engine.Kernel"):
+            if item.name.endswith(("kernel.engine.Kernel", "compiled.Compiled")):
                 item.add_marker(pytest.mark.skip(reason=str(missing)))

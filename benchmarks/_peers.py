@@ -176,6 +176,38 @@ def diffrax(
     return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(start, own, times, *tol)), read)
 
 
+def diffrax_joint(
+    name: str, f: Rhs, args: Any, y0: Any, span: tuple[float, float], method: str, rtol: float, atol: float
+) -> Contender:
+    """diffrax under ``jit``, one step size for the whole state; ``f(t, y, args)``. Only the end is asked for."""
+    import jax
+
+    solve = jax.jit(joint_solve(f, span, method, rtol, atol))
+
+    def read(result: Any) -> Outcome:
+        y1, steps, calls = result
+        return Outcome(np.asarray(y1, np.float64)[None], int(steps) * int(calls) + 2, int(steps), float(steps))
+
+    return Contender(f"diffrax {name}", lambda: jax.block_until_ready(solve(y0, args)), read)
+
+
+def joint_solve(f: Rhs, span: tuple[float, float], method: str, rtol: float, atol: float) -> Any:
+    """A function ``(y0, args) -> (final state, steps, evaluations a step)`` for JAX to transform."""
+    import diffrax as dfx
+
+    solver = getattr(dfx, method)()
+    calls = len(solver.tableau.c) + (0 if solver.tableau.fsal else 1)
+    control = dfx.PIDController(rtol=rtol, atol=atol)
+
+    def solve(y0: Any, args: Any) -> Any:
+        solution = dfx.diffeqsolve(
+            dfx.ODETerm(f), solver, *span, dt0=None, y0=y0, args=args, stepsize_controller=control
+        )
+        return solution.ys[-1], solution.stats["num_steps"], calls
+
+    return solve
+
+
 _COMPILED: dict[Any, Any] = {}
 
 

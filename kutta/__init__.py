@@ -16,6 +16,7 @@ from kutta.solve import Eager, solve
 from kutta.solvers import tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method, Step
@@ -52,6 +53,7 @@ __all__ = [
     "AdamsBashforthMoulton",
     "Backsolve",
     "Bosh3",
+    "Compiled",
     "Direct",
     "Dopri5",
     "Dopri8",
@@ -107,7 +109,7 @@ __all__ = [
 
 # Names of the design that this version does not have yet, and what they belong to.
 _PLANNED = {
-    "the engines to come": "Compiled Jax Ray",
+    "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"

@@ -153,7 +153,7 @@ class Stats:
     jacobian_evaluations: int | Tensor = 0
     linear_solves: int | Tensor = 0
     engine: str = "eager"
-    reason: str = "engine= says so"
+    reason: str = field(default="engine= says so", compare=False)
     history: History | None = field(default=None, compare=False, repr=False)
 
 

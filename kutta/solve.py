@@ -17,6 +17,7 @@ from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.engines.choice import solve_by_choice, solve_eagerly
+from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
@@ -74,9 +75,10 @@ def solve(
         diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
             which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
         progress: show a progress bar (needs tqdm).
-        engine: what runs the loop: ``Eager()``, in Python; `Kernel`, for ensembles of small systems; or
-            ``"auto"``, the kernel for 1,000 trajectories and more where it can and the eager engine otherwise,
-            which ``sol.stats.engine`` and ``sol.stats.reason`` tell.
+        engine: what runs the loop: ``Eager()``, in Python; `Kernel`, for ensembles of small systems; `Compiled`,
+            for a problem with one step size that is solved many times; or ``"auto"``, the kernel for 1,000
+            trajectories and more where it can and the eager engine otherwise, which ``sol.stats.engine`` and
+            ``sol.stats.reason`` tell.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
             ``sol.result`` naming the reason.
 
@@ -117,6 +119,10 @@ def solve(
     run: Any = solve_eagerly
     if isinstance(engine, Kernel):
         run = partial(solve_kernel, engine)
+    elif isinstance(engine, Compiled):
+        from kutta.solvers.engines.compiled.engine import solve_compiled  # PyTorch's compiler takes a second to import
+
+        run = partial(solve_compiled, engine)
     elif engine is None or engine == "auto":
         run = solve_by_choice
     f, precisely = outside_autocast(problem.f, layout.device)
@@ -182,11 +188,11 @@ def _check_method(method: Any) -> Method:
 
 
 def _check_engine(engine: Any) -> None:
-    if engine is None or isinstance(engine, Eager | Kernel) or engine in ("auto", "eager"):
+    if engine is None or isinstance(engine, Eager | Kernel | Compiled) or engine in ("auto", "eager"):
         return
-    if isinstance(engine, type) and issubclass(engine, Eager | Kernel):
+    if isinstance(engine, type) and issubclass(engine, Eager | Kernel | Compiled):
         raise TypeError(f"engine must be an instance: write {engine.__name__}() with its parentheses")
-    raise NotImplementedError(f"this version has the engines Eager() and Kernel(); got engine={engine!r}")
+    raise NotImplementedError(f"this version has the engines Eager(), Kernel() and Compiled(); got engine={engine!r}")
 
 
 def _check_first_step(dt0: Any) -> float | None:

@@ -116,18 +116,23 @@ class PID(Controller):
         """How many earlier error ratios the formula uses."""
         return 2 if self.derivative else 1 if self.proportional else 0
 
+    def powers(self, error_order: int) -> tuple[float, float, float]:
+        """What the error ratios are raised to, the newest first."""
+        p, i, d = self.proportional, self.integral, self.derivative
+        return -(p + i + d) / error_order, (p + 2 * d) / error_order, -d / error_order
+
     def factor(self, ratio: Number, earlier: Sequence[Number], error_order: int) -> tuple[Number, Number]:
         """The error ratio, tamed, and the change of the step size after it.
 
         `earlier` holds the tamed ratios of the last accepted steps, newest first. A rejected step
         (``ratio > 1``) follows the same formula and comes out smaller by at least `safety`.
         """
-        p, i, d = self.proportional, self.integral, self.derivative
+        power, *others = self.powers(error_order)
         ratio = tame(ratio)
-        value = ratio ** (-(p + i + d) / error_order) * self.safety
-        for weight, past in zip((p + 2 * d, -d), earlier, strict=False):
-            if weight:
-                value = value * past ** (weight / error_order)
+        value = ratio**power * self.safety
+        for power, past in zip(others, earlier, strict=False):
+            if power:
+                value = value * past**power
         return ratio, _clip(value, self.min_factor, self.max_factor)
 
 

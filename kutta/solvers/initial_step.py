@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from kutta.solvers.method import Field
+    from kutta.solvers.method import Slopes
     from kutta.solvers.tolerance import Tolerance
 
 
 @torch.no_grad()
 def initial_step(
-    field: Field, t: Any, y: Tensor, slope: Tensor, direction: Any, tolerance: Tolerance, order: int
+    field: Slopes, t: Any, y: Tensor, slope: Tensor, direction: Any, tolerance: Tolerance, order: int
 ) -> Tensor:
     """The size (positive) of a first step from ``(t, y)``, where the derivative is `slope`.
 

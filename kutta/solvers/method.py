@@ -15,15 +15,19 @@ from kutta.solvers.jacobian import Linearisation
 Time = Any  # a float, or for the trajectories of an ensemble a tensor of shape (b, 1)
 
 
-class Field(Protocol):
-    """The part of a problem that a method may use: any object with a `derivative`."""
+class Slopes(Protocol):
+    """Any object with a `derivative`, which is all that explicit methods use."""
 
     def derivative(self, t: Any, y: Any) -> Any:
         """``dy/dt`` at ``(t, y)``."""
         ...
 
+
+class Field(Slopes, Protocol):
+    """The part of a problem that a method may use."""
+
     def linearised(self, t: Any, y: Any) -> Linearisation:
-        """The same with its derivatives to `y` and `t`."""
+        """The derivative with its own derivatives to `y` and `t`."""
         ...
 
 

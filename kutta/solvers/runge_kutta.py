@@ -217,7 +217,7 @@ class RungeKutta(Method):
         if numbers.closes:
             slope = problem.derivative(times[-1], y1)
             sums.add(slope)
-        error = _error(sums.errors()) if numbers.errors else None
+        error = combined_error(sums.errors()) if numbers.errors else None
         step = RungeKuttaStep(t, t + dt, dt, y, y1, problem, error, sums.stages(), tableau=self.tableau, sums=sums)
         return step, (slope if numbers.closes else None)
 
@@ -245,7 +245,7 @@ def _sums(problem: Any, numbers: Coefficients, y: Tensor, dt: Time) -> ColumnSum
     return kind(numbers, y).begin(y, dt)
 
 
-def _error(estimates: Sequence[Tensor]) -> Tensor:
+def combined_error(estimates: Sequence[Tensor]) -> Tensor:
     """The error estimate ``dt * sum_i e_i k_i``, from one such sum or two.
 
     Dormand and Prince's eighth-order method has two estimates, of order five and three. Hairer,

@@ -48,6 +48,17 @@ class Tolerance:
         """The tolerances of one problem for several of its states, one a row."""
         return self._with(layout, lambda value: value.reshape(1, -1) if value.dim() else value)
 
+    def with_numbers(self, slope: Tensor, offset: Tensor) -> Tolerance:
+        """The same with tensors of one's own in place of `numbers`."""
+        other = self._with(self.layout, lambda value: value)
+        other._slope, other._offset = slope, offset
+        return other
+
+    @property
+    def numbers(self) -> tuple[Tensor, Tensor]:
+        """What `scale` is computed from: the factor of a state's size, and what is added."""
+        return torch.as_tensor(self._slope, dtype=self._offset.dtype), self._offset
+
     def _with(self, layout: Layout, change: Callable[[Tensor], Tensor]) -> Tolerance:
         other = object.__new__(Tolerance)
         other.__dict__.update(self.__dict__)

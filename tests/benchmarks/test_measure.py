@@ -17,6 +17,8 @@ BENCHMARKS = {
     "ensemble_van_der_pol": ("torchdiffeq", "torchode", "diffrax"),
     "neural_ode": ("torchdiffeq", "torchode"),
     "host_reads": ("torchdiffeq", "torchode"),
+    "compiled_van_der_pol": ("torchdiffeq", "diffrax"),
+    "compiled_neural_ode": ("torchdiffeq", "diffrax"),
     "controllers": (),
     "neural_ode_regularisation": ("sklearn",),
     "latent_ode_regularisation": (),

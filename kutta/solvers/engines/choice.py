@@ -12,7 +12,7 @@ from kutta.solvers.engines.eager import solve_ode
 from kutta.solvers.engines.ensemble import solve_ensemble
 from kutta.solvers.engines.kernel.build import CompilerFailed
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
-from kutta.solvers.engines.kernel.refusal import Unsuited
+from kutta.solvers.engines.refusal import Unsuited
 from kutta.solvers.options import Options
 from kutta.state import Layout
 
@@ -34,10 +34,10 @@ def solve_by_choice(problem: Any, layout: Layout, options: Options, throw: bool)
     why = _against_a_kernel(layout)
     if why is None:
         try:
-            return _saying(f"{layout.batch:,} small systems", solve_kernel, Kernel(), *case, SMALL)
+            return saying(f"{layout.batch:,} small systems", solve_kernel, Kernel(), *case, SMALL)
         except (Unsuited, CompilerFailed) as refusal:
             why = refusal.reason
-    return _saying(why, solve_eagerly, *case)
+    return saying(why, solve_eagerly, *case)
 
 
 def _against_a_kernel(layout: Layout) -> str | None:
@@ -48,7 +48,7 @@ def _against_a_kernel(layout: Layout) -> str | None:
     return None
 
 
-def _saying(why: str, run: Callable[..., Solution], *arguments: Any) -> Solution:
+def saying(why: str, run: Callable[..., Solution], *arguments: Any) -> Solution:
     """Run, and note why in the statistics, also in those of a failure."""
 
     def noted(solution: Any) -> Any:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.solution import Result, Results, Solution, SolveError, Stats
-from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.engines.kernel.events import solve_with_events
 from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, Make
 from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.source import PRINTERS
 from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
+from kutta.solvers.engines.refusal import refuse_what_no_loop_has
 from kutta.solvers.field import EnsembleField, VectorField
 from kutta.solvers.options import Options
 from kutta.solvers.times import follow_initial_time, follow_output_time
@@ -60,22 +60,12 @@ def solve_kernel(
 
 
 def _refuse_what_is_not_there(layout: Layout, options: Options, largest: int) -> None:
-    controller, size = options.controller, sum(layout.sizes)
+    size = sum(layout.sizes)
     if size > largest:
         refuse(f"is for small systems, of up to {largest} entries; got {size}")
-    if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
-        refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
     if type(getattr(options.method, "tableau", None)) not in PRINTERS:
         refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
-    if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
-        refuse(f"has PID and Fixed without times to land on; got {controller}")
-    if controller.norm is not None or controller.force_dtmin:
-        refuse("has no norm of one's own and no force_dtmin")
-    for name in ("penalties", "dense", "diagnostics", "progress"):
-        if getattr(options, name):
-            refuse(f"has no {name} yet")
-    if isinstance(options.save_at, str):
-        refuse('has no save_at="steps"')
+    refuse_what_no_loop_has("Kernel", layout, options)
     if under_transform():
         refuse("does not work under torch.func transformations")
 

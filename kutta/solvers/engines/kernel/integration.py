@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient
-from kutta.solvers.adjoints import Direct
+from kutta.solvers.adjoints import Direct, Recompute
 from kutta.solvers.engines.kernel.build import library
 from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
 from kutta.solvers.engines.kernel.refusal import refuse
@@ -81,7 +81,7 @@ class Integration:
                 f"and {len(wanted)} directions to differentiate in"
             )
         adjoint = self.options.adjoint
-        if not isinstance(adjoint, Direct):
+        if not isinstance(adjoint, Direct | Recompute):
             refuse(f"differentiates the steps it takes, as Direct() does; got adjoint={type(adjoint).__name__}()")
         if wanted not in self.f.libraries:
             check_gradients(self.cast, self.f, self.tensors)

@@ -1,22 +1,7 @@
-"""How the engine says no."""
+"""How this engine says no."""
 
-from __future__ import annotations
+from functools import partial
 
-from typing import NoReturn
+from kutta.solvers.engines import refusal
 
-
-class Unsuited(NotImplementedError):
-    """Something that this engine does not do.
-
-    Attributes:
-        reason: what it is.
-    """
-
-    def __init__(self, reason: str):
-        super().__init__(f"Kernel() {reason}: leave engine= out, or use engine=Eager()")
-        self.reason = reason
-
-
-def refuse(reason: str) -> NoReturn:
-    """Say what the engine does not do, and the way out."""
-    raise Unsuited(reason)
+refuse = partial(refusal.refuse, "Kernel")

@@ -71,6 +71,4 @@ def _powers(method: Any, controller: Controller) -> list[float]:
     """What the error ratios are raised to, the newest first."""
     if not isinstance(controller, PID):
         return [0.0]
-    p, i, d = controller.proportional, controller.integral, controller.derivative
-    order = method.error_order or 1
-    return [-(p + i + d) / order, (p + 2 * d) / order, -d / order][: 1 + controller.memory]
+    return list(controller.powers(method.error_order or 1)[: 1 + controller.memory])

@@ -227,10 +227,10 @@ def test_too_many_directions():
 def test_other_adjoints_are_refused():
     y0, own, shared = leaves()
     problem = kt.EnsembleProblem(predator_prey, y0, (0.0, 1.0), (own, shared))
-    with pytest.raises(NotImplementedError, match=r"got adjoint=Recompute\(\)"):
-        kt.solve(problem, engine=KERNEL, adjoint=kt.Recompute())
+    with pytest.raises(NotImplementedError, match=r"got adjoint=Backsolve\(\)"):
+        kt.solve(problem, engine=KERNEL, adjoint=kt.Backsolve())
     with torch.no_grad():
-        kt.solve(problem, engine=KERNEL, adjoint=kt.Recompute())
+        kt.solve(problem, engine=KERNEL, adjoint=kt.Backsolve())
 
 
 def test_torch_func_is_refused():

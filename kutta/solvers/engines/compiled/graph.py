@@ -1,0 +1,216 @@
+"""From a right-hand side to a graph of explicit tensors.
+
+PyTorch's Dynamo reads the function once and writes down what it does. Its guards then tell, for each
+solve, whether this is still what the function would do: a number in a closure that has changed leads to
+another graph. What the function uses besides time and state (arguments, weights, tensors of a closure)
+are inputs of the graph, so that their values may change freely.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import FailOnRecompileLimitHit
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+
+from kutta.problems import ODEProblem
+from kutta.solvers.engines.compiled.rewrite import sums_apart
+from kutta.state import Layout
+
+
+class NotCompilable(Exception):
+    """A right-hand side does what a compiled loop cannot; the message says what."""
+
+
+@dataclass(frozen=True)
+class RightHandSide:
+    """A right-hand side with the tensors that it uses in this solve.
+
+    Attributes:
+        graph: maps ``(t, y, *inputs)`` to the derivative, in the layout of the solver, without writing
+            to anything.
+        text: the graph in words; equal texts compute the same.
+        inputs: the tensors, as gradients know them.
+    """
+
+    graph: GraphModule
+    text: str
+    inputs: tuple[Tensor, ...]
+
+
+@dataclass
+class _Record:
+    """What Dynamo found, and the graph made of it when it is first used.
+
+    Attributes:
+        found: Dynamo's graph.
+        graph, text: those of `RightHandSide`.
+        order: where the inputs of `graph` after time and state lie among those of `found`.
+        constants: tensors made by the function itself, the last inputs.
+    """
+
+    found: GraphModule
+    graph: GraphModule | None = None
+    text: str = ""
+    order: tuple[int, ...] = ()
+    constants: list[Tensor] = field(default_factory=list)
+
+
+_Probe = Callable[..., Any]
+_probes: weakref.WeakKeyDictionary[Any, _Probe] = weakref.WeakKeyDictionary()
+_last = threading.local()
+
+
+def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
+    """What the right-hand side of a problem does now.
+
+    Raises:
+        NotCompilable: for what Dynamo cannot follow (control flow that depends on values, calls that are
+            not PyTorch's), randomness, and writes to tensors.
+    """
+    t, y, stands_for = torch.zeros((), dtype=layout.dtype), y.detach(), {}
+
+    def stand_in(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        cut = leaf.detach()
+        stands_for[id(cut)] = leaf
+        return cut
+
+    args = pytree.tree_map(stand_in, problem.args) if problem.args else ()
+    try:
+        with torch.enable_grad():  # so that Dynamo writes down where f switches it off
+            record, tensors = _look(problem.f, t, y, args, layout)
+        if record.graph is None:
+            with torch.no_grad():
+                _finish(record, tensors, t, y)
+    except (NotCompilable, FailOnRecompileLimitHit):
+        raise
+    except Exception as problem_:
+        raise NotCompilable(first_lines(problem_)) from problem_
+    assert record.graph is not None
+    inputs = [tensors[place] for place in record.order]
+    inputs = [stands_for.get(id(tensor), tensor) for tensor in inputs]
+    return RightHandSide(record.graph, record.text, (*inputs, *record.constants))
+
+
+def _look(f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> tuple[_Record, tuple[Tensor, ...]]:
+    owner = _owner(f)
+    probe = _probes.get(owner)
+    if probe is None:
+        probe = _probes[owner] = _new_probe()
+    try:
+        probe(f, t, y, args, layout)
+    except FailOnRecompileLimitHit:  # too many different numbers: forget them
+        probe = _probes[owner] = _new_probe()
+        probe(f, t, y, args, layout)
+    return _last.found
+
+
+def _owner(f: Any) -> Any:
+    """What lives as long as the code of a function: guards tell apart whatever shares it."""
+    if isinstance(f, nn.Module):
+        return type(f)
+    f = getattr(f, "__func__", f)
+    return getattr(f, "__code__", type(f))
+
+
+def _evaluate(f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> Tensor:
+    return layout.ravel(f(t, layout.unravel(y), *args)).clone()
+
+
+def _new_probe() -> _Probe:
+    """A function that leaves what `_evaluate` would do in `_last.found`, without doing it."""
+
+    def backend(graph: GraphModule, examples: Any) -> Callable[..., Any]:
+        record = _Record(graph)
+
+        def instead(*tensors: Tensor) -> tuple[Tensor]:
+            _last.found = (record, tensors)
+            return (tensors[0],)
+
+        return instead
+
+    # Code of its own, since Dynamo counts and searches the graphs of one code object together.
+    function = types.FunctionType(_evaluate.__code__.replace(), globals())
+    return torch.compile(function, backend=backend, fullgraph=True, dynamic=False)
+
+
+def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> None:
+    """Turn Dynamo's graph into one of PyTorch's elementary operations on ``(t, y, *inputs)``."""
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise NotCompilable("it uses numbers that change from call to call")
+    if any(node.target is torch._C._set_grad_enabled for node in record.found.graph.nodes):
+        raise NotCompilable("it switches gradients on or off")
+    at_time, at_state = ([place for place, one in enumerate(tensors) if one is own] for own in (t, y))
+    record.order = tuple(place for place in range(len(tensors)) if place not in (*at_time, *at_state))
+
+    def ordered(t: Tensor, y: Tensor, *inputs: Tensor) -> Tensor:
+        values = dict.fromkeys(at_time, t) | dict.fromkeys(at_state, y)
+        values |= dict(zip(record.order, inputs, strict=True))
+        return record.found(*(values[place] for place in range(len(tensors))))[0]
+
+    functional = torch.func.functionalize(ordered, remove="mutations")
+    inputs = [tensors[place].detach() for place in record.order]
+    graph = make_fx(functional, sums_apart(), tracing_mode="fake")(t, y, *inputs)
+    _drop_changes_of_shape(graph)
+    _check(graph, y)
+    record.constants = _lift_constants(graph)
+    record.graph, record.text = graph, graph.print_readable(print_output=False)
+
+
+def _drop_changes_of_shape(graph: GraphModule) -> None:
+    """PyTorch's product of a vector and a matrix ends with a change of its own result's shape in place."""
+    for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.squeeze_.dim):
+        node.target = torch.ops.aten.squeeze.dim
+        node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
+
+
+def _check(graph: GraphModule, y: Tensor) -> None:
+    for node in graph.graph.nodes:
+        target = node.target
+        if not isinstance(target, torch._ops.OpOverload):
+            continue
+        if torch.Tag.nondeterministic_seeded in target.tags:
+            raise NotCompilable(f"it draws random numbers ({target})")
+        if target._schema.is_mutable:
+            raise NotCompilable(f"it writes to a tensor in place ({target})")
+        if node.op == "output":
+            break
+    (result,) = (node.args[0] for node in graph.graph.nodes if node.op == "output")
+    slope = result.meta["val"]
+    if slope.shape != y.shape or slope.dtype != y.dtype:
+        raise NotCompilable(f"it returns shape {tuple(slope.shape)}, {slope.dtype} for {tuple(y.shape)}, {y.dtype}")
+
+
+def _lift_constants(graph: GraphModule) -> list[Tensor]:
+    """Make tensors that the graph holds its last inputs, so that its text says all about it."""
+    constants: list[Tensor] = []
+    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    for node in graph.graph.find_nodes(op="get_attr"):
+        value = getattr(graph, node.target)
+        if not isinstance(value, Tensor):
+            continue
+        with graph.graph.inserting_after(last):
+            last = graph.graph.placeholder(f"constant_{len(constants)}")
+        last.meta = dict(node.meta)
+        node.replace_all_uses_with(last)
+        graph.graph.erase_node(node)
+        constants.append(value)
+    graph.recompile()
+    return constants
+
+
+def first_lines(problem: Exception) -> str:
+    """The kind of an exception and the beginning of its message."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return f"{type(problem).__name__}: {' '.join(lines[:2])}"

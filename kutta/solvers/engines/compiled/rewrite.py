@@ -1,0 +1,149 @@
+"""What is done to a right-hand side before it is compiled into a loop.
+
+What depends on neither time nor state is moved out of the loop, where transposed weights are also laid
+out anew. Biases are added, and hyperbolic tangents taken, by elementary operations, which the compiler
+then fuses with their neighbours.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._functorch.compile_utils import fx_graph_cse
+from torch._inductor.decomposition import select_decomp_table
+from torch.fx import Graph, GraphModule, Node
+
+aten = torch.ops.aten
+# Views that only change the order of axes; a matrix product is faster on a tensor in the new order.
+_REORDERING = (aten.t.default, aten.permute.default, aten.transpose.int)
+# Coefficients of x^1, x^3, ... over those of 1, x^2, ... on |x| <= 7.90531, where float32 rounds to 1.
+_FARTHEST = 7.90531110763549805
+_ODD = (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
+        -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)  # fmt: skip
+_EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent; in float32 a rational approximation within seven units in the last place.
+
+    Source of the coefficients: Eigen, ``generic_fast_tanh_float``, which XLA uses as well.
+    """
+    if x.dtype != torch.float32:
+        return NotImplemented
+    x = x.clamp(-_FARTHEST, _FARTHEST)
+    square = x * x
+    return x * _horner(_ODD, square) / _horner(_EVEN, square)
+
+
+def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    value: Any = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        value = value * x + coefficient
+    return value
+
+
+def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta bias + alpha a b`` with the sum apart: as a difference, which Inductor does not join to the product."""
+    if beta != 1 or alpha != 1:
+        return NotImplemented
+    return torch.mm(a, b) - (-bias)
+
+
+def sums_apart() -> dict[Any, Callable[..., Any]]:
+    """How a right-hand side is taken apart before it is differentiated."""
+    return {aten.addmm.default: addmm}
+
+
+def rules() -> dict[Any, Callable[..., Any]]:
+    """How all is taken apart at last: Inductor's rules, and ours."""
+    return {**select_decomp_table(), **sums_apart(), aten.tanh.default: tanh}
+
+
+def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
+    """A graph ``(*varying, *fixed) -> results`` as ``before(*fixed) -> kept`` and ``inside(*varying, *kept)``.
+
+    Args:
+        graph: without writes to its inputs.
+        varying: the number of inputs that vary in the loop.
+    """
+    graph = _simplified(graph)
+    nodes = list(graph.graph.nodes)
+    fixed = set([node for node in nodes if node.op == "placeholder"][varying:])
+    for node in nodes:
+        if _can_move(node) and node.all_input_nodes and fixed.issuperset(node.all_input_nodes):
+            fixed.add(node)
+    inside, kept = {node for node in nodes if node not in fixed}, []
+    for node in reversed(nodes):
+        if node in fixed and not inside.isdisjoint(node.users):
+            if node.op == "placeholder" or _worth_moving(node):
+                kept.insert(0, node)
+            else:
+                inside.add(node)
+    return _before(graph, [node for node in nodes if node in fixed], kept), _inside(graph, nodes, varying, kept, inside)
+
+
+def _simplified(graph: GraphModule) -> GraphModule:
+    """The same without second names of a tensor, transposes of transposes, and what is computed twice."""
+    graph = copy.deepcopy(graph)
+    for node in list(graph.graph.nodes):
+        if node.target in (aten.alias.default, aten.detach.default):
+            node.replace_all_uses_with(node.args[0])
+    for node in list(graph.graph.nodes):
+        if node.target in _REORDERING and node.args[0].target in _REORDERING:
+            inner, outer = _order(node.args[0]), _order(node)
+            if [inner[axis] for axis in outer] == list(range(len(outer))):
+                node.replace_all_uses_with(node.args[0].args[0])
+    simple = GraphModule(graph, fx_graph_cse(graph.graph))
+    simple.graph.eliminate_dead_code()
+    return simple
+
+
+def _order(node: Node) -> list[int]:
+    """Which axis of the source each axis of a reordered tensor is."""
+    axes = torch.arange(node.meta["val"].dim())
+    where: Any = torch.empty(*[1] * len(axes)).as_strided([1] * len(axes), axes.tolist())
+    return list(node.target(where, *node.args[1:]).stride())  # type: ignore[operator]
+
+
+def _can_move(node: Node) -> bool:
+    return node.op == "call_function" and node.target is not operator.getitem and isinstance(node.meta["val"], Tensor)
+
+
+def _worth_moving(node: Node) -> bool:
+    """Views are made in the loop at no cost, unless they change the order; what is larger than its sources also is."""
+    if node.target in _REORDERING:
+        return True
+    own, sources = node.meta["val"], [source.meta["val"] for source in node.all_input_nodes]
+    is_view = node.target.is_view  # type: ignore[union-attr]
+    return not is_view and own.numel() <= sum(source.numel() for source in sources)
+
+
+def _before(graph: GraphModule, fixed: list[Node], kept: list[Node]) -> GraphModule:
+    new, known = Graph(), {}
+    for node in fixed:
+        known[node] = new.node_copy(node, known.__getitem__)
+    contiguous: Any = {"memory_format": torch.contiguous_format}
+    results = [
+        new.call_function(aten.clone.default, (known[node],), contiguous) if node.target in _REORDERING else known[node]
+        for node in kept
+    ]
+    new.output(tuple(results))
+    new.eliminate_dead_code()
+    return GraphModule(graph, new)
+
+
+def _inside(graph: GraphModule, nodes: list[Node], varying: int, kept: list[Node], inside: set[Node]) -> GraphModule:
+    new, known = Graph(), {}
+    places = [node for node in nodes if node.op == "placeholder"][:varying]
+    for number, node in enumerate([*places, *kept]):
+        known[node] = new.placeholder(f"given_{number}")
+    for node in nodes:
+        if node in inside and node not in known:
+            known[node] = new.node_copy(node, known.__getitem__)
+    new.eliminate_dead_code()
+    return GraphModule(graph, new)

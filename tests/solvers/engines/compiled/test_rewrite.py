@@ -1,0 +1,45 @@
+"""What is done to a right-hand side changes nothing but roundings."""
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from kutta.solvers.engines.compiled.rewrite import rules, split, tanh
+
+
+def test_the_tangent_is_within_seven_units_in_the_last_place():
+    x = torch.cat([torch.linspace(-12, 12, 2_000_001), torch.logspace(-30, 1, 200_001)])
+    exact = torch.tanh(x.double())
+    unit = torch.finfo(torch.float32).eps * torch.exp2(torch.floor(torch.log2(exact.abs())))
+    error = (tanh(x).double() - exact).abs() / unit
+    assert error[exact != 0].max() < 7.0
+    assert tanh(x).abs().max() <= 1.0
+    special = tanh(torch.tensor([0.0, torch.inf, -torch.inf, torch.nan]))
+    assert special[:3].tolist() == [0.0, 1.0, -1.0]
+    assert special[3].isnan()
+
+
+def test_wide_numbers_keep_the_exact_tangent():
+    assert tanh(torch.ones(2, dtype=torch.float64)) is NotImplemented
+
+
+def test_what_depends_on_weights_alone_leaves_the_loop():
+    def f(t, y, weight, bias, scale):
+        return torch.tanh(torch.nn.functional.linear(y, weight, bias)) @ weight.t().t() * torch.exp(scale) + bias.sum()
+
+    inputs = torch.randn(3, 3), torch.randn(3), torch.randn(())
+    t, y = torch.zeros(()), torch.randn(5, 3)
+    graph = make_fx(f, rules(), tracing_mode="fake")(t, y, *inputs)
+    before, inside = split(graph, varying=2)
+    kept = before(*inputs)
+    torch.testing.assert_close(inside(t, y, *kept), f(t, y, *inputs))
+    left = {str(node.target) for node in inside.graph.nodes}
+    assert not any(name in target for target in left for name in ("permute", "aten.t.", "exp", "sum", "neg"))
+    assert all(one.is_contiguous() for one in kept)
+
+
+def test_what_would_grow_stays_in_the_loop():
+    graph = make_fx(lambda t, y, a: y + a.expand(1000, 3), rules(), tracing_mode="fake")(
+        torch.zeros(()), torch.zeros(1000, 3), torch.ones(3)
+    )
+    before, _ = split(graph, varying=2)
+    assert sum(one.numel() for one in before(torch.ones(3))) == 3
