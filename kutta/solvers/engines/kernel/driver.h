@@ -19,29 +19,29 @@ extern "C" struct Job {
   const double *control;                   // safety, smallest and largest factor, smallest and largest step
   const double *first;                     // (n): first step sizes, or zero where they are estimated
   const real *before;                      // (n, EVENTS): conditions at the start
-  int64_t tolerance_stride, save_stride, outputs, max_steps;
-  int64_t estimates, resumes;              // whether to choose first steps, and whether earlier outputs are written
+  long long tolerance_stride, save_stride, outputs, max_steps;
+  long long estimates, resumes;            // whether to choose first steps, and whether earlier outputs are written
   real *ys, *y1;                           // (T, n, D), (n, D)
   double *end, *size;                      // (n): last time, last step size
-  int64_t *steps, *rejected, *evaluations; // (n): counted on from what is there
-  int32_t *codes, *event;                  // (n): how it ended, and at which event, counted from 1
+  long long *steps, *rejected, *evaluations; // (n): counted on from what is there
+  int *codes, *event;                      // (n): how it ended, and at which event, counted from 1
   double *theta, *scale;                   // (n): where in its step, and how large the condition was at the ends
-  int64_t total;                           // n
+  long long total;                         // n
 };
 
 struct Block {
   const Job &job;
-  int64_t trajectory[W], output[W];
+  long long trajectory[W], output[W];
   V y[D], own[OWN + 1], k[STAGES + EXTRA][D], rtol[CONTROLLED], atol[CONTROLLED];
   V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
   T s = {}, s1 = {}, h = {}, direction = filled(1), floor = {}, save = filled(INFINITY);
   Flags after_rejection = {}, steps = {}, rejected = {}, evaluations = {};
   Watch<Block> watch;
-  int64_t next, stop;
+  long long next, stop;
   int busy = 0;
   bool free = true;
 
-  Block(const Job &job, int64_t first, int64_t last) : job(job), next(first), stop(last) {
+  DEVICE Block(const Job &job, long long first, long long last) : job(job), next(first), stop(last) {
     for (int l = 0; l < W; l++) trajectory[l] = -1;
     // Lanes without a trajectory compute too, with numbers that harm nobody.
     for (int d = 0; d < D; d++) y[d] = splat(1);
@@ -52,7 +52,7 @@ struct Block {
   }
 
   // Let every free lane take a trajectory; those of no length are ended at once.
-  void fill() {
+  DEVICE void fill() {
     if (!free) return;
     free = false;
     Flags fresh = {};
@@ -65,7 +65,7 @@ struct Block {
     if (any(fresh)) begin(fresh);
   }
 
-  void load(int l, int64_t n) {
+  DEVICE void load(int l, long long n) {
     trajectory[l] = n, output[l] = 0;
     direction[l] = job.t1[n] < job.t0[n] ? -1 : 1;
     s[l] = direction[l] * job.t0[n], s1[l] = direction[l] * job.t1[n];
@@ -88,15 +88,15 @@ struct Block {
   }
 
   // The time of a lane's next output.
-  void look_for_output(int l) {
+  DEVICE void look_for_output(int l) {
     const double *times = job.save + trajectory[l] * job.save_stride * job.outputs;
     save[l] = output[l] < job.outputs ? times[output[l]] : INFINITY;
   }
 
-  real *target(int l) { return job.ys + (output[l] * job.total + trajectory[l]) * D; }
+  DEVICE real *target(int l) { return job.ys + (output[l] * job.total + trajectory[l]) * D; }
 
   // First slopes and step sizes of new lanes; the others keep theirs.
-  void begin(Flags fresh) {
+  DEVICE void begin(Flags fresh) {
     V slope[D];
     f(to_real(direction * s), y, own, job.shared, slope);
     M mask = to_mask(fresh);
@@ -105,7 +105,7 @@ struct Block {
     if (job.estimates) first_step(fresh, slope);
   }
 
-  V norm(const V *values, const V *size) const {
+  DEVICE V norm(const V *values, const V *size) const {
     V sum = splat(0);
     for (int d = 0; d < CONTROLLED; d++) {
       V part = values[d] / (atol[d] + rtol[d] * size[d]);
@@ -115,7 +115,7 @@ struct Block {
   }
 
   // Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
-  void first_step(Flags fresh, const V *slope) {
+  DEVICE void first_step(Flags fresh, const V *slope) {
     V size[CONTROLLED], ahead[D], bent[D];
     for (int d = 0; d < CONTROLLED; d++) size[d] = v_abs(y[d]);
     V d0 = norm(y, size), d1 = norm(slope, size);
@@ -140,7 +140,7 @@ struct Block {
   }
 
   // One trial of every lane.
-  void trial() {
+  DEVICE void trial() {
     T left = s1 - s;
     Flags lands = left <= h * (1 + STRETCH), running = s < s1;
     T size = sel(lands, left, h), end = sel(lands, s1, s + size);
@@ -155,7 +155,7 @@ struct Block {
   }
 
   // Let lanes that cross an event end there, in the states `last`.
-  void stop_at_events(Flags accepted, V t, V move, T &end, T size, const V *y1, V *last) {
+  DEVICE void stop_at_events(Flags accepted, V t, V move, T &end, T size, const V *y1, V *last) {
     V now[EVENTS + 1];
     Flags crossed = watch.crossed(*this, accepted, end, y1, now);
     if (!any(crossed)) return;
@@ -172,7 +172,7 @@ struct Block {
     }
   }
 
-  V ratio_of(const V *y1, const V *error) const {
+  DEVICE V ratio_of(const V *y1, const V *error) const {
     if (!ADAPTIVE) {
       V sum = splat(0);
       for (int d = 0; d < CONTROLLED; d++) sum += y1[d] - y1[d]; // zero, or NaN
@@ -184,7 +184,7 @@ struct Block {
   }
 
   // safety * r_0^p_0 * r_1^p_1 ..., from the logarithms of the error ratios.
-  T factor_of(V logarithm_of_ratio) const {
+  DEVICE T factor_of(V logarithm_of_ratio) const {
     V sum = logarithm_of_ratio * POWERS[0];
     for (int j = 0; j < HISTORY; j++) sum += earlier[j] * POWERS[j + 1];
     T value = to_time(rough_exp(sum)) * job.control[0];
@@ -192,7 +192,7 @@ struct Block {
   }
 
   // Move the accepted lanes on, choose the next step sizes, and see to those that have ended.
-  void settle(Flags accepted, Flags running, V ratio, T end, T size, const V *y1) {
+  DEVICE void settle(Flags accepted, Flags running, V ratio, T end, T size, const V *y1) {
     M mask = to_mask(accepted);
     for (int d = 0; d < D; d++) y[d] = sel(mask, y1[d], y[d]);
     if (REUSES_LAST) for (int d = 0; d < D; d++) k[0][d] = sel(mask, k[STAGES - 1][d], k[0][d]);
@@ -207,7 +207,7 @@ struct Block {
     if (any(over)) for (int l = 0; l < W; l++) if (over[l]) look_at(l, stuck[l], ratio[l], size[l]);
   }
 
-  void adapt(M accepted, V ratio, T size) {
+  DEVICE void adapt(M accepted, V ratio, T size) {
     V tamed = sel(ratio != ratio, splat(HIGHEST_RATIO), ratio);
     tamed = v_min(v_max(tamed, splat(LOWEST_RATIO)), splat(HIGHEST_RATIO));
     V logarithm_of_ratio = rough_log(tamed);
@@ -219,7 +219,7 @@ struct Block {
   }
 
   // A lane that may have ended.
-  void look_at(int l, bool stuck, real ratio, double size) {
+  DEVICE void look_at(int l, bool stuck, real ratio, double size) {
     double smallest = larger(fabs(s[l]) * SMALLEST, larger(fabs(s1[l] - s[l]) * TINY, job.control[3]));
     if (EVENTS && watch.event[l]) finish(l, EVENT), busy--;
     else if (s[l] >= s1[l]) finish(l, OK), busy--;
@@ -228,8 +228,8 @@ struct Block {
   }
 
   // Write down what has become of a lane, which is then free and stands still.
-  void finish(int l, Code code) {
-    int64_t n = trajectory[l];
+  DEVICE void finish(int l, Code code) {
+    long long n = trajectory[l];
     for (int d = 0; d < D; d++) job.y1[n * D + d] = y[d][l];
     job.end[n] = direction[l] * s[l], job.size[n] = h[l], job.codes[n] = code;
     job.steps[n] = steps[l], job.rejected[n] = rejected[l], job.evaluations[n] = evaluations[l];
@@ -242,7 +242,7 @@ struct Block {
   }
 
   // The state of a lane at a position in its step.
-  void between(double theta, int l, V move, real *out) const {
+  DEVICE void between(double theta, int l, V move, real *out) const {
     double p[STAGES + EXTRA], scale = STAGES_ARE_SLOPES ? double(move[l]) : 1.0;
     interpolant_weights(theta, p);
     for (int d = 0; d < D; d++) {
@@ -252,7 +252,7 @@ struct Block {
     }
   }
 
-  void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1, const V *last) {
+  DEVICE void write_outputs(Flags accepted, V t, V move, T end, T size, const V *y1, const V *last) {
     interpolant_stages(t, move, y, own, job.shared, k, y1);
     for (int l = 0; l < W; l++) {
       bool extra = false;

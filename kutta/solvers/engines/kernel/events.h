@@ -3,7 +3,7 @@
 // From the generator: EVENTS, the number of conditions; WANTED, the direction of each, 0 for both; `conditions`.
 
 // Positions at which to look for the sign that a condition has right after it was zero.
-static const double SOON[] = {0x1p-40, 0x1p-30, 0x1p-20, 0x1p-12, 0x1p-8, 0x1p-6, 0x1p-4, 0x1p-3, 0x1p-2, 0x1p-1};
+TABLE double SOON[] = {0x1p-40, 0x1p-30, 0x1p-20, 0x1p-12, 0x1p-8, 0x1p-6, 0x1p-4, 0x1p-3, 0x1p-2, 0x1p-1};
 
 template <class Block> struct Watch {
   V before[EVENTS + 1]; // the conditions at the current times

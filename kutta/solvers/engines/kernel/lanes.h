@@ -1,5 +1,5 @@
 // Blocks of W numbers, one for each lane, as several registers: enough of them at once that one need not wait for
-// the other. From the generator: `real`, `whole` (an integer of its size), and `registers_*.h`.
+// the other. From the generator: `real`; from `registers_*.h`: `whole`, an integer of its size, and the registers.
 
 template <class X, class Element, int P> struct Parts {
   X part[P];
@@ -103,7 +103,7 @@ FUNCTION T t_max(T a, T b) { return sel(a > b, a, b); }
 FUNCTION bool any(Flags x) {
   Flags_of<double, 1> found = {x.part[0]};
   for (int p = 1; p < TIME_PARTS; p++) found.part[0] |= x.part[p];
-  int64_t all = 0;
+  long long all = 0;
   for (int l = 0; l < AT_ONCE; l++) all |= found[l];
   return all != 0;
 }

@@ -1,14 +1,7 @@
-// One lane: for a trajectory alone, where blocks would compute the same thing several times.
+// One lane: for a trajectory alone, where blocks would compute the same thing several times, and for a thread of a GPU.
 
-#define FUNCTION static inline
-#define ONCE static __attribute__((noinline))
-#define DEVICE
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-template <int size> struct Whole { typedef int64_t type; };
-template <> struct Whole<4> { typedef int32_t type; };
+template <int size> struct Whole { typedef long long type; };
+template <> struct Whole<4> { typedef int type; };
 
 template <class Element> struct Register {
   typedef Element type;
@@ -16,6 +9,7 @@ template <class Element> struct Register {
   typedef flag flags;
 };
 enum { PARTS = 1, W = 1, TIME_PARTS = 1, AT_ONCE = 1 };
+typedef Whole<sizeof(real)>::type whole;
 typedef real Few;
 typedef whole FewFlags;
 

@@ -1,12 +1,7 @@
 // Registers by the vector types of GCC and Clang: BYTES of the widest machines (on others the compiler uses several),
 // PARTS of them in a block.
 
-#define FUNCTION static inline
-#define ONCE static __attribute__((noinline))
-#define DEVICE
-#include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 enum { BYTES = 64, PARTS = 2 };
 
@@ -22,6 +17,7 @@ template <class Element> struct Register {
 enum { W = PARTS * BYTES / sizeof(real), TIME_PARTS = W * sizeof(double) / BYTES, AT_ONCE = BYTES / sizeof(double) };
 
 // As many numbers of the state as a register has times.
+typedef Whole<sizeof(real)>::type whole;
 typedef real Few __attribute__((vector_size(AT_ONCE * sizeof(real))));
 typedef whole FewFlags __attribute__((vector_size(AT_ONCE * sizeof(real))));
 

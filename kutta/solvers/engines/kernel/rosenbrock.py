@@ -7,15 +7,12 @@ by the state.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kutta.solvers.engines.kernel.functions import Layout, function
+from kutta.solvers.engines.kernel.precision import header
 from kutta.solvers.engines.kernel.printing import interpolant_weights, number, total
 from kutta.solvers.engines.tracing.derivative import jacobian
 from kutta.solvers.engines.tracing.program import Program, needed
 from kutta.solvers.tableaus.rosenbrock import RosenbrockTableau
-
-ALGEBRA = Path(__file__).parent / "linear.h"
 
 
 def constants(tableau: RosenbrockTableau) -> dict[str, int]:
@@ -27,7 +24,7 @@ def step(tableau: RosenbrockTableau, program: Program, layout: Layout) -> list[s
     """The functions `stages`, `interpolant_stages` and `interpolant_weights`, and the linear algebra."""
     nothing = "FUNCTION void interpolant_stages(V, V, const V *, const V *, const real *, V (*)[D], const V *) {}"
     return [
-        ALGEBRA.read_text(encoding="utf-8"),
+        header("linear.h"),
         _linearised(program, layout),
         _stages(tableau),
         nothing,

@@ -1,4 +1,4 @@
-"""C++ for a solve: a traced right-hand side, a tableau and a controller, as one translation unit.
+"""C++ or CUDA C++ for a solve: a traced right-hand side, a tableau and a controller, as one translation unit.
 
 The text is that of the headers in this folder and what is printed here; nothing of it comes from a user but
 numbers and the structure of a traced program.
@@ -14,7 +14,7 @@ import torch
 from kutta.solvers.controllers import PID, Controller
 from kutta.solvers.engines.kernel import explicit, rosenbrock
 from kutta.solvers.engines.kernel.functions import Layout, function
-from kutta.solvers.engines.kernel.precision import HERE, elementary_functions
+from kutta.solvers.engines.kernel.precision import Target, elementary_functions, header
 from kutta.solvers.engines.tracing.program import Program
 from kutta.solvers.tableaus.rosenbrock import RosenbrockTableau
 from kutta.solvers.tableaus.tableau import Tableau
@@ -40,7 +40,7 @@ class System:
     directions: tuple[int, ...] = ()
 
 
-def source_of(system: System, method: Any, controller: Controller, dtype: torch.dtype, registers: str) -> str:
+def source_of(system: System, method: Any, controller: Controller, dtype: torch.dtype, target: Target) -> str:
     """The whole text."""
     program, layout = system.program, system.layout
     printer = PRINTERS[type(method.tableau)]
@@ -55,14 +55,14 @@ def source_of(system: System, method: Any, controller: Controller, dtype: torch.
         **printer.constants(method.tableau),
     }
     parts = [
-        elementary_functions(dtype, registers),
+        elementary_functions(dtype, target),
         f"enum {{ {', '.join(f'{name} = {value}' for name, value in constants.items())} }};",
-        f"static const real POWERS[] = {{{', '.join(map(repr, _powers(method, controller)))}}};",
-        f"static const int WANTED[] = {{{', '.join(map(str, (*system.directions, 0)))}}};",
+        f"TABLE real POWERS[] = {{{', '.join(map(repr, _powers(method, controller)))}}};",
+        f"TABLE int WANTED[] = {{{', '.join(map(str, (*system.directions, 0)))}}};",
         function("f", program, layout, {"dy": len(program.outputs)}),
         function("conditions", system.conditions, layout, {"values": len(system.directions)}),
         *printer.step(method.tableau, program, layout),
-        *((HERE / name).read_text(encoding="utf-8") for name in ("events.h", "driver.h", "run_cpu.h")),
+        *map(header, ("events.h", "driver.h", target.entry)),
     ]
     return "\n".join(parts)
 

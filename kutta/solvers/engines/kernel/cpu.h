@@ -1,0 +1,9 @@
+// Marks and headers of C++ for a processor.
+
+#define FUNCTION static inline
+#define ONCE static __attribute__((noinline))
+#define DEVICE
+#define TABLE static const
+#include <math.h>
+#include <string.h>
+
