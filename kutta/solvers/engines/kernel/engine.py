@@ -14,6 +14,7 @@ from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.engines.kernel.events import solve_with_events
 from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, Make
+from kutta.solvers.engines.kernel.machines import machine_for
 from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.source import PRINTERS
 from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
@@ -53,7 +54,7 @@ def solve_kernel(
 ) -> Solution:
     """Solve one trajectory or an ensemble, of up to `largest` numbers a lane: the state and its derivatives."""
     _refuse_what_is_not_there(layout, options, largest)
-    make = partial(Integration, threads=engine.threads or torch.get_num_threads(), largest=largest)
+    make = partial(Integration, machine=machine_for(layout.device, engine.threads), largest=largest)
     if options.events:
         return solve_with_events(problem, layout, options, make, throw)
     return _Solve(problem, layout, options, make).run(throw)
@@ -63,8 +64,8 @@ def _refuse_what_is_not_there(layout: Layout, options: Options, largest: int) ->
     controller, size = options.controller, sum(layout.sizes)
     if size > largest:
         refuse(f"is for small systems, of up to {largest} entries; got {size}")
-    if layout.dtype not in (torch.float32, torch.float64) or layout.device.type != "cpu":
-        refuse(f"solves in float32 and float64 on the CPU; got {layout.dtype} on {layout.device.type}")
+    if layout.dtype not in (torch.float32, torch.float64) or layout.device.type not in ("cpu", "cuda"):
+        refuse(f"solves in float32 and float64 on CPUs and CUDA devices; got {layout.dtype} on {layout.device.type}")
     if type(getattr(options.method, "tableau", None)) not in PRINTERS:
         refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
     if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
@@ -86,14 +87,15 @@ class _Solve:
     def __init__(self, problem: Any, layout: Layout, options: Options, make: Make):
         self.problem, self.layout, self.options = problem, layout, options
         self.integration = make(problem, layout, options)
-        self.t0, self.t1 = (torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
+        times = (torch.as_tensor(t, dtype=torch.float64, device=layout.device) for t in problem.t_span)
+        self.t0, self.t1 = times
 
     def run(self, throw: bool) -> Solution:
         """Integrate, and with the sensitivities where something requires gradients."""
         numbers, options, count = self.integration.numbers, self.options, self.layout.batch or 1
-        span = (t.detach().expand(count) for t in (self.t0, self.t1))
-        h = first_sizes(options.controller, options.dt0, count)
-        start = Start(*span, self._initial_states(), numbers.own, numbers.shared, h)
+        t0, t1 = (t.detach().expand(count) for t in (self.t0, self.t1))
+        h = first_sizes(options.controller, options.dt0, t0)
+        start = Start(t0, t1, self._initial_states(), numbers.own, numbers.shared, h)
         tolerance = Tolerance(options.rtol, options.atol, None, self.layout)
         save = None if options.save_at is None else options.save_at.detach()
         return self._solution(*self.integration.advance(start, tolerance, save), throw)
