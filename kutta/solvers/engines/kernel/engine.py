@@ -135,7 +135,7 @@ class _Solve:
             counts, t1 = tuple(int(one[0]) for one in counts), t1[0]
         rows, ts = (ys, save) if save is not None else (y1[None], _common(t1))
         if not many and save is not None:  # those that were reached
-            reached = int((work.save[0] <= (t1 if bool(self.t1 >= self.t0) else -t1)).sum())
+            reached = int(((save <= t1) if bool(self.t1 >= self.t0) else (save >= t1)).sum())
             rows, ts = rows[:reached], ts[:reached]
         solution = Solution(
             ts=ts,

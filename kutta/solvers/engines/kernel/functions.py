@@ -91,5 +91,3 @@ def _splat(value: float) -> str:
     if value in (float("inf"), float("-inf")):
         return "splat(INFINITY)" if value > 0 else "splat(-INFINITY)"
     return f"splat(real({value!r}))"
-
-

@@ -129,7 +129,8 @@ class Cast:
                 return leaf
             return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
 
-        t = torch.as_tensor(self.problem.t_span[0]).detach().reshape(-1)[0].to(self.layout.device, self.layout.dtype)
+        t = torch.as_tensor(self.problem.t_span[0], dtype=self.layout.dtype, device=self.layout.device)
+        t = t.detach().reshape(-1)[0]
         t = t if rows is None else t.expand(rows)
         y = pytree.tree_map(lambda leaf: example(leaf, self.many), self.problem.y0)
         return t, y, pytree.tree_map(example, self.problem.args, self.batched)

@@ -133,7 +133,7 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
     values: dict[str, Any] = {"t": t.detach().reshape(-1)[:1].tolist()}
     places, found = [], []
     for name, group in inputs.items():
-        values[name] = torch.cat([torch.zeros(0), *(alone(*one) for one in group)]).tolist()
+        values[name] = torch.cat([torch.zeros(0, device="cpu"), *(alone(*one) for one in group)]).tolist()
         first = 0
         for leaf, has_rows in group:
             size = alone(leaf, has_rows).numel()
@@ -143,7 +143,7 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
                 places += [(name, first + place) for place in range(size)]
             first += size
     outputs = jacobian(f.program, places).evaluate(values)
-    slopes = torch.tensor(outputs[len(slope) :], dtype=torch.float64).reshape(len(slope), -1)
+    slopes = torch.tensor(outputs[len(slope) :], dtype=torch.float64, device="cpu").reshape(len(slope), -1)
     _compare(weights.to("cpu", torch.float64) @ slopes, torch.cat(found), torch.finfo(slope.dtype).eps ** 0.5)
 
 

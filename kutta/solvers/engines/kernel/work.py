@@ -66,9 +66,7 @@ class Work:
             condition was at the ends of the step.
     """
 
-    def __init__(
-        self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int
-    ):
+    def __init__(self, start: Start, tolerance: Tolerance, save: Tensor | None, controller: Controller, max_steps: int):
         self.count, self.max_steps = len(start.y0), max_steps
         self.t0, self.t1 = start.t0.contiguous(), start.t1.contiguous()
         self.y0, self.own, self.shared = start.y0.contiguous(), start.own.contiguous(), start.shared.contiguous()
@@ -92,15 +90,9 @@ class Work:
         self.tolerance_stride = int(most > 1)
 
     def _set_save_times(self, ts: Tensor | None) -> None:
-        """Output times, ``(T,)``, or ``(T, n)``, as rows that count forwards."""
-        backwards = self.t1 < self.t0
-        if ts is None:
-            self.save = self.t0.new_zeros(1, 0)
-        elif ts.dim() == 1 and not bool(backwards.any()):
-            self.save = ts[None].contiguous()
-        else:
-            ts = ts.t() if ts.dim() == 2 else ts[None].expand(self.count, -1)
-            self.save = (torch.where(backwards, -1.0, 1.0)[:, None] * ts).contiguous()
+        """Output times, ``(T,)`` or ``(T, n)``, as rows: one for all, or one a trajectory."""
+        ts = self.t0[:0] if ts is None else ts
+        self.save = ts.t().contiguous() if ts.dim() == 2 else ts[None].contiguous()
         self.save_stride = int(len(self.save) > 1)
         self.outputs = self.save.shape[1]
 

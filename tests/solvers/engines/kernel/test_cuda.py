@@ -3,16 +3,19 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import kutta as kt
-from kutta.solvers.engines.kernel import gpu, integration, nvrtc
+from kutta.solvers.engines.kernel import gpu, nvrtc
 from kutta.solvers.engines.kernel.build import CompilerFailed, CompilerMissing, compiler
-from kutta.solvers.engines.kernel.precision import CUDA
+from kutta.solvers.engines.kernel.engine import solve_kernel
 from tests import _gpu
 from tests._helpers import F64
 
@@ -158,28 +161,95 @@ def test_an_image_that_cannot_be_loaded_is_named(driver, monkeypatch):
         kt.solve(problem, engine=KERNEL)
 
 
+class Nowhere(TorchFunctionMode):
+    """Puts tensors that are made without a word on their device where they fit with no others."""
+
+    MAKERS = (torch.zeros, torch.ones, torch.empty, torch.full, torch.arange, torch.eye, torch.tensor, torch.linspace)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function in self.MAKERS:
+            kwargs.setdefault("device", "meta")
+        return function(*args, **kwargs)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often Python asks for values."""
+
+    ASK = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in self.ASK
+        return function(*args, **(kwargs or {}))
+
+
+def inside(mode, monkeypatch):
+    """Let the engine, and no more than that, run in a mode."""
+
+    def solve(*arguments):
+        with mode:
+            return solve_kernel(*arguments)
+
+    monkeypatch.setattr(sys.modules["kutta.solve"], "solve_kernel", solve)
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["state", "sensitivities"])
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_tensors_are_made_on_the_device_of_the_state(name, grad, driver, monkeypatch):
+    inside(Nowhere(), monkeypatch)
+    assert solved(DIFFERENTIATED[name], F64, 7, grad).y1.device.type == "cpu"
+
+
+def test_the_host_reads_nothing_before_the_results(driver, monkeypatch):
+    solved(CASES["Tsit5"])  # traced and compiled
+    reads, launch, seen = Reads(), gpu.GPU.run, []
+
+    def noted(*arguments):
+        seen.append(reads.count)
+        launch(*arguments)
+
+    monkeypatch.setattr(gpu.GPU, "run", noted)
+    inside(reads, monkeypatch)
+    solved(CASES["Tsit5"])
+    # Whether the tolerances, two numbers of the host, are zero; and in the end whether any trajectory has failed.
+    assert seen == [1] and reads.count == 2
+
+
+def test_without_nvrtc_the_choice_is_the_eager_engine(driver, monkeypatch):
+    def missing(source, architecture):
+        raise CompilerMissing("no NVRTC")
+
+    monkeypatch.setattr(gpu, "binary", missing)
+    problem = kt.EnsembleProblem(lambda t, y: -2.5 * y, torch.ones(1000, 1), (0.0, 1.0))
+    sol = kt.solve(problem)
+    assert sol.stats.engine == "eager" and sol.stats.reason == "no NVRTC"
+    with pytest.raises(CompilerMissing, match="no NVRTC"):
+        kt.solve(problem, engine=KERNEL)
+
+
 # --- the text, compiled for GPUs ---
+
+
+class Printed(Exception):
+    """In the place of compiling a text."""
 
 
 @pytest.fixture
 def texts(monkeypatch):
-    """Sources of a solve for GPUs, without compiling or running anything."""
-    found = []
+    """The text of a solve for GPUs, which is neither compiled nor run."""
 
-    class Printed(Exception):
-        pass
+    class Printing(gpu.GPU):
+        def compiled(self, source):
+            raise Printed(source)
 
-    def note(system, method, controller, dtype, target):
-        found.append(source_of(system, method, controller, dtype, CUDA))
-        raise Printed
-
-    source_of = integration.source_of
-    monkeypatch.setattr(integration, "source_of", note)
+    there = Printing(torch.device("cuda", 1))
+    monkeypatch.setattr("kutta.solvers.engines.kernel.engine.machine_for", lambda device, threads: there)
 
     def printed(case, *arguments):
-        with pytest.raises(Printed):
+        with pytest.raises(Printed) as found:
             solved(case, *arguments)
-        return found.pop()
+        return str(found.value)
 
     return printed
 
