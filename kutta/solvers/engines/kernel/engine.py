@@ -34,10 +34,12 @@ class Kernel:
     integrates as many trajectories at once, and takes the next when one has ended. Compiled functions are
     kept on disk, in ``$KUTTA_CACHE`` or the user's cache folder. A Python number in the right-hand side is
     part of what is compiled; a tensor, in `args` or from outside, is not, and may change from one solve to
-    the next.
+    the next. On a CUDA device, where it has only been compiled and not yet been run, a thread is a lane, and
+    the compiler is the NVRTC of PyTorch's CUDA builds.
 
     Attributes:
-        threads: how many work at once; by default as many as PyTorch uses, and one for few trajectories.
+        threads: how many of the CPU's work at once; by default as many as PyTorch uses, and one for few
+            trajectories. Refused on a CUDA device.
 
     Example:
         >>> import torch, kutta as kt

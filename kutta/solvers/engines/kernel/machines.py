@@ -19,13 +19,12 @@ FEW, CHUNK = 4096, 2048
 
 
 class Machine(Protocol):
-    """What compiles a text and runs the function that comes out.
+    """What compiles a text and runs the function that comes out."""
 
-    Attributes:
-        key: machines with equal keys run the same functions.
-    """
-
-    key: Hashable
+    @property
+    def key(self) -> Hashable:
+        """Machines with equal keys run the same functions."""
+        ...
 
     def target(self, alone: bool) -> Target:
         """What the text is for, for one trajectory or for many."""
