@@ -43,6 +43,8 @@ def solve_by_choice(problem: Any, layout: Layout, options: Options, throw: bool)
 def _against_a_kernel(layout: Layout) -> str | None:
     if layout.batch is None:
         return "one step size for all"
+    if layout.device.type != "cpu":
+        return "kernels on a GPU are only made when asked for"
     if layout.batch < MANY:
         return f"fewer than {MANY:,} trajectories, for which a kernel may not be worth compiling"
     return None

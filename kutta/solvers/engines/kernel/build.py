@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kutta.files import replacing
@@ -82,6 +83,18 @@ def _machine() -> str:
     return "\n".join((version, platform.machine(), features, *FLAGS))
 
 
+@contextmanager
+def keeping(path: Path) -> Iterator[None]:
+    """See to the folder of a file to be kept, and say what can be done where it cannot be used."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as problem:
+        raise CompilerFailed(
+            f"kernels cannot be kept in {path.parent} ({problem}): set KUTTA_CACHE to a folder"
+        ) from problem
+
+
 def library(source: str) -> ctypes.CDLL:
     """The library of a source, compiled if it is not there.
 
@@ -90,17 +103,12 @@ def library(source: str) -> ctypes.CDLL:
     """
     name = hashlib.sha256(f"{_machine()}\n{source}".encode()).hexdigest()[:32]
     path = cache_folder() / f"{name}.so"
-    try:
+    with keeping(path):
         if path.exists():
             with suppress(OSError):  # broken off, by another program
                 return ctypes.CDLL(str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
         _compile(source, path)
         return ctypes.CDLL(str(path))
-    except OSError as problem:
-        raise CompilerFailed(
-            f"kernels cannot be kept in {path.parent} ({problem}): set KUTTA_CACHE to a folder"
-        ) from problem
 
 
 def _compile(source: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 // Marks and headers of C++ for a processor.
 
 #define FUNCTION static inline
+#define ELEMENTARY static inline
 #define ONCE static __attribute__((noinline))
 #define DEVICE
 #define TABLE static const

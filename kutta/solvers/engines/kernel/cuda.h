@@ -1,6 +1,7 @@
 // Marks of CUDA C++ for NVRTC, which knows the functions of <math.h> and memcpy, but no headers.
 
 #define FUNCTION static __device__ __forceinline__
+#define ELEMENTARY static __device__ __noinline__ // a call is cheap, and compiling a hundred copies is not
 #define ONCE static __device__ __noinline__
 #define DEVICE __device__ __forceinline__
 #define TABLE static __device__ const

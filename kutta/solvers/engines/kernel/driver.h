@@ -18,7 +18,7 @@ extern "C" struct Job {
   const double *t0, *t1;                     // (n)
   const real *own, *shared;                  // parameters: (n, OWN), (SHARED)
   const real *rtol, *atol;                   // (n or 1, CONTROLLED)
-  const double *save;                        // output times forwards, (n or 1, T)
+  const double *save;                        // output times, (n or 1, T)
   const double *control;                     // safety, smallest and largest factor, smallest and largest step
   const double *first;                       // (n): first step sizes, or zero where they are estimated
   const real *before;                        // (n, EVENTS): conditions at the start
@@ -96,7 +96,7 @@ struct Block {
   // The time of a lane's next output.
   DEVICE void look_for_output(int l) {
     const double *times = job.save + trajectory[l] * job.save_stride * job.outputs;
-    save[l] = output[l] < job.outputs ? times[output[l]] : INFINITY;
+    save[l] = output[l] < job.outputs ? direction[l] * times[output[l]] : INFINITY;
   }
 
   DEVICE real *target(int l) { return job.ys + (output[l] * job.total + trajectory[l]) * D; }

@@ -2,6 +2,8 @@
 //
 // Arguments are reduced as in Cody and Waite, Software Manual for the Elementary Functions, 1980; the
 // polynomials are Taylor's or minimax ones, long enough for the precision of `real`.
+//
+// ELEMENTARY is what many places of a right-hand side may call.
 
 FUNCTION V v_min(V a, V b) { return sel((a < b) | (a != a), a, b); }
 FUNCTION V v_max(V a, V b) { return sel((a > b) | (a != a), a, b); }
@@ -9,24 +11,24 @@ FUNCTION V v_abs(V x) { return from_bits(as_bits(x) & ~SIGN); }
 FUNCTION V v_sign(V x) { return sel(x > 0, splat(1), sel(x < 0, splat(-1), x)); }
 
 // Any function of one number, lane by lane.
-#define LANEWISE(name, function) \
-  FUNCTION V name(V x) { for (int l = 0; l < W; l++) x[l] = function(x[l]); return x; }
-LANEWISE(v_sqrt, sqrt)
-LANEWISE(v_floor, floor)
-LANEWISE(v_ceil, ceil)
-LANEWISE(v_trunc, trunc)
-LANEWISE(v_round, nearbyint)
-LANEWISE(v_expm1, expm1)
-LANEWISE(v_log1p, log1p)
-LANEWISE(v_tan, tan)
-LANEWISE(v_asin, asin)
-LANEWISE(v_acos, acos)
-LANEWISE(v_atan, atan)
-LANEWISE(v_sinh, sinh)
-LANEWISE(v_cosh, cosh)
-LANEWISE(v_erf, erf)
-FUNCTION V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = atan2(y[l], x[l]); return y; }
-FUNCTION V v_fmod(V x, V y) { for (int l = 0; l < W; l++) x[l] = fmod(x[l], y[l]); return x; }
+#define LANEWISE(mark, name, function) \
+  mark V name(V x) { for (int l = 0; l < W; l++) x[l] = function(x[l]); return x; }
+LANEWISE(FUNCTION, v_sqrt, sqrt)
+LANEWISE(FUNCTION, v_floor, floor)
+LANEWISE(FUNCTION, v_ceil, ceil)
+LANEWISE(FUNCTION, v_trunc, trunc)
+LANEWISE(FUNCTION, v_round, nearbyint)
+LANEWISE(ELEMENTARY, v_expm1, expm1)
+LANEWISE(ELEMENTARY, v_log1p, log1p)
+LANEWISE(ELEMENTARY, v_tan, tan)
+LANEWISE(ELEMENTARY, v_asin, asin)
+LANEWISE(ELEMENTARY, v_acos, acos)
+LANEWISE(ELEMENTARY, v_atan, atan)
+LANEWISE(ELEMENTARY, v_sinh, sinh)
+LANEWISE(ELEMENTARY, v_cosh, cosh)
+LANEWISE(ELEMENTARY, v_erf, erf)
+ELEMENTARY V v_atan2(V y, V x) { for (int l = 0; l < W; l++) y[l] = atan2(y[l], x[l]); return y; }
+ELEMENTARY V v_fmod(V x, V y) { for (int l = 0; l < W; l++) x[l] = fmod(x[l], y[l]); return x; }
 
 // 2^k for whole k, in two factors so that subnormal results come out right.
 FUNCTION V scaled(V x, N k) {
@@ -50,7 +52,7 @@ FUNCTION V reduced_exp(V x, int terms, N *k) {
   return sum;
 }
 
-FUNCTION V v_exp(V x) {
+ELEMENTARY V v_exp(V x) {
   N k;
   V limited = v_min(v_max(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST));
   V result = scaled(reduced_exp(limited, EXP_TERMS, &k), k);
@@ -69,7 +71,7 @@ FUNCTION V log_of_normal(V x, int terms, V offset) {
   return exponent * LOG2_HIGH + (2 * s + (s * sum + exponent * LOG2_LOW));
 }
 
-FUNCTION V v_log(V x) {
+ELEMENTARY V v_log(V x) {
   M small = x < SMALLEST_NORMAL;
   V result = log_of_normal(sel(small, x * LIFT, x), LOG_TERMS, sel(small, splat(LIFTED), splat(0)));
   result = sel(x == INFINITY, x, result);
@@ -103,11 +105,11 @@ FUNCTION V sine_like(V x, int quadrant) {
   if (far) for (int l = 0; l < W; l++) result[l] = quadrant ? cos(x[l]) : sin(x[l]);
   return result;
 }
-FUNCTION V v_sin(V x) { return sine_like(x, 0); }
-FUNCTION V v_cos(V x) { return sine_like(x, 1); }
+ELEMENTARY V v_sin(V x) { return sine_like(x, 0); }
+ELEMENTARY V v_cos(V x) { return sine_like(x, 1); }
 
 // tanh x = 1 - 2 / (exp 2x + 1), and for small x a continued fraction, where that would cancel.
-FUNCTION V v_tanh(V x) {
+ELEMENTARY V v_tanh(V x) {
   V size = v_abs(x), z = x * x;
   V far = 1 - 2 / (v_exp(2 * v_min(size, splat(20))) + 1);
   V fraction = splat(real(2 * TANH_TERMS + 1));
@@ -118,4 +120,4 @@ FUNCTION V v_tanh(V x) {
   return sel(x != x, x, result);
 }
 
-FUNCTION V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = pow(x[l], y[l]); return x; }
+ELEMENTARY V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = pow(x[l], y[l]); return x; }

@@ -13,6 +13,7 @@ from kutta.autodiff import carries_gradient, under_transform
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.engines.kernel.events import solve_with_events
 from kutta.solvers.engines.kernel.integration import LARGEST_STATE, Integration, Make
+from kutta.solvers.engines.kernel.machines import machine_for
 from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.source import PRINTERS
 from kutta.solvers.engines.kernel.work import Start, Work, first_sizes
@@ -33,10 +34,12 @@ class Kernel:
     integrates as many trajectories at once, and takes the next when one has ended. Compiled functions are
     kept on disk, in ``$KUTTA_CACHE`` or the user's cache folder. A Python number in the right-hand side is
     part of what is compiled; a tensor, in `args` or from outside, is not, and may change from one solve to
-    the next.
+    the next. On a CUDA device, where it has only been compiled and not yet been run, a thread is a lane, and
+    the compiler is the NVRTC of PyTorch's CUDA builds.
 
     Attributes:
-        threads: how many work at once; by default as many as PyTorch uses, and one for few trajectories.
+        threads: how many of the CPU's work at once; by default as many as PyTorch uses, and one for few
+            trajectories. Refused on a CUDA device.
 
     Example:
         >>> import torch, kutta as kt
@@ -53,7 +56,7 @@ def solve_kernel(
 ) -> Solution:
     """Solve one trajectory or an ensemble, of up to `largest` numbers a lane: the state and its derivatives."""
     _refuse_what_is_not_there(layout, options, largest)
-    make = partial(Integration, threads=engine.threads or torch.get_num_threads(), largest=largest)
+    make = partial(Integration, machine=machine_for(layout.device, engine.threads), largest=largest)
     if options.events:
         return solve_with_events(problem, layout, options, make, throw)
     return _Solve(problem, layout, options, make).run(throw)
@@ -65,7 +68,7 @@ def _refuse_what_is_not_there(layout: Layout, options: Options, largest: int) ->
         refuse(f"is for small systems, of up to {largest} entries; got {size}")
     if type(getattr(options.method, "tableau", None)) not in PRINTERS:
         refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
-    refuse_what_no_loop_has("Kernel", layout, options)
+    refuse_what_no_loop_has("Kernel", layout, options, ("cpu", "cuda"))
     if under_transform():
         refuse("does not work under torch.func transformations")
 
@@ -76,13 +79,14 @@ class _Solve:
     def __init__(self, problem: Any, layout: Layout, options: Options, make: Make):
         self.problem, self.layout, self.options = problem, layout, options
         self.integration = make(problem, layout, options)
-        self.t0, self.t1 = (torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
+        times = (torch.as_tensor(t, dtype=torch.float64, device=layout.device) for t in problem.t_span)
+        self.t0, self.t1 = times
 
     def run(self, throw: bool) -> Solution:
         """Integrate, and with the sensitivities where something requires gradients."""
         numbers, options, count = self.integration.numbers, self.options, self.layout.batch or 1
         t0, t1 = (t.detach().expand(count) for t in (self.t0, self.t1))
-        h = first_sizes(options.controller, options.dt0, count)
+        h = first_sizes(options.controller, options.dt0, t0)
         start = Start(t0, t1, self._initial_states(), numbers.own, numbers.shared, h)
         tolerance = Tolerance(options.rtol, options.atol, None, self.layout)
         save = None if options.save_at is None else options.save_at.detach()
@@ -123,7 +127,7 @@ class _Solve:
             counts, t1 = tuple(int(one[0]) for one in counts), t1[0]
         rows, ts = (ys, save) if save is not None else (y1[None], _common(t1))
         if not many and save is not None:  # those that were reached
-            reached = int((work.save[0] <= (t1 if bool(self.t1 >= self.t0) else -t1)).sum())
+            reached = int(((save <= t1) if bool(self.t1 >= self.t0) else (save >= t1)).sum())
             rows, ts = rows[:reached], ts[:reached]
         solution = Solution(
             ts=ts,

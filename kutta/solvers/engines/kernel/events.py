@@ -61,7 +61,7 @@ class _Legs(EnsembleSolve):
             totals.y[lanes],
             numbers.own[lanes],
             numbers.shared,
-            first_sizes(self.options.controller, self.options.dt0, len(lanes)) if cut is None else cut.h,
+            first_sizes(self.options.controller, self.options.dt0, standing.t) if cut is None else cut.h,
             totals.steps[lanes],
             watch.values,
         )
@@ -111,7 +111,7 @@ class _Standing:
 
 def _as_ensemble(problem: ODEProblem, layout: Layout) -> tuple[EnsembleProblem, Layout]:
     y0 = pytree.tree_map(lambda leaf: leaf[None], problem.y0)
-    span = tuple(torch.as_tensor(t, dtype=torch.float64) for t in problem.t_span)
+    span = tuple(torch.as_tensor(t, dtype=torch.float64, device=layout.device) for t in problem.t_span)
     shared = (False,) * len(problem.args)
     return EnsembleProblem(problem.f, y0, span, problem.args, batched_args=shared), replace(layout, batch=1)  # type: ignore[arg-type]
 

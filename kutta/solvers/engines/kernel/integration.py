@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from kutta.autodiff import carries_gradient
 from kutta.solvers.adjoints import Direct, Recompute
-from kutta.solvers.engines.kernel.build import library
-from kutta.solvers.engines.kernel.precision import ALONE, BLOCK
+from kutta.solvers.engines.kernel.machines import Machine
 from kutta.solvers.engines.kernel.refusal import refuse
 from kutta.solvers.engines.kernel.right_hand_side import Cast, right_hand_side
 from kutta.solvers.engines.kernel.sensitivities import Differentiated, check_gradients, directions
@@ -38,8 +36,8 @@ class Integration:
         numbers: the values of its parameters.
     """
 
-    def __init__(self, problem: Any, layout: Layout, options: Options, threads: int, largest: int):
-        self.layout, self.options, self.threads, self.largest = layout, options, threads, largest
+    def __init__(self, problem: Any, layout: Layout, options: Options, machine: Machine, largest: int):
+        self.layout, self.options, self.machine, self.largest = layout, options, machine, largest
         self.cast = Cast(problem, layout, [event.condition for event in options.events])
         self.f, self.tensors = right_hand_side(self.cast)
         self.numbers = self.cast.numbers(self.f, self.tensors)
@@ -58,7 +56,7 @@ class Integration:
         def run(y0: Tensor, own: Tensor, shared: Tensor) -> Work:
             begin = replace(start, y0=y0.detach(), own=own.detach(), shared=shared.detach())
             work = Work(begin, tolerance, save, self.options.controller, self.options.max_steps)
-            work.run(self._compiled(wanted), self.threads)
+            self.machine.run(self._compiled(wanted), work.job(), work.count)
             return work
 
         if not wanted:
@@ -87,14 +85,15 @@ class Integration:
             check_gradients(self.cast, self.f, self.tensors)
             self.f.libraries[wanted] = True
 
-    def _compiled(self, wanted: tuple[Input, ...]) -> ctypes.CDLL:
-        """The library for a right-hand side and a method, kept beside what was traced."""
-        options, layout, f = self.options, self.layout, self.f
+    def _compiled(self, wanted: tuple[Input, ...]) -> Any:
+        """The function for a right-hand side and a method, kept beside what was traced."""
+        options, layout, f, alone = self.options, self.layout, self.f, self.layout.batch is None
         crossings = tuple(event.direction for event in options.events)
-        key = (options.method, options.controller, layout.dtype, layout.batch is None, wanted, crossings)
+        key = (self.machine.key, options.method, options.controller, layout.dtype, alone, wanted, crossings)
         if key not in f.libraries:
             program = tangents(f.program, f.layout.size, wanted) if wanted else f.program
             system = System(program, f.layout, f.conditions, crossings)
-            registers = ALONE if layout.batch is None else BLOCK
-            f.libraries[key] = library(source_of(system, options.method, options.controller, layout.dtype, registers))
+            target = self.machine.target(alone)
+            source = source_of(system, options.method, options.controller, layout.dtype, target)
+            f.libraries[key] = self.machine.compiled(source)
         return f.libraries[key]

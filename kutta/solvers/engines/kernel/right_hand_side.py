@@ -129,7 +129,8 @@ class Cast:
                 return leaf
             return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
 
-        t = torch.as_tensor(self.problem.t_span[0]).detach().reshape(-1)[0].to(self.layout.dtype)
+        t = torch.as_tensor(self.problem.t_span[0], dtype=self.layout.dtype, device=self.layout.device)
+        t = t.detach().reshape(-1)[0]
         t = t if rows is None else t.expand(rows)
         y = pytree.tree_map(lambda leaf: example(leaf, self.many), self.problem.y0)
         return t, y, pytree.tree_map(example, self.problem.args, self.batched)
@@ -179,11 +180,12 @@ class Cast:
 
     def numbers(self, f: RightHandSide, tensors: tuple[Tensor, ...]) -> Numbers:
         """The values, in the order of the layout."""
-        dtype, count, captured = self.layout.dtype, self.layout.batch or 1, f.reached(tensors)
-        own = [leaf.to(dtype).reshape(count, -1) for leaf, is_own in self.parameters if is_own]
-        shared = [leaf.to(dtype).reshape(-1) for leaf, is_own in self.parameters if not is_own]
-        shared += [tensor.to(dtype).reshape(-1) for tensor in captured]
-        nothing = torch.zeros(count, 0, dtype=dtype)
+        like = {"device": self.layout.device, "dtype": self.layout.dtype}
+        count, captured = self.layout.batch or 1, f.reached(tensors)
+        own = [leaf.to(**like).reshape(count, -1) for leaf, is_own in self.parameters if is_own]
+        shared = [leaf.to(**like).reshape(-1) for leaf, is_own in self.parameters if not is_own]
+        shared += [tensor.to(**like).reshape(-1) for tensor in captured]
+        nothing = torch.zeros(count, 0, **like)
         differentiated = self._differentiated(f.layout, captured)
         return Numbers(torch.cat([nothing, *own], dim=1), torch.cat([nothing[0], *shared]), differentiated)
 

@@ -37,7 +37,7 @@ def with_start(y0: Tensor, count: int, of_start: bool) -> Tensor:
     n, size = y0.shape
     start = y0.new_zeros(size, count)
     if of_start:
-        start[:, :size] = torch.eye(size, dtype=y0.dtype)
+        start[:, :size] = torch.eye(size, dtype=y0.dtype, device=y0.device)
     return torch.cat([y0, start.reshape(1, -1).expand(n, -1)], dim=1)
 
 
@@ -122,18 +122,18 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
     with torch.enable_grad():
         parts = pytree.tree_leaves(cast.problem.f(t, y, *args))
         slope = torch.cat([part.reshape(rows or 1, -1) for part in parts], dim=1)[0]
-        weights = torch.cos(torch.arange(len(slope), dtype=slope.dtype))
+        weights = torch.cos(torch.arange(len(slope), dtype=slope.dtype, device=slope.device))
         total = slope @ weights + sum(0.0 * leaf.sum() for leaf, _ in inputs["y"])
     asked = [leaf for group in inputs.values() for leaf, _ in group]
     grads = iter(torch.autograd.grad(total, [one for one in asked if one.requires_grad], allow_unused=True))
 
     def alone(leaf: Tensor, has_rows: bool) -> Tensor:
-        return (leaf[0] if rows and has_rows else leaf).detach().reshape(-1).to(torch.float64)
+        return (leaf[0] if rows and has_rows else leaf).detach().reshape(-1).to("cpu", torch.float64)
 
     values: dict[str, Any] = {"t": t.detach().reshape(-1)[:1].tolist()}
     places, found = [], []
     for name, group in inputs.items():
-        values[name] = torch.cat([torch.zeros(0), *(alone(*one) for one in group)]).tolist()
+        values[name] = torch.cat([torch.zeros(0, device="cpu"), *(alone(*one) for one in group)]).tolist()
         first = 0
         for leaf, has_rows in group:
             size = alone(leaf, has_rows).numel()
@@ -143,8 +143,8 @@ def check_gradients(cast: Cast, f: RightHandSide, tensors: tuple[Tensor, ...]) -
                 places += [(name, first + place) for place in range(size)]
             first += size
     outputs = jacobian(f.program, places).evaluate(values)
-    slopes = torch.tensor(outputs[len(slope) :], dtype=torch.float64).reshape(len(slope), -1)
-    _compare(weights.to(torch.float64) @ slopes, torch.cat(found), torch.finfo(slope.dtype).eps ** 0.5)
+    slopes = torch.tensor(outputs[len(slope) :], dtype=torch.float64, device="cpu").reshape(len(slope), -1)
+    _compare(weights.to("cpu", torch.float64) @ slopes, torch.cat(found), torch.finfo(slope.dtype).eps ** 0.5)
 
 
 def _compare(traced: Tensor, taped: Tensor, within: float) -> None:

@@ -1,9 +1,8 @@
-"""The arrays that a compiled function reads and writes, and the call."""
+"""The arrays that a compiled function reads and writes."""
 
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ from kutta.solvers.tolerance import Tolerance
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-# Trajectories below which a second thread costs more than it saves, and how many one takes at a time.
-FEW, CHUNK = 4096, 2048
 # Steps are counted in whole numbers of the size of the state's.
 MOST_STEPS = 2**31 - 1
 
@@ -60,7 +57,7 @@ class Start:
 
 
 class Work:
-    """The arrays of one call; what comes out is there once `run` has been called.
+    """The arrays of one call, on the device of the states; what comes out is there once a machine has run it.
 
     Attributes:
         ys, y1: states at the output times and at the end, ``(T, n, D)`` and ``(n, D)``; those at output
@@ -89,54 +86,38 @@ class Work:
     def _set_tolerances(self, tolerance: Tolerance) -> None:
         size, rows = sum(tolerance.layout.sizes), []
         for value in (tolerance.rtol, tolerance.atol):
-            value = torch.as_tensor(value, dtype=self.y0.dtype)
+            value = torch.as_tensor(value, dtype=self.y0.dtype, device=self.y0.device)
             rows.append(value if tolerance.layout.batch and value.dim() == 2 else value.reshape(1, -1))
         most = max(len(row) for row in rows)
         self.rtol, self.atol = (row.expand(most, size).contiguous() for row in rows)
         self.tolerance_stride = int(most > 1)
 
     def _set_save_times(self, ts: Tensor | None) -> None:
-        """Output times, ``(T,)``, or ``(T, n)``, as rows that count forwards."""
-        backwards = self.t1 < self.t0
-        if ts is None:
-            self.save = torch.zeros(1, 0, dtype=torch.float64)
-        elif ts.dim() == 1 and not bool(backwards.any()):
-            self.save = ts[None].contiguous()
-        else:
-            ts = ts.t() if ts.dim() == 2 else ts[None].expand(self.count, -1)
-            self.save = (torch.where(backwards, -1.0, 1.0)[:, None] * ts).contiguous()
+        """Output times, ``(T,)`` or ``(T, n)``, as rows: one for all, or one a trajectory."""
+        ts = self.t0[:0] if ts is None else ts
+        self.save = ts.t().contiguous() if ts.dim() == 2 else ts[None].contiguous()
         self.save_stride = int(len(self.save) > 1)
         self.outputs = self.save.shape[1]
 
     def _set_control(self, controller: Any) -> None:
         factors = [getattr(controller, name, 1.0) for name in ("safety", "min_factor", "max_factor")]
-        self.control = torch.tensor([*factors, controller.dtmin, controller.dtmax], dtype=torch.float64)
+        self.control = self.t0.new_tensor([*factors, controller.dtmin, controller.dtmax])
 
     def _make_room(self) -> None:
         like, count, size = self.y0, self.count, self.y0.shape[1]
         self.ys, self.y1 = like.new_full((self.outputs, count, size), torch.nan), torch.empty_like(like)
-        self.end, self.size, self.theta, self.scale = torch.zeros(4, count, dtype=torch.float64)
-        self.rejected, self.evaluations = torch.zeros(2, count, dtype=torch.int64)
-        self.codes, self.event = torch.zeros(2, count, dtype=torch.int32)
+        self.end, self.size, self.theta, self.scale = self.t0.new_zeros(4, count)
+        self.rejected, self.evaluations = self.t0.new_zeros(2, count, dtype=torch.int64)
+        self.codes, self.event = self.t0.new_zeros(2, count, dtype=torch.int32)
 
-    def run(self, compiled: ctypes.CDLL, threads: int) -> None:
-        """Call the compiled function, on several threads where there is work for them."""
+    def job(self) -> ctypes.Structure:
+        """The argument of the compiled function; good as long as the arrays are there."""
         pointers = {name: getattr(self, name).data_ptr() for name in (*_Job.POINTERS, *_Job.RESULTS)}
         numbers = {name: getattr(self, name) for name in _Job.NUMBERS}
-        job = _Job(**pointers, **numbers, total=self.count)
-
-        def part(first: int) -> None:
-            last = min(first + CHUNK, self.count) if chunked else self.count
-            compiled.run(ctypes.byref(job), ctypes.c_int64(first), ctypes.c_int64(last))
-
-        chunked = threads > 1 and self.count >= FEW
-        if not chunked:
-            return part(0)
-        with ThreadPoolExecutor(threads) as pool:  # ctypes lets go of the interpreter while it calls
-            list(pool.map(part, range(0, self.count, CHUNK)))
+        return _Job(**pointers, **numbers, total=self.count)
 
 
-def first_sizes(controller: Any, dt0: float | None, count: int) -> Tensor | None:
-    """The sizes of the first steps, where they are given."""
+def first_sizes(controller: Any, dt0: float | None, t0: Tensor) -> Tensor | None:
+    """The sizes of the first steps from some times, where they are given."""
     size = controller.dt if isinstance(controller, Fixed) else dt0
-    return None if size is None else torch.full((count,), min(size, controller.dtmax), dtype=torch.float64)
+    return None if size is None else torch.full_like(t0, min(size, controller.dtmax))
