@@ -22,10 +22,13 @@ from pathlib import Path
 
 from kutta.files import replacing
 
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
+FLAGS = ("-march=native", "-std=c++17", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
          "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
 
 
+# From this many lines on more is lost waiting for the best code than it would ever save; of 200 entries and more it is
+# not even faster.
+LONG = 2_000
 # Seconds after which a compiler is given up, and libraries that are kept.
 PATIENCE, MOST_KEPT = 300.0, 2_000
 
@@ -117,7 +120,8 @@ def _compile(source: str, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, replacing(path) as made:
         text = Path(folder) / "kernel.cpp"
         text.write_text(source, encoding="utf-8")
-        command = [compiler(), *FLAGS, str(text), "-o", str(made)]
+        level = "-O1" if source.count("\n") > LONG else "-O3"
+        command = [compiler(), level, *FLAGS, str(text), "-o", str(made)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
