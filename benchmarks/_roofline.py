@@ -13,8 +13,8 @@ from benchmarks._measure import Spread
 from benchmarks._report import Report, Table
 from kutta.problems import EnsembleProblem
 from kutta.solvers.engines.kernel.build import library
+from kutta.solvers.engines.kernel.machines import FEW
 from kutta.solvers.engines.kernel.right_hand_side import Cast, right_hand_side
-from kutta.solvers.engines.kernel.work import FEW
 from kutta.solvers.engines.tracing.derivative import jacobian
 from kutta.solvers.engines.tracing.program import Program
 from kutta.solvers.tableaus.tableau import Tableau
