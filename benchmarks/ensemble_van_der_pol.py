@@ -42,7 +42,7 @@ def _span(times: Any) -> tuple[float, float]:
 
 
 def _ours(y0: Any, times: Any, mapped: bool) -> list[Contender]:
-    options = {"rtol": TOLERANCE, "atol": TOLERANCE, "save_at": torch.from_numpy(times)}
+    options = {"rtol": TOLERANCE, "atol": TOLERANCE, "save_at": torch.from_numpy(times), "engine": kt.Eager()}
     start, f, span = torch.from_numpy(y0), VAN_DER_POL.torch, _span(times)
     vectorized = kt.EnsembleProblem(f, start, span, vectorized=True)
     found = [_peers.kutta(name, vectorized, getattr(kt, name)(), **options) for name in ("Tsit5", "Dopri5")]

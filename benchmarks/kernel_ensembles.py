@@ -45,7 +45,7 @@ def contenders(problem: Problem, y0: Array, p: Array | None, absent: Sequence[st
     f = lambda t, y: problem.torch(t, y, *args)  # noqa: E731
     found = [
         _peers.kutta("Tsit5, kernel", ensemble, METHOD, engine=kt.Kernel(), **TOL),
-        _peers.kutta("Tsit5, eager", ensemble, METHOD, **TOL),
+        _peers.kutta("Tsit5, eager", ensemble, METHOD, engine=kt.Eager(), **TOL),
     ]
     ends = torch.tensor(SPAN, dtype=start.dtype)
     if "diffrax" not in absent:

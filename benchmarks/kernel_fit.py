@@ -100,7 +100,7 @@ def solvers(times: Tensor, seen: Tensor, absent: Sequence[str]) -> dict[str, Gra
     """Ways to the losses and their gradients."""
     found = {
         OURS: with_kutta(times, seen, engine=kt.Kernel(), **TOL),
-        EAGER: with_kutta(times, seen, adjoint=kt.Direct(), **TOL),
+        EAGER: with_kutta(times, seen, engine=kt.Eager(), adjoint=kt.Direct(), **TOL),
     }
     if "diffrax" not in absent:
         found["diffrax, reverse mode"] = with_diffrax(times, seen, forward=False)

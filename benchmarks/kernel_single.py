@@ -49,7 +49,7 @@ def contenders(end: float, absent: Sequence[str]) -> list[Contender]:
     found = [
         _peers.kutta("Tsit5, kernel", problem, kt.Tsit5(), engine=kt.Kernel(), **TOL),
         _peers.kutta("Dopri8, kernel", problem, kt.Dopri8(), engine=kt.Kernel(), **TOL),
-        _peers.kutta("Tsit5, eager", problem, kt.Tsit5(), **TOL),
+        _peers.kutta("Tsit5, eager", problem, kt.Tsit5(), engine=kt.Eager(), **TOL),
         _peers.scipy_ivp("DOP853", LORENZ.numpy, y0, span, **TOL),
         _peers.scipy_lsoda(LORENZ.numpy, y0, span, **TOL),
         by_hand(end),
