@@ -19,7 +19,7 @@ from benchmarks._problems import Array, relative_error
 from benchmarks._report import Report, arguments, finish, verdict
 
 TOL = {"rtol": 1e-6, "atol": 1e-6}
-TIGHT = {"rtol": 1e-11, "atol": 1e-11}
+TIGHT = {"rtol": 1e-11, "atol": 1e-11, "engine": kt.Eager()}
 METHOD = kt.Tsit5()
 RESTARTS, QUICK = 1000, 8
 OBSERVATIONS, NOISE = 20, 0.05
