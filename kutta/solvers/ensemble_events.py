@@ -95,7 +95,7 @@ class EnsembleEventWatch:
     def _signs_after(self, stepper: EnsembleStepper) -> Tensor:
         conditions = [condition_of(event, number, stepper.field) for number, event in enumerate(self.events)]
         rates = [rate_of_change(stepper.field, condition, stepper.t, stepper.y) for condition in conditions]
-        signs = torch.stack([stepper.along(torch.sign(rate)) for rate in rates], dim=1)
+        signs = torch.stack([stepper.along(torch.sign(rate).to(torch.float64)) for rate in rates], dim=1)
         return signs * torch.finfo(torch.float64).tiny
 
     def crossings(self, stepper: EnsembleStepper) -> Tensor:

@@ -167,6 +167,7 @@ class Method:
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
         steps_alike: whether all its steps are of one class.
         estimates_stiffness: whether its steps have a `Step.stiffness_pair`.
+        tabulated: whether a step is all in its `tableau`, so that an engine may take it without calling `step`.
         linear_solves: linear systems that a trial step solves, with the Jacobian of the right-hand side.
     """
 
@@ -174,12 +175,18 @@ class Method:
     error_order: int | None = None
     interpolant_order: int = 3
     linear_solves: int = 0
+    tabulated: ClassVar[bool] = False
     estimates_stiffness: bool = False
     source: str = ""
     kind: ClassVar[str] = "one step"
     carries_slope: ClassVar[bool] = False
     splits_state: ClassVar[bool] = False
     steps_alike: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if {"init", "step", "resume"} & vars(cls).keys() and "tabulated" not in vars(cls):
+            cls.tabulated = False  # it does something of its own
 
     def check(self, layout: Any) -> None:
         """Refuse a state that this method cannot advance."""

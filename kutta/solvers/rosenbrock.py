@@ -131,6 +131,7 @@ class Rosenbrock(Method):
 
     tableau: RosenbrockTableau
     kind = "Rosenbrock"
+    tabulated = True
 
     @property
     def order(self) -> int:

@@ -165,6 +165,7 @@ class RungeKutta(Method):
 
     tableau: Tableau
     kind = "explicit Runge-Kutta"
+    tabulated = True
     carries_slope = True
 
     @property

@@ -38,7 +38,7 @@ def refuse_what_no_loop_has(engine: str, layout: Layout, options: Options, devic
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type not in devices:
         where = " or ".join(devices)
         refuse(engine, f"solves in float32 and float64 on {where}; got {layout.dtype} on {layout.device.type}")
-    if not isinstance(controller, PID | Fixed) or len(controller.step_ts) or len(controller.jump_ts):
+    if not _is_plain(controller) or len(controller.step_ts) or len(controller.jump_ts):
         refuse(engine, f"has PID and Fixed without times to land on; got {controller}")
     if controller.norm is not None or controller.force_dtmin:
         refuse(engine, "has no norm of one's own and no force_dtmin")
@@ -47,3 +47,11 @@ def refuse_what_no_loop_has(engine: str, layout: Layout, options: Options, devic
             refuse(engine, f"has no {name} yet")
     if isinstance(options.save_at, str):
         refuse(engine, 'has no save_at="steps"')
+
+
+def _is_plain(controller: object) -> bool:
+    """Whether a controller is what its numbers say, and no class of the user's with rules of its own."""
+    if isinstance(controller, Fixed):
+        return type(controller) is Fixed
+    rules = ("factor", "powers", "memory")
+    return isinstance(controller, PID) and all(getattr(type(controller), one) is getattr(PID, one) for one in rules)

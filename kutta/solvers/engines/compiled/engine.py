@@ -25,8 +25,8 @@ from kutta.solvers.engines.compiled.store import run_compiled
 from kutta.solvers.engines.refusal import refuse, refuse_what_no_loop_has
 from kutta.solvers.field import VectorField
 from kutta.solvers.options import Options
-from kutta.solvers.runge_kutta import RungeKutta
 from kutta.solvers.stepper import TINY
+from kutta.solvers.tableaus.tableau import Tableau
 from kutta.solvers.times import follow_initial_time, follow_output_time
 from kutta.solvers.tolerance import Tolerance
 from kutta.state import Layout
@@ -51,7 +51,7 @@ def _refuse_what_is_not_there(problem: Any, layout: Layout, options: Options) ->
     if not isinstance(problem, ODEProblem):
         refuse("Compiled", "solves an ODEProblem, with one step size; got an EnsembleProblem")
     refuse_what_no_loop_has("Compiled", layout, options)
-    if not isinstance(options.method, RungeKutta):
+    if not options.method.tabulated or type(options.method.tableau) is not Tableau:  # type: ignore[attr-defined]
         refuse("Compiled", f"has explicit Runge-Kutta methods only; got {type(options.method).__name__}")
     if options.events:
         refuse("Compiled", "has no events yet")

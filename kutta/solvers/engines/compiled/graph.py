@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import config as dynamo_config
 from torch._dynamo.exc import FailOnRecompileLimitHit
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -108,11 +109,16 @@ def _look(f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> tuple[_Rec
     probe = _probes.get(owner)
     if probe is None:
         probe = _probes[owner] = _new_probe()
-    try:
-        probe(f, t, y, args, layout)
-    except FailOnRecompileLimitHit:  # too many different numbers: forget them
-        probe = _probes[owner] = _new_probe()
-        probe(f, t, y, args, layout)
+    _last.found = None
+    # Hooks may come later, and must be seen.
+    with dynamo_config.patch(skip_nnmodule_hook_guards=False):
+        try:
+            probe(f, t, y, args, layout)
+        except FailOnRecompileLimitHit:  # too many different numbers: forget them
+            probe = _probes[owner] = _new_probe()
+            probe(f, t, y, args, layout)
+    if _last.found is None:
+        raise NotCompilable("PyTorch's compiler is switched off")
     return _last.found
 
 

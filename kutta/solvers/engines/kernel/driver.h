@@ -37,11 +37,12 @@ struct Block {
   long long trajectory[W], output[W], evaluations[W];
   V y[D], own[OWN + 1], k[STAGES + EXTRA][D], rtol[CONTROLLED], atol[CONTROLLED];
   V earlier[HISTORY + 1]; // logarithms of the error ratios of the last accepted steps
-  T s = {}, s1 = {}, save = filled(INFINITY);
+  T s = {}, s1 = {}, fixed = {}, save = filled(INFINITY);
   V h = {}, direction = splat(1), floor = {};
   M active = {}, after_rejection = {}; // lanes with a trajectory, and those whose last trial failed
   N steps = {}, begun = {}, rejected = {};
   Watch<Block> watch;
+  Scratch scratch; // what a step needs besides, too large for a stack
   long long next, stop;
   int busy = 0;
   bool free = true;
@@ -76,7 +77,7 @@ struct Block {
     double sign = job.t1[n] < job.t0[n] ? -1 : 1;
     direction[l] = sign, s[l] = sign * job.t0[n], s1[l] = sign * job.t1[n];
     floor[l] = larger(fabs(s[l]), fabs(s1[l])) * SMALLEST + job.control[3];
-    after_rejection[l] = 0, h[l] = job.first[n];
+    after_rejection[l] = 0, h[l] = fixed[l] = job.first[n];
     steps[l] = begun[l] = job.steps[n], rejected[l] = job.rejected[n], evaluations[l] = job.evaluations[n];
     watch.load(l, job.before + n * EVENTS);
     for (int j = 0; j < HISTORY; j++) earlier[j][l] = 0;
@@ -151,8 +152,8 @@ struct Block {
     V left = to_real(s1 - s);
     M lands = left <= h * STRETCHED;
     V size = sel(lands, left, h), t = direction * to_real(s), move = direction * size, y1[D], error[D], last[D];
-    T end = sel(to_flags(lands), s1, s + to_time(size));
-    stages(t, move, y, own, job.shared, k, y1, error);
+    T end = sel(to_flags(lands), s1, s + (ADAPTIVE ? to_time(size) : fixed));
+    stages(t, move, y, own, job.shared, k, y1, error, scratch);
     V square_ratio = square_of_ratio(y1, error);
     M accepted = (square_ratio <= 1) & active;
     for (int d = 0; d < D; d++) last[d] = y1[d];
@@ -229,7 +230,7 @@ struct Block {
     double smallest = larger(fabs(s[l]) * SMALLEST, larger(fabs(s1[l] - s[l]) * TINY, job.control[3]));
     if (EVENTS && watch.event[l]) finish(l, EVENT), busy--;
     else if (s[l] >= s1[l]) finish(l, OK), busy--;
-    else if (stuck && (!ADAPTIVE || size <= smallest)) finish(l, isfinite(square_ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
+    else if (stuck && (!ADAPTIVE || size <= real(smallest) * STRETCHED)) finish(l, isfinite(square_ratio) ? STEP_UNDERFLOW : NON_FINITE), busy--;
     else if (steps[l] >= job.max_steps) finish(l, MAX_STEPS), busy--;
   }
 

@@ -50,6 +50,10 @@ class Kernel:
 
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise ValueError(f"threads must be a positive whole number, or None; got {self.threads!r}")
+
 
 def solve_kernel(
     engine: Kernel, problem: Any, layout: Layout, options: Options, throw: bool, largest: int = LARGEST_STATE
@@ -66,7 +70,7 @@ def _refuse_what_is_not_there(layout: Layout, options: Options, largest: int) ->
     size = sum(layout.sizes)
     if size > largest:
         refuse(f"is for small systems, of up to {largest} entries; got {size}")
-    if type(getattr(options.method, "tableau", None)) not in PRINTERS:
+    if not options.method.tabulated or type(options.method.tableau) not in PRINTERS:  # type: ignore[attr-defined]
         refuse(f"has explicit Runge-Kutta and Rosenbrock methods only; got {type(options.method).__name__}")
     refuse_what_no_loop_has("Kernel", layout, options, ("cpu", "cuda"))
     if under_transform():

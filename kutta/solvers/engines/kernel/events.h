@@ -8,7 +8,7 @@ TABLE double SOON[] = {0x1p-40, 0x1p-30, 0x1p-20, 0x1p-12, 0x1p-8, 0x1p-6, 0x1p-
 template <class Block> struct Watch {
   V before[EVENTS + 1]; // the conditions at the current times
   int event[W] = {};    // which one has stopped a lane, counted from 1
-  double theta[W], scale[W];
+  double theta[W] = {}, scale[W] = {};
 
   DEVICE void load(int l, const real *values) {
     for (int e = 0; e < EVENTS; e++) before[e][l] = values[e];

@@ -63,7 +63,7 @@ class _Legs(EnsembleSolve):
             numbers.shared,
             first_sizes(self.options.controller, self.options.dt0, standing.t) if cut is None else cut.h,
             totals.steps[lanes],
-            watch.values,
+            _signed(watch.values, totals.y.dtype),
         )
         save = self.save if self.save is None else self.save.expand(-1, len(self.y0))[:, lanes]  # type: ignore[union-attr]
         work, ys, y1 = self.integration.advance(start, self.tolerance.take(lanes, standing.field.layout), save)
@@ -96,6 +96,12 @@ class _Legs(EnsembleSolve):
         return [Cut(rows, lanes[rows], event, theta, work.end[rows], work.scale[rows], work.size[rows])]
 
 
+def _signed(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Conditions in the dtype of the state; the smallest keep their sign, which is all that counts of them."""
+    smallest = torch.finfo(dtype).tiny
+    return torch.where(values == 0, 0.0, values.sign() * values.abs().clamp_min(smallest)).to(dtype)
+
+
 @dataclass(frozen=True)
 class _Standing:
     """What the signs of conditions at a start depend on."""
@@ -122,11 +128,15 @@ def _alone(solution: Solution) -> Solution:
     def first(tree: Any, axis: int = 0) -> Any:
         return pytree.tree_map(lambda leaf: leaf.select(axis, 0), tree)
 
-    stats = solution.stats
+    stats, ys, ts = solution.stats, first(solution.ys, 1), solution.ts
+    if ts.dim() == 1 and len(ts) > 1:  # those that were reached
+        missing = pytree.tree_leaves(ys)[0].flatten(1).isnan().all(1)
+        ts, ys = ts[~missing], pytree.tree_map(lambda leaf: leaf[~missing], ys)
     counts = {name: int(value[0]) for name, value in vars(stats).items() if isinstance(value, Tensor)}
     return replace(
         solution,
-        ys=first(solution.ys, 1),
+        ts=ts,
+        ys=ys,
         y1=first(solution.y1),
         t1=solution.t1[0],
         stats=replace(stats, **counts),

@@ -26,12 +26,12 @@ def constants(tableau: Tableau) -> dict[str, int]:
 def step(tableau: Tableau, program: Program, layout: Layout) -> list[str]:
     """The functions `stages`, `interpolant_stages` and `interpolant_weights`."""
     weights = _hermite(tableau) if tableau.interpolant is None else tableau.interpolant.weights
-    return [_stages(tableau), _interpolant_stages(tableau), interpolant_weights(weights)]
+    return ["struct Scratch {};", _stages(tableau), _interpolant_stages(tableau), interpolant_weights(weights)]
 
 
 def _stages(tableau: Tableau) -> str:
     """One step: the stages after the first, the new state, and the error."""
-    arguments = "V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], V *y1, V *error"
+    arguments = "V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], V *y1, V *error, Scratch &"
     lines = [f"FUNCTION void stages({arguments}) {{", "  V g[D]; (void)g;"]
     if not tableau.first_same_as_last:
         lines.append("  f(t, y, own, shared, k[0]);")

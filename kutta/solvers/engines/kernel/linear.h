@@ -4,7 +4,7 @@
 
 enum { DIRECTIONS = D / CONTROLLED - 1 };
 
-struct System {
+struct Scratch {
   V jacobian[D * CONTROLLED], matrix[CONTROLLED][CONTROLLED], inverse[CONTROLLED];
   M exchanged[CONTROLLED][CONTROLLED]; // whether row r took the place of row c, for r > c
 

@@ -31,7 +31,7 @@ BLOCK = Target("cpu.h", "registers_vector.h", "run_cpu.h")
 ALONE = Target("cpu.h", "registers_scalar.h", "run_cpu.h")
 CUDA = Target("cuda.h", "registers_scalar.h", "run_cuda.h")
 
-# Per precision: bits of the fraction and of the exponent's bias, and how long the series of `math.h` are.
+# Per precision: bits of the fraction and of the exponent's bias, and how long the series of `elementary.h` are.
 _PRECISION = {
     torch.float64: {
         "real": "double", "size": 8, "digits": 52, "bias": 1023, "exp_terms": 13, "log_terms": 11,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -127,7 +129,7 @@ class Cast:
         def example(leaf: Any, has_rows: bool) -> Any:
             if not (isinstance(leaf, Tensor) and has_rows):
                 return leaf
-            return leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:]).clone()
+            return (leaf[0] if rows is None else leaf[:1].expand(rows, *leaf.shape[1:])).clone()
 
         t = torch.as_tensor(self.problem.t_span[0], dtype=self.layout.dtype, device=self.layout.device)
         t = t.detach().reshape(-1)[0]
@@ -158,15 +160,35 @@ class Cast:
     def _trace(self, rows: int | None) -> Traced:
         """The right-hand side shown one trajectory or several alike, and what it returns checked like any slope."""
         f, layout = self.problem.f, self.layout
+        self._try_out(rows)
         t, y, args = self.examples(rows)
-        with torch.no_grad(), Reads() as reads:
-            checked_slope(f(t, y, *args), y, replace(layout, batch=rows))
-        self.reads = self.reads or reads.any
 
         def together(t: Tensor, y: Any, args: tuple[Any, ...]) -> list[Tensor]:
             return [*layout.spec.flatten_up_to(f(t, y, *args)), *(one(t, y, *args) for one in self.conditions)]
 
-        return trace(together, NAMES, (t, y, args))
+        traced = trace(together, NAMES, (t, y, args))
+        wide = [one.dtype for one in traced.captured if one.dtype.itemsize > layout.dtype.itemsize]
+        if wide:
+            raise NotTraceable(f"it uses tensors of {wide[0]}, and the state has {layout.dtype}")
+        return traced
+
+    def _try_out(self, rows: int | None) -> None:
+        """Call the functions once as they are, and see what they return and what they look at."""
+        t, y, args = self.examples(rows)
+        luck = random.getstate(), repr(np.random.get_state())
+        try:
+            with torch.no_grad(), Reads() as reads:
+                slope = self.problem.f(t, y, *args)
+                for condition in self.conditions:
+                    condition(t, y, *args)
+        except Exception as problem:
+            if rows is None:
+                raise
+            raise NotTraceable(f"with vectorized=True it must take any number of trajectories ({problem})") from problem
+        self.reads = self.reads or reads.any
+        if (random.getstate(), repr(np.random.get_state())) != luck:
+            raise NotTraceable("it draws random numbers")
+        checked_slope(slope, y, replace(self.layout, batch=rows))
 
     def _layout(self) -> Layout:
         """Separate what each trajectory has for itself from what all share."""

@@ -49,9 +49,9 @@ def _linearised(program: Program, layout: Layout) -> str:
 
 def _stages(tableau: RosenbrockTableau) -> str:
     lines = [
-        "FUNCTION void stages(V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], V *y1, V *error) {",
+        "FUNCTION void stages(V t, V h, const V *y, const V *own, const real *shared, V (*k)[D], V *y1, V *error, "
+        "Scratch &system) {",
         "  V g[D], by_time[D], per_step = 1 / h;",
-        "  System system;",
         "  linearise(t, y, own, shared, system.jacobian, by_time);",
         f"  system.factor(per_step * {number(1 / tableau.gamma)});",
     ]

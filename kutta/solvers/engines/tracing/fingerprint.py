@@ -10,16 +10,19 @@ from __future__ import annotations
 import builtins
 import functools
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 # Where installed packages lie: their code does not change between two solves.
 _PACKAGES = Path(torch.__file__).resolve().parents[1]
@@ -35,18 +38,50 @@ _READERS = {
     getattr(Tensor, name)
     for name in ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__", "__complex__", "__array__",
                  "__format__", "__repr__", "is_nonzero", "equal", "allclose")
-} | {torch.equal, torch.allclose, torch.is_nonzero, torch.full}  # fmt: skip
+} | {torch.equal, torch.allclose, torch.is_nonzero}  # fmt: skip
+# These take numbers out of the tensors that they are given in lists, unseen by the dispatcher.
+_MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 
 
-class Reads(TorchFunctionMode):
-    """Notes whether a function takes numbers out of tensors: then what it does depends on more than its fingerprint."""
+class Reads:
+    """Notes whether a function takes numbers out of tensors: then what it does depends on more than its fingerprint.
+
+    Some ways out are functions of PyTorch's Python side, and all others end in one operation of its dispatcher.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self.any = False
 
+    def __enter__(self) -> Reads:
+        self._modes = (_Functions(self), _Operations(self))
+        for mode in self._modes:
+            mode.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        for mode in reversed(self._modes):
+            mode.__exit__(*failure)
+
+
+class _Functions(TorchFunctionMode):
+    def __init__(self, reads: Reads):
+        super().__init__()
+        self.reads = reads
+
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.any = self.any or function in _READERS
+        given = args[1:] if function is Tensor.new_tensor else args
+        made = function in _MAKERS and any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(given))
+        self.reads.any = self.reads.any or function in _READERS or made
+        return function(*args, **(kwargs or {}))
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self, reads: Reads):
+        super().__init__()
+        self.reads = reads
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.reads.any = self.reads.any or function is torch.ops.aten._local_scalar_dense.default
         return function(*args, **(kwargs or {}))
 
 
@@ -97,7 +132,7 @@ class _Walk:
     """One walk through all that a function reaches."""
 
     def __init__(self) -> None:
-        self.seen: dict[int, int] = {}
+        self.seen: dict[Hashable, int] = {}
         self.alive: list[Any] = []
         self.tensors: list[Tensor] = []
         self.names: frozenset[str] = frozenset()
@@ -107,16 +142,24 @@ class _Walk:
             return type(value), repr(value)
         if isinstance(value, type | ModuleType | FunctionType) and _is_fixed(value):
             return Same(value)
-        if id(value) in self.seen:
-            return "again", self.seen[id(value)]
-        self.seen[id(value)] = len(self.seen)
+        place = (id(value), self.names if isinstance(value, ModuleType) else None)
+        if place in self.seen:
+            return "again", self.seen[place]
+        self.seen[place] = len(self.seen)
         self.alive.append(value)  # so that no other object gets its id meanwhile
         if len(self.seen) > MOST:
             raise Unclear(f"it reaches more than {MOST:,} objects")
         for kind, rule in _RULES:
             if isinstance(value, kind):
-                return kind, rule(self, value)
+                return kind, rule(self, value), self._besides(value)
         return self._object(value)
+
+    def _besides(self, value: Any) -> Hashable:
+        """What a tensor or a container has been given besides what it is."""
+        if isinstance(value, FunctionType | ModuleType | type):
+            return None
+        given = getattr(value, "__dict__", None) if type(value) not in _BUILT_IN else None
+        return self.key(type(value)), self.key(given) if given else None
 
     def _tensor(self, value: Tensor) -> Hashable:
         described = (tuple(value.shape), value.dtype, value.device)
@@ -162,26 +205,32 @@ class _Walk:
         reached = {name: _found(name, value.__globals__) for name in sorted(self.names)}
         named = tuple((name, self.key(one)) for name, one in reached.items() if one is not _NOTHING)
         self.names = before
-        return (
-            Same(code),
-            cells,
-            named,
-            self.key(value.__defaults__),
-            self.key(value.__kwdefaults__),
-            self.key(vars(value)),
-        )
+        defaults = self.key(value.__defaults__), self.key(value.__kwdefaults__)
+        return Same(code), cells, named, defaults, self.key(vars(value))
+
+    def _class(self, value: type) -> Hashable:
+        """All that a class of the user's and those it derives from hold."""
+        own = [cls for cls in value.__mro__ if not _is_library(cls)]
+        held = {(cls, name): one for cls in own for name, one in vars(cls).items() if name not in _FORMAL}
+        return Same(value), tuple((name, self.key(_unwrapped(one))) for (_, name), one in held.items())
 
     def _object(self, value: Any) -> Hashable:
-        """What an object holds, and the functions of its class, which reach further."""
-        if not hasattr(value, "__dict__"):
+        """What an object holds, and its class."""
+        slots = [name for cls in type(value).__mro__ for name in _slots(cls)]
+        if not hasattr(value, "__dict__") and not slots:
             raise Unclear(f"it reaches a {type(value).__name__}")
-        kind = type(value)
-        functions = [one for cls in kind.__mro__ if not _is_library(cls) for one in vars(cls).values()]
-        plain = tuple(self.key(one) for one in map(_unwrapped, functions) if isinstance(one, FunctionType))
-        return Same(kind), plain, self.key(vars(value))
+        held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+        return self.key(type(value)), self.key(held), self.key(getattr(value, "__dict__", None))
 
 
 _NOTHING = object()
+_BUILT_IN = (list, tuple, dict, set, frozenset, OrderedDict, functools.partial, MethodType, BuiltinFunctionType)
+# What every class has, and what describes it to readers only.
+_FORMAL = frozenset(
+    ["__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__", "__slots__", "_abc_impl",
+     "__abstractmethods__", "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__parameters__",
+     "__orig_bases__"]
+)  # fmt: skip
 _RULES: list[tuple[Any, Callable[[_Walk, Any], Hashable]]] = [
     (Tensor, _Walk._tensor),
     (np.ndarray | np.generic, _Walk._array),
@@ -193,12 +242,13 @@ _RULES: list[tuple[Any, Callable[[_Walk, Any], Hashable]]] = [
     (BuiltinFunctionType, _Walk._builtin),
     (ModuleType, _Walk._module),
     (FunctionType, _Walk._function),
+    (type, _Walk._class),
 ]
 
 
 def _is_fixed(value: Any) -> bool:
     """Whether a class, a module or a function stays what it is; one that a library made holds what it was given."""
-    return isinstance(value, type) or (_is_library(value) and getattr(value, "__closure__", None) is None)
+    return _is_library(value) and getattr(value, "__closure__", None) is None
 
 
 def _is_library(value: Any) -> bool:
@@ -239,5 +289,12 @@ def _content(cell: Any) -> Any:
 
 
 def _unwrapped(one: Any) -> Any:
-    """The function in a property, a class method or a static method."""
+    """The function in a property, a class method or a static method; nothing for the place of a slot."""
+    if isinstance(one, MemberDescriptorType):
+        return None
     return getattr(one, "fget", None) or getattr(one, "__func__", one)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = vars(cls).get("__slots__", ()) if not _is_library(cls) else ()
+    return (slots,) if isinstance(slots, str) else tuple(slots)

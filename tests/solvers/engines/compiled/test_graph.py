@@ -130,3 +130,23 @@ class Running(nn.Module):
 def test_what_cannot_be_compiled_is_named(f, why):
     with pytest.raises(NotCompilable, match=why):
         graph_of(f)
+
+
+def test_a_hook_that_comes_later_is_noticed():
+    net = nn.Linear(3, 3)
+
+    def f(t, y):
+        return net(y)
+
+    y = torch.randn(3)
+    graph_of(f)
+    hook = net.register_forward_hook(lambda module, inputs, output: 100.0 * output)
+    torch.testing.assert_close(value(graph_of(f), 0.0, y), net(y))
+    hook.remove()
+    torch.testing.assert_close(value(graph_of(f), 0.0, y), net(y))
+
+
+def test_a_compiler_that_is_switched_off():
+    graph_of(lambda t, y: -2.0 * y)
+    with torch.compiler.set_stance("force_eager"), pytest.raises(NotCompilable, match="switched off"):
+        graph_of(lambda t, y: 3.0 * y.sin())

@@ -376,3 +376,9 @@ def test_whole_numbers_of_each_trajectory_are_refused(k):
     problem = kt.EnsembleProblem(lambda t, y, k: -y * k, starts(), (0.0, 1.0), (k,))
     with pytest.raises(NotImplementedError, match=r"floating-point args .* got whole numbers or truth values"):
         kt.solve(problem, engine=KERNEL)
+
+
+@pytest.mark.parametrize("threads", [0, -3, 1.5])
+def test_threads_that_are_no_number_of_threads(threads):
+    with pytest.raises(ValueError, match="threads must be a positive whole number"):
+        kt.Kernel(threads=threads)

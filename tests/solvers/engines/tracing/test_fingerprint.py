@@ -200,3 +200,84 @@ def test_who_takes_numbers_out_of_tensors(reader, reads):
     with Reads() as seen:
         reader(torch.ones(2))
     assert seen.any is reads
+
+
+class Setting:
+    rate = 1.0
+
+    @staticmethod
+    def helper(y):
+        return RATE * y
+
+    @property
+    def twice(self):
+        return 2 * self.rate
+
+
+class Derived(Setting):
+    __slots__ = ("slot",)
+
+
+class Table(dict):
+    pass
+
+
+def both_rates(t, y):
+    return own_module.rate * second_rate(y)
+
+
+def second_rate(y):
+    return own_module.other * y
+
+
+@pytest.mark.parametrize("f", [
+    lambda t, y: Setting.rate * y,
+    lambda t, y: Derived().rate * y,
+    lambda t, y, one=Setting(): one.twice * y,  # noqa: B008
+])  # fmt: skip
+def test_a_number_of_a_class(f, monkeypatch):
+    before = key(f)
+    assert key(f) == before
+    monkeypatch.setattr(Setting, "rate", 2.0)
+    assert key(f) != before
+
+
+def test_a_global_that_a_static_method_uses(monkeypatch):
+    def f(t, y):
+        return Setting.helper(y)
+
+    before = key(f)
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 3.0)
+    assert key(f) != before
+
+
+def test_a_module_that_two_functions_look_into(monkeypatch):
+    monkeypatch.setattr(own_module, "other", 1.0, raising=False)
+    before = key(both_rates)
+    assert key(both_rates) == before
+    monkeypatch.setattr(own_module, "other", 2.0)
+    assert key(both_rates) != before
+
+
+@pytest.mark.parametrize("holder", [Table(), torch.ones(2), Derived()], ids=["dict", "tensor", "slots"])
+def test_what_containers_and_tensors_are_given_besides(holder):
+    name = "slot" if isinstance(holder, Derived) else "rate"
+    setattr(holder, name, 1.0)
+    f = functools.partial(lambda one, t, y: one, holder)
+    before = key(f)
+    assert key(f) == before
+    setattr(holder, name, 2.0)
+    assert key(f) != before
+
+
+@pytest.mark.parametrize("reader", [
+    lambda x: torch.tensor([x[0], x[1]]),
+    lambda x: x.new_tensor([x[0]]),
+    lambda x: torch.sub(x, x, alpha=x[0]),
+    lambda x: torch.full((2,), x[0]),
+    lambda x: x[int(x[1])],
+])  # fmt: skip
+def test_numbers_that_are_taken_out_by_pytorch_itself(reader):
+    with Reads() as seen:
+        reader(torch.tensor([2.0, 1.0]))
+    assert seen.any
