@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kutta as kt
+from kutta.solvers.engines.compiled import store
 from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
 from tests._helpers import F64
 
@@ -119,6 +120,26 @@ def agree(system, method, within, **options):
         torch.testing.assert_close(one, other, rtol=100 * within, atol=100 * within)
 
 
+def agree_compiled(system):
+    """One trajectory; the gradient by the loop backwards."""
+    p = torch.randn(3, dtype=F64, generator=torch.Generator().manual_seed(1))
+
+    def solved_by(engine):
+        y0 = torch.randn(len(system), dtype=F64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        q = p.clone().requires_grad_()
+        problem = kt.ODEProblem(functools.partial(slope, system), y0, (0.0, 1.5), (q,))
+        sol = kt.solve(problem, kt.Tsit5(), controller=kt.Fixed(0.1), save_at=[0.4, 1.5], engine=engine)
+        grads = torch.autograd.grad(sol.ys.sum(), (y0, q), allow_unused=True)
+        return sol, [torch.zeros(0) if one is None else one for one in grads]
+
+    (eager, expected), (compiled, found) = solved_by(kt.Eager()), solved_by(kt.Compiled())
+    assert compiled.stats.engine == "compiled"
+    torch.testing.assert_close(compiled.ys, eager.ys, rtol=1e-10, atol=1e-10)
+    for one, other in zip(found, expected, strict=True):
+        other = torch.zeros_like(one) if not other.numel() else other
+        torch.testing.assert_close(one if one.numel() else torch.zeros_like(other), other, rtol=1e-8, atol=1e-8)
+
+
 FEW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "derandomize": True}
 
 
@@ -126,6 +147,23 @@ FEW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "deran
 @given(systems)
 def test_fixed_steps_are_the_same_to_rounding(system):
     agree(system, kt.Tsit5(), 1e-11, controller=kt.Fixed(0.1))
+
+
+@settings(max_examples=8, **FEW)
+@given(systems)
+def test_the_loops_that_are_compiled_are_right(system):
+    """Run by PyTorch operation by operation, since compiling takes ten seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "native", lambda function, examples: function)
+        patch.setattr(store, "_functions", {})
+        agree_compiled(system)
+
+
+@pytest.mark.slow
+@settings(max_examples=5, **FEW)
+@given(systems)
+def test_compiled_loops(system):
+    agree_compiled(system)
 
 
 @pytest.mark.slow
