@@ -357,3 +357,10 @@ def test_outputs_of_methods_without_an_interpolant_of_their_own(method, dtype, s
     missing = sol.ys[..., 0].isnan()
     assert sol.ys.dtype == dtype and not bool(missing[:2].any())
     torch.testing.assert_close(sol.ys[..., 0].double()[~missing], exact[~missing], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_where_no_time_passes():
+    y0 = torch.tensor([[1.0], [2.0]], dtype=torch.float64, requires_grad=True)
+    sol = kt.solve(kt.EnsembleProblem(lambda t, y: -y, y0, (1.0, 1.0)))
+    (gradient,) = torch.autograd.grad(sol.y1.sum(), y0)
+    assert torch.equal(gradient, torch.ones_like(y0))

@@ -171,6 +171,8 @@ class EnsembleSolve:
         course = march_ensemble(leg, record_every=every)
         if self.differentiates and course.transitions:
             self._differentiate(course, leg, every)
+        elif self.differentiates:  # no time has passed, and the states are those of the start
+            course.ended = [(start, penalties) for _, penalties in course.ended]
         self._collect(course)
         return course.cuts
 
