@@ -28,8 +28,8 @@ from kutta.solvers.engines.compiled.rewrite import rules
 Tensors = tuple[Tensor, ...]
 OPTIONS = {
     "cpp_wrapper": True,
-    # Elements for which a second thread is woken: that costs as much as working on some thousands of them.
-    "cpp.min_chunk_size": 4096,
+    # Elements for which a second thread is woken: that costs as much as working on one or two thousand.
+    "cpp.min_chunk_size": 2048,
     # A product and a sum are rounded once.
     "cpp.enable_floating_point_contract_flag": "fast",
     # A loop of no rounds hands on the very memory that it was given, of which the memory planner knows nothing.
