@@ -107,3 +107,18 @@ class Tableau:
     def first_same_as_last(self) -> bool:
         """Whether the last stage is ``f(t_{n+1}, y_{n+1})``, the next step's first stage."""
         return self.stages > 1 and self.c[-1] == 1 and self.b[-1] == 0 and self.a[-1] == self.b[:-1]
+
+    @property
+    def interpolation_weights(self) -> tuple[Row, ...]:
+        """The polynomials ``P_i`` of dense output, those of the interpolant or of cubic Hermite interpolation.
+
+        The latter needs the stages and the slope at the end of the step: with ``y1 = y + h sum_i b_i k_i``,
+        ``(3 u^2 - 2 u^3) (y1 - y) + (u - 2 u^2 + u^3) h k_first + (u^3 - u^2) h k_last`` for ``u = theta``.
+        """
+        if self.interpolant is not None:
+            return self.interpolant.weights
+        last = self.stages - self.first_same_as_last
+        rows: list[Row] = [(Fraction(0), 3 * b, -2 * b) for b in (*self.b[:last], Fraction(0))]
+        for place, slope in ((0, (1, -2, 1)), (last, (0, -1, 1))):
+            rows[place] = tuple(one + other for one, other in zip(rows[place], slope, strict=True))
+        return tuple(rows)

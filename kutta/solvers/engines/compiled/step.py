@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import zip_longest
 
 import torch
 from torch import Tensor
 
 from kutta.solvers.runge_kutta import combined_error
-from kutta.solvers.tableaus.tableau import Row, Tableau
+from kutta.solvers.tableaus.tableau import Tableau
 
 Derivative = Callable[[Tensor, Tensor], Tensor]
 
@@ -76,23 +75,10 @@ def extra_slopes(
 
 def interpolation_weights(tableau: Tableau, theta: Tensor) -> list[Tensor]:
     """``P_i(theta)`` in float64, such that ``y(t + theta dt) = y + dt sum_i P_i(theta) k_i``."""
-    rows = _hermite(tableau) if tableau.interpolant is None else tableau.interpolant.weights
     weights = []
-    for row in rows:
+    for row in tableau.interpolation_weights:
         value = torch.zeros_like(theta)
         for coefficient in reversed(row):
             value = theta * (value + float(coefficient))
         weights.append(value)
     return weights
-
-
-def _hermite(tableau: Tableau) -> list[Row]:
-    """Cubic Hermite interpolation as polynomials for the slopes: ``y1 = y + h sum b_i k_i`` and both end slopes.
-
-    With ``u = theta``: ``(3 u^2 - 2 u^3) (y1 - y) + (u - 2 u^2 + u^3) h k_first + (u^3 - u^2) h k_last``.
-    """
-    closing = explicit_stages(tableau)
-    rows: list[Row] = [(Fraction(0), 3 * b, -2 * b) for b in (*tableau.b[:closing], Fraction(0))]
-    for place, slope in ((0, (1, -2, 1)), (closing, (0, -1, 1))):
-        rows[place] = tuple(one + other for one, other in zip_longest(rows[place], slope))
-    return rows

@@ -25,8 +25,8 @@ def constants(tableau: Tableau) -> dict[str, int]:
 
 def step(tableau: Tableau, program: Program, layout: Layout) -> list[str]:
     """The functions `stages`, `interpolant_stages` and `interpolant_weights`."""
-    weights = _hermite(tableau) if tableau.interpolant is None else tableau.interpolant.weights
-    return ["struct Scratch {};", _stages(tableau), _interpolant_stages(tableau), interpolant_weights(weights)]
+    weights = interpolant_weights(tableau.interpolation_weights)
+    return ["struct Scratch {};", _stages(tableau), _interpolant_stages(tableau), weights]
 
 
 def _stages(tableau: Tableau) -> str:
@@ -83,13 +83,3 @@ def _interpolant_stages(tableau: Tableau) -> str:
             lines += _stage(row, c, stage, "g")
             stage += 1
     return "\n".join([*lines, "}"])
-
-
-def _hermite(tableau: Tableau) -> list[list[Fraction]]:
-    """Cubic Hermite interpolation as weights of the stages: ``y1 = y + h sum b_i k_i`` and both end slopes."""
-    last = tableau.stages - 1 if tableau.first_same_as_last else tableau.stages
-    rows = [[Fraction(0), 3 * b, -2 * b] for b in tableau.b] + [[Fraction(0)] * 3] * (last - tableau.stages + 1)
-    rows = [list(row) for row in rows]
-    for place, slope in ((0, (1, -2, 1)), (last, (0, -1, 1))):
-        rows[place] = [old + new for old, new in zip(rows[place], slope, strict=True)]
-    return rows

@@ -81,9 +81,9 @@ class Integration:
         adjoint = self.options.adjoint
         if not isinstance(adjoint, Direct | Recompute):
             refuse(f"differentiates the steps it takes, as Direct() does; got adjoint={type(adjoint).__name__}()")
-        if wanted not in self.f.libraries:
+        if wanted not in self.f.differentiable:
             check_gradients(self.cast, self.f, self.tensors)
-            self.f.libraries[wanted] = True
+            self.f.differentiable.append(wanted)
 
     def _compiled(self, wanted: tuple[Input, ...]) -> Any:
         """The function for a right-hand side and a method, kept beside what was traced."""

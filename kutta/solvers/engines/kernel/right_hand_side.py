@@ -40,6 +40,7 @@ class RightHandSide:
         captured: the tensors that `f` uses besides its arguments: a number of those that its
             fingerprint found, or a constant.
         libraries: what was compiled for it.
+        differentiable: the directions in which its gradients have been found to be those of its operations.
     """
 
     program: Program
@@ -47,6 +48,7 @@ class RightHandSide:
     layout: Layout
     captured: tuple[int | Tensor, ...]
     libraries: dict[Hashable, Any] = field(default_factory=dict, compare=False)
+    differentiable: list[tuple[Input, ...]] = field(default_factory=list, compare=False)
 
     def reached(self, tensors: tuple[Tensor, ...]) -> list[Tensor]:
         """The captured tensors, given those that the fingerprint found."""
