@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from kutta.solvers.engines.compiled.layers_source import texts_of
 from kutta.solvers.engines.compiled.rewrite import rules
 
 Tensors = tuple[Tensor, ...]
@@ -47,7 +48,8 @@ def native(function: Callable[..., Tensors], examples: Sequence[Tensor]) -> Call
         stand_ins = [fake.from_tensor(example.detach(), static_shapes=True) for example in examples]
         with fake:  # numbers that meet tensors become stand-ins too
             graph = make_fx(function, decomposition_table=rules())(*stand_ins)
-        with config.patch(OPTIONS), V.set_fake_mode(fake), tracing(TracingContext(fake)):
+        options = {**OPTIONS, "aot_inductor.custom_ops_to_c_shims": texts_of(graph)}
+        with config.patch(options), V.set_fake_mode(fake), tracing(TracingContext(fake)):
             code: Any = compile_fx_inner(graph, stand_ins, cpp_wrapper=True, is_inference=True)
     log.info("compiled it in %.1f s", time.perf_counter() - began)
 

@@ -16,6 +16,7 @@ from torch.fx import GraphModule
 from kutta.solution import Result
 from kutta.solvers.controllers import tame
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
+from kutta.solvers.engines.compiled.layers import with_layers_joined
 from kutta.solvers.engines.compiled.rewrite import split
 from kutta.solvers.engines.compiled.step import (
     advance,
@@ -139,7 +140,7 @@ ENTRIES, GIVEN = len(Progress._fields), len(Given._fields)
 
 def forward_loop(plan: Plan, graph: GraphModule) -> Parts:
     """What is done before the loop, and the loop: ``(progress, y, slope, *given, *kept) -> (progress, y, slope)``."""
-    before, inside = split(graph, varying=2)
+    before, inside = split(with_layers_joined(graph, varying=2), varying=2)
     loop = _Loop(plan, inside)
 
     def run(progress: Tensor, y: Tensor, slope: Tensor, *given: Tensor) -> Tensors:

@@ -18,33 +18,11 @@ from torch._functorch.compile_utils import fx_graph_cse
 from torch._inductor.decomposition import select_decomp_table
 from torch.fx import Graph, GraphModule, Node
 
+from kutta.solvers.engines.tangent import tanh
+
 aten = torch.ops.aten
 # Views that only change the order of axes; a matrix product is faster on a tensor in the new order.
 _REORDERING = (aten.t.default, aten.permute.default, aten.transpose.int)
-# Coefficients of x^1, x^3, ... over those of 1, x^2, ... on |x| <= 7.90531, where float32 rounds to 1.
-_FARTHEST = 7.90531110763549805
-_ODD = (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
-        -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)  # fmt: skip
-_EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
-
-
-def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent; in float32 a rational approximation within seven units in the last place.
-
-    Source of the coefficients: Eigen, ``generic_fast_tanh_float``, which XLA uses as well.
-    """
-    if x.dtype != torch.float32:
-        return NotImplemented
-    x = x.clamp(-_FARTHEST, _FARTHEST)
-    square = x * x
-    return x * _horner(_ODD, square) / _horner(_EVEN, square)
-
-
-def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
-    value: Any = coefficients[-1]
-    for coefficient in reversed(coefficients[:-1]):
-        value = value * x + coefficient
-    return value
 
 
 def addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
@@ -71,12 +49,8 @@ def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
         graph: without writes to its inputs.
         varying: the number of inputs that vary in the loop.
     """
-    graph = _simplified(graph)
-    nodes = list(graph.graph.nodes)
-    fixed = set([node for node in nodes if node.op == "placeholder"][varying:])
-    for node in nodes:
-        if _can_move(node) and node.all_input_nodes and fixed.issuperset(node.all_input_nodes):
-            fixed.add(node)
+    graph = simplified(graph)
+    nodes, fixed = list(graph.graph.nodes), fixed_nodes(graph, varying)
     inside, kept = {node for node in nodes if node not in fixed}, []
     for node in reversed(nodes):
         if node in fixed and not inside.isdisjoint(node.users):
@@ -87,7 +61,17 @@ def split(graph: GraphModule, varying: int) -> tuple[GraphModule, GraphModule]:
     return _before(graph, [node for node in nodes if node in fixed], kept), _inside(graph, nodes, varying, kept, inside)
 
 
-def _simplified(graph: GraphModule) -> GraphModule:
+def fixed_nodes(graph: GraphModule, varying: int) -> set[Node]:
+    """What depends on the inputs alone that do not vary in the loop."""
+    nodes = list(graph.graph.nodes)
+    fixed = set([node for node in nodes if node.op == "placeholder"][varying:])
+    for node in nodes:
+        if _can_move(node) and node.all_input_nodes and fixed.issuperset(node.all_input_nodes):
+            fixed.add(node)
+    return fixed
+
+
+def simplified(graph: GraphModule) -> GraphModule:
     """The same without second names of a tensor, transposes of transposes, and what is computed twice."""
     graph = copy.deepcopy(graph)
     for node in list(graph.graph.nodes):
@@ -115,8 +99,11 @@ def _can_move(node: Node) -> bool:
 
 
 def _worth_moving(node: Node) -> bool:
-    """Views are made in the loop at no cost, unless they change the order; what is larger than its sources also is."""
-    if node.target in _REORDERING:
+    """Views are made in the loop at no cost, unless they change the order; what is larger than its sources also is.
+
+    What is padded is so for the sake of the loop.
+    """
+    if node.target in (*_REORDERING, aten.constant_pad_nd.default):
         return True
     own, sources = node.meta["val"], [source.meta["val"] for source in node.all_input_nodes]
     is_view = node.target.is_view  # type: ignore[union-attr]

@@ -108,8 +108,17 @@ FUNCTION V sine_like(V x, int quadrant) {
 ELEMENTARY V v_sin(V x) { return sine_like(x, 0); }
 ELEMENTARY V v_cos(V x) { return sine_like(x, 1); }
 
+// A quotient of two polynomials, where it is precise enough.
+FUNCTION V tanh_quotient(V x) {
+  V limited = sel(x > TANH_FARTHEST, splat(TANH_FARTHEST), sel(x < -TANH_FARTHEST, splat(-TANH_FARTHEST), x));
+  V z = limited * limited, odd = splat(0), even = splat(0);
+  for (int i = TANH_ODD_TERMS - 1; i >= 0; i--) odd = odd * z + TANH_ODD[i];
+  for (int i = TANH_EVEN_TERMS - 1; i >= 0; i--) even = even * z + TANH_EVEN[i];
+  return limited * (odd / even); // in this order tiny numbers keep their digits
+}
+
 // tanh x = 1 - 2 / (exp 2x + 1), and for small x a continued fraction, where that would cancel.
-ELEMENTARY V v_tanh(V x) {
+FUNCTION V tanh_by_exp(V x) {
   V size = v_abs(x), z = x * x;
   V far = 1 - 2 / (v_exp(2 * v_min(size, splat(20))) + 1);
   V fraction = splat(real(2 * TANH_TERMS + 1));
@@ -119,5 +128,7 @@ ELEMENTARY V v_tanh(V x) {
   result = sel(x < 0, -result, result);
   return sel(x != x, x, result);
 }
+
+ELEMENTARY V v_tanh(V x) { return TANH_QUOTIENT ? tanh_quotient(x) : tanh_by_exp(x); }
 
 ELEMENTARY V v_pow(V x, V y) { for (int l = 0; l < W; l++) x[l] = pow(x[l], y[l]); return x; }

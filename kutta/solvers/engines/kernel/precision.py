@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from kutta.solvers.engines import tangent
+
 HERE = Path(__file__).parent
 
 
@@ -61,6 +63,8 @@ def elementary_functions(dtype: torch.dtype, target: Target) -> str:
 def _constants(dtype: torch.dtype) -> str:
     one = _PRECISION[dtype]
     digits = one["digits"]
+    quotient = dtype == torch.float32
+    tangents = {"ODD": tangent.ODD, "EVEN": tangent.EVEN} if quotient else {"ODD": (0.0,), "EVEN": (0.0,)}
     series = ", ".join(repr(1.0 / float(math.factorial(term))) for term in range(one["exp_terms"] + 1))
     # Adding 1.5 * 2^digits leaves no room for a fraction: what is left is the nearest whole number.
     lines = [
@@ -74,5 +78,9 @@ def _constants(dtype: torch.dtype) -> str:
         f"static const real LOG2_HIGH = {one['log2'][0]}, LOG2_LOW = {one['log2'][1]};",
         f"static const real HALF_PI_1 = {one['half_pi'][0]}, HALF_PI_2 = {one['half_pi'][1]}, "
         f"HALF_PI_3 = {one['half_pi'][2]}, FARTHEST = {one['farthest']};",
+        f"static const real TANH_FARTHEST = {tangent.FARTHEST};",
+        f"enum {{ TANH_QUOTIENT = {int(quotient)}, "
+        f"{', '.join(f'TANH_{name}_TERMS = {len(values)}' for name, values in tangents.items())} }};",
+        *(f"TABLE real TANH_{name}[] = {{{', '.join(map(repr, values))}}};" for name, values in tangents.items()),
     ]
     return "\n".join(lines)

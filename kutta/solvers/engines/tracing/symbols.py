@@ -141,6 +141,8 @@ class Symbols:
             "silu": lambda x: self.each("div", x, same_add(self, 1.0, self.each("exp", self.each("neg", x)), 1)),
             "softplus": self._softplus,
             "leaky_relu": self._leaky,
+            "elu": self._elu,
+            "mish": lambda x: self.each("mul", x, self.each("tanh", self._softplus(x))),
             "masked_fill": lambda x, mask, value: self.each("where", self.truth(mask), self.real(value), self.real(x)),
             "addcmul": lambda x, a, b, value=1: same_add(self, x, self.each("mul", a, b), value),
             "gelu": self._gelu,
@@ -172,6 +174,12 @@ class Symbols:
 
     def _leaky(self, x: Array, slope: float = 0.01) -> Array:
         return self.each("where", self.each("gt", x, 0.0), x, self.each("mul", x, slope))
+
+    def _elu(self, x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
+        # Both branches are computed: of the exponential only the side that is used, which cannot overflow.
+        below = self.each("expm1", self.each("mul", self.each("min", x, 0.0), float(input_scale)))
+        chosen = self.each("where", self.each("gt", x, 0.0), x, self.each("mul", below, float(alpha)))
+        return self.each("mul", chosen, float(scale))
 
     def _softplus(self, x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
         scaled = self.each("mul", x, float(beta))

@@ -55,7 +55,8 @@ FUNCTIONS = {
     "periods": lambda t, y, p: torch.remainder(-y, 0.3) + torch.remainder(y, -0.3) + torch.fmod(-y, 0.3),
     "places": lambda t, y, p: p.gather(1, torch.tensor([[0, 2], [1, 1]]))[0, 1] + p[[0, 2], [1, 1]].sum() + y.flip(-1),
     "turns": lambda t, y, p: p.roll((1, 2), (0, 1))[0] + p.flip(1)[2] + torch.where(y > 0, 2, y),
-    "activations": lambda t, y, p: functional.softplus(y) + functional.silu(y) + functional.leaky_relu(y, 0.2),
+    "activations": lambda t, y, p: functional.softplus(y) + functional.silu(y) + functional.leaky_relu(y, 0.2)
+    + functional.elu(y, 0.7) + functional.selu(y) + functional.mish(y),
     "limits": lambda t, y, p: functional.relu6(4 * y) + functional.hardtanh(y) + torch.tensor([1.0, 2.0, 3.0]),
     "masks": lambda t, y, p: y.masked_fill(y > 1, 0.5) + torch.addcmul(y, y, p[0], value=0.5),
     "angles": lambda t, y, p: torch.atan2(y, p[0]) + torch.hypot(y, p[1]),
