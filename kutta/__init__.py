@@ -9,13 +9,14 @@ from importlib import import_module
 from kutta import models, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
-from kutta.solvers import tableaus
+from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
@@ -44,6 +45,7 @@ from kutta.solvers.runge_kutta import (
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
+    "DDIM",
     "PI",
     "PID",
     "RK4",
@@ -54,6 +56,7 @@ __all__ = [
     "Backsolve",
     "Bosh3",
     "Compiled",
+    "DiffusionProblem",
     "Direct",
     "Dopri5",
     "Dopri8",
@@ -99,6 +102,7 @@ __all__ = [
     "Vern8",
     "Vern9",
     "Yoshida4",
+    "diffusion",
     "max_norm",
     "models",
     "regularizers",
@@ -115,8 +119,8 @@ _PLANNED = {
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": (
-        "DiffusionProblem DDIM DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB "
-        "AdaptiveMultistep SolverSchedule diffusion"
+        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep "
+        "SolverSchedule"
     ),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "

@@ -80,3 +80,43 @@ class EnsembleProblem:
     args: tuple[Any, ...] = ()
     vectorized: bool = False
     batched_args: tuple[bool, ...] | None = None
+
+
+@dataclass(frozen=True)
+class DiffusionProblem:
+    """Samples from a diffusion or flow model: the way from noise to data.
+
+    The state is ``x_t = alpha(t) x_0 + sigma(t) z``; the deterministic samplers follow the probability-flow
+    equation ``dx/dt = alpha'(t) D(x, t) + sigma'(t) e(x, t)`` from the noisiest time to the data, where `D` and `e`
+    are the expected data and noise.
+
+    Attributes:
+        model: called as ``model(x, t)``, or with a condition as ``model(x, t, condition)``, where ``t`` has shape
+            ``(B,)`` and the dtype of ``x``.
+        schedule: the noise schedule, such as ``kutta.diffusion.VP()``.
+        x: the state at the first time, shape ``(B, ...)``: noise of standard deviation ``sigma``, or for editing
+            a noisy sample.
+        prediction: what the model returns: ``"epsilon"``, ``"data"``, ``"v"``, ``"score"`` or ``"flow"``; see
+            `kutta.solvers.diffusion.conversions`.
+        condition: handed on to the model.
+        guidance: such as ``kutta.diffusion.CFG(7.5)``.
+        t_span: first and last time; by default those of the schedule.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.1, 0.1])
+        >>> schedule = kt.diffusion.EDM(start=10.0, end=0.01)
+        >>> x = 10.0 * torch.randn(256, 2, generator=torch.Generator().manual_seed(0))
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, x)
+        >>> sol = kt.solve(problem, kt.DDIM(), steps=20)
+        >>> bool((sol.y1[:, 0].abs() - 2.0).abs().mean() < 0.5), sol.stats.function_evaluations
+        (True, 20)
+    """
+
+    model: Callable[..., Any]
+    schedule: Any
+    x: Any
+    prediction: str = "epsilon"
+    condition: Any = None
+    guidance: Any = None
+    t_span: tuple[float, float] | None = None

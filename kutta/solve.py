@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
-from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
+from kutta.solvers.diffusion.grids import Grid
+from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.solving import solve_diffusion
 from kutta.solvers.engines.choice import solve_by_choice, solve_eagerly
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
@@ -34,8 +38,8 @@ class Eager:
 
 
 def solve(
-    problem: ODEProblem | EnsembleProblem,
-    method: Method | None = None,
+    problem: ODEProblem | EnsembleProblem | DiffusionProblem,
+    method: Method | Sampler | None = None,
     *,
     rtol: Any = 1e-5,
     atol: Any = 1e-7,
@@ -51,12 +55,16 @@ def solve(
     progress: bool = False,
     engine: Any = "auto",
     throw: bool = True,
+    steps: int | None = None,
+    grid: Grid | Sequence[float] | Tensor | None = None,
+    generator: Any = None,
 ) -> Solution:
-    """Solve a differential equation.
+    """Solve a differential equation, or sample from a diffusion model.
 
     Args:
         problem: what to solve.
-        method: how; by default `Tsit5`.
+        method: how; by default `Tsit5`, and for a `DiffusionProblem` `DDIM`. Such a problem is solved by samplers, with
+            `steps`, `grid` and `generator`, and as its probability-flow equation by the methods for `ODEProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory.
         atol: absolute tolerance, likewise. In the units of the state.
@@ -81,6 +89,9 @@ def solve(
             ``sol.stats.reason`` tell.
         throw: raise `SolveError` when the solve fails; otherwise return what there is, with
             ``sol.result`` naming the reason.
+        steps: of a sampler; 20 by default.
+        grid: where a sampler stops on its way: a rule such as ``kutta.diffusion.Rho(7)``, or the times themselves.
+        generator: of the noise of a stochastic sampler: a ``torch.Generator``, or one for each sample.
 
     Returns:
         the `Solution`.
@@ -99,8 +110,11 @@ def solve(
         >>> sol.result.name, bool(torch.allclose(sol.y1, y0, atol=1e-7))
         ('SUCCESS', True)
     """
+    if isinstance(problem, DiffusionProblem):
+        return solve_diffusion(problem, method, _not_default(locals()), solve)
+    _refuse_sampler(method, steps, grid, generator)
     _check_engine(engine)
-    problem, layout, options = prepare(
+    ready, layout, options = prepare(
         problem,
         method,
         rtol=rtol,
@@ -125,9 +139,23 @@ def solve(
         run = partial(solve_compiled, engine)
     elif engine is None or engine == "auto":
         run = solve_by_choice
-    f, precisely = outside_autocast(problem.f, layout.device)
+    f, precisely = outside_autocast(ready.f, layout.device)
     with precisely:
-        return run(replace(problem, f=f), layout, options, throw)
+        return run(replace(ready, f=f), layout, options, throw)
+
+
+def _not_default(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments besides problem and method that are not at their defaults."""
+    options = [one for one in inspect.signature(solve).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    return {one.name: given[one.name] for one in options if given[one.name] is not one.default}
+
+
+def _refuse_sampler(method: Any, steps: Any, grid: Any, generator: Any) -> None:
+    if isinstance(method, Sampler):
+        raise TypeError(f"{type(method).__name__} is a sampler, for a DiffusionProblem")
+    for name, value in (("steps", steps), ("grid", grid), ("generator", generator)):
+        if value is not None:
+            raise ValueError(f"{name} is for the samplers of a DiffusionProblem; for equal steps pass kutta.Fixed(dt)")
 
 
 def prepare(

@@ -1,0 +1,176 @@
+"""The exact teacher: a Gaussian mixture, whose denoiser, score and velocity are known in closed form.
+
+With data ``sum_k w_k N(m_k, C_k)``, the noisy state has the density ``sum_k w_k N(alpha m_k, S_k)`` with
+``S_k = alpha^2 C_k + sigma^2``, and with the responsibilities ``r_k(x)`` of the components
+
+    D(x)     = sum_k r_k (m_k + alpha C_k S_k^-1 (x - alpha m_k))
+    score(x) = -sum_k r_k S_k^-1 (x - alpha m_k)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.diffusion.conversions import PREDICTIONS
+from kutta.solvers.diffusion.schedules import Schedule
+
+
+class GaussianMixture:
+    """A mixture of normal distributions with its exact predictions, to check samplers against.
+
+    Args:
+        weights: of the ``K`` components; they are scaled to sum to 1.
+        means: shape ``(K, d)``.
+        variances: shape ``(K,)``; ``(K, d)`` for one an axis; ``(K, d, d)`` for covariances. They may be zero in
+            some directions, where the data lie on a plane.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> teacher = kt.diffusion.GaussianMixture([1.0], [[3.0, 0.0]], [0.25])
+        >>> teacher.data(torch.tensor([[3.0, 0.0]]), 1.0, 0.5)
+        tensor([[3., 0.]])
+    """
+
+    def __init__(self, weights: Any, means: Any, variances: Any):
+        self.weights, self.means, variances = (
+            torch.as_tensor(one, dtype=torch.float64) for one in (weights, means, variances)
+        )
+        if self.means.dim() != 2 or self.weights.shape != self.means.shape[:1]:
+            raise ValueError(
+                "weights must have shape (K,) and means (K, d); "
+                f"got {tuple(self.weights.shape)} and {tuple(self.means.shape)}"
+            )
+        count, size = self.means.shape
+        if variances.shape not in ((count,), (count, size), (count, size, size)):
+            raise ValueError(
+                f"variances must have shape ({count},), ({count}, {size}) or ({count}, {size}, {size}); "
+                f"got {tuple(variances.shape)}"
+            )
+        self.weights = self.weights / self.weights.sum()
+        self.axes: Tensor | None = None  # (K, d, d): principal axes of the components, in columns
+        if variances.dim() == 3:
+            variances, self.axes = torch.linalg.eigh(variances)
+            variances = variances.clamp(min=0.0)
+        self.variances = variances.reshape(count, -1).expand(count, size)
+
+    @property
+    def size(self) -> int:
+        """The dimension ``d``."""
+        return self.means.shape[1]
+
+    def among(self, components: Sequence[int]) -> GaussianMixture:
+        """The mixture of some of the components: that of a class."""
+        picked = list(components)
+        variances = self.variances[picked]
+        if self.axes is not None:
+            axes = self.axes[picked]
+            variances = (axes * variances[:, None]) @ axes.mT
+        return GaussianMixture(self.weights[picked], self.means[picked], variances)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Data, ``(count, d)``, float64."""
+        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        z = torch.randn(count, self.size, dtype=torch.float64, generator=generator) * self.variances[which].sqrt()
+        if self.axes is not None:
+            z = (self.axes[which] @ z[..., None])[..., 0]
+        return self.means[which] + z
+
+    def log_density(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
+        """``log p_t(x)`` at a noise level, ``(B,)``."""
+        return torch.logsumexp(self._logits(*self._deviations(x, alpha, sigma), components), -1)
+
+    def data(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
+        """The expected data ``D(x)``.
+
+        Args:
+            x: states, ``(B, d)``.
+            alpha: the factor of the data at their level, a number or a tensor ``(B,)``.
+            sigma: that of the noise.
+            components: which components there are, bool of shape ``(K,)`` or ``(B, K)``: the condition of a class.
+        """
+        deviations, variances = self._deviations(x, alpha, sigma)
+        shares = torch.softmax(self._logits(deviations, variances, components), -1)
+        alpha = _rows(alpha, deviations)
+        pulled = alpha * self.variances.to(deviations) / variances * deviations
+        return torch.einsum("bk,bkd->bd", shares, self.means.to(deviations) + self._turned_back(pulled)).to(x.dtype)
+
+    def score(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
+        """The gradient of the log density."""
+        deviations, variances = self._deviations(x, alpha, sigma)
+        shares = torch.softmax(self._logits(deviations, variances, components), -1)
+        return -torch.einsum("bk,bkd->bd", shares, self._turned_back(deviations / variances)).to(x.dtype)
+
+    def noise(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
+        """The expected noise ``e(x) = -sigma score(x)``."""
+        return -(_rows(sigma, x) * self.score(x, alpha, sigma, components)).to(x.dtype)
+
+    def velocity(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
+        """``e(x) - D(x)``: ``dx/dt`` of the straight path."""
+        return self.noise(x, alpha, sigma, components) - self.data(x, alpha, sigma, components)
+
+    def model(self, schedule: Schedule, prediction: str = "epsilon") -> Callable[..., Tensor]:
+        """A model of this mixture, as a `kutta.DiffusionProblem` takes it.
+
+        Args:
+            schedule: tells the noise level of a time.
+            prediction: what it returns.
+
+        Returns:
+            ``model(x, t, components=None)`` with ``x`` of shape ``(B, d)`` and ``t`` of shape ``(B,)``.
+        """
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}; got {prediction!r}")
+
+        def predict(x: Tensor, t: Tensor, components: Tensor | None = None) -> Tensor:
+            alpha, sigma = (value.to(x.device) for value in (schedule.alpha(t), schedule.sigma(t)))
+            if prediction == "epsilon":
+                return self.noise(x, alpha, sigma, components)
+            if prediction == "data":
+                return self.data(x, alpha, sigma, components)
+            if prediction == "score":
+                return self.score(x, alpha, sigma, components)
+            if prediction == "flow":
+                return self.velocity(x, alpha, sigma, components)
+            data, noise = self.data(x, alpha, sigma, components), self.noise(x, alpha, sigma, components)
+            return (_rows(alpha, x) * noise - _rows(sigma, x) * data).to(x.dtype)
+
+        return predict
+
+    def _deviations(self, x: Tensor, alpha: Any, sigma: Any) -> tuple[Tensor, Tensor]:
+        """``x - alpha m_k`` along the principal axes, and the variances there, in float64."""
+        x = x.double()
+        alpha, sigma = _columns(alpha, x), _columns(sigma, x)
+        deviations = x[:, None] - alpha * self.means.to(x)
+        if self.axes is not None:
+            deviations = torch.einsum("kde,bkd->bke", self.axes.to(x), deviations)
+        return deviations, alpha**2 * self.variances.to(x) + sigma**2
+
+    def _turned_back(self, deviations: Tensor) -> Tensor:
+        if self.axes is None:
+            return deviations
+        return torch.einsum("kde,bke->bkd", self.axes.to(deviations), deviations)
+
+    def _logits(self, deviations: Tensor, variances: Tensor, components: Tensor | None) -> Tensor:
+        """``log(w_k N(x; alpha m_k, S_k))``, ``(B, K)``."""
+        exponents = -0.5 * (deviations**2 / variances + torch.log(2.0 * math.pi * variances)).sum(-1)
+        weights = self.weights.to(deviations)
+        if components is not None:
+            weights = weights * components.to(deviations)
+            weights = weights / weights.sum(-1, keepdim=True)
+        return exponents + torch.log(weights)
+
+
+def _columns(number: Any, x: Tensor) -> Tensor:
+    """A number a sample, to go with ``(B, K, d)``."""
+    number = torch.as_tensor(number, dtype=torch.float64).to(x.device)
+    return number.reshape(-1, 1, 1) if number.dim() else number
+
+
+def _rows(number: Any, like: Tensor) -> Tensor:
+    number = torch.as_tensor(number, dtype=torch.float64).to(like.device)
+    return number.reshape(-1, *[1] * (like.dim() - 1)) if number.dim() else number

@@ -1,0 +1,21 @@
+"""What a sampler is: a frozen record that writes a plan for the nodes of a grid."""
+
+from __future__ import annotations
+
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.plan import Plan
+
+
+class Sampler:
+    """A sampler: a frozen dataclass of orders and options, without state.
+
+    One of one's own derives from this and gives `plan`.
+    """
+
+    def plan(self, nodes: Nodes) -> Plan:
+        """All that is done along the nodes of a grid.
+
+        Args:
+            nodes: times from noise to data. With gradients, the weights of the plan have them too.
+        """
+        raise NotImplementedError

@@ -1,0 +1,145 @@
+"""`kutta.solve` for a `DiffusionProblem`: check the arguments, choose what was left open, sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.problems import DiffusionProblem
+from kutta.solution import Solution
+from kutta.solvers.diffusion.conversions import PREDICTIONS
+from kutta.solvers.diffusion.flow import probability_flow
+from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
+from kutta.solvers.diffusion.guidance import Guidance
+from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.sampling import follow
+from kutta.solvers.diffusion.schedules import Schedule, as_float64
+from kutta.solvers.method import Method
+from kutta.solvers.progress import progress_bar
+
+# Steps of a sampler when none are asked for.
+STEPS = 20
+_FOR_SAMPLERS = ("steps", "grid", "generator")
+_FOR_BOTH = ("save_at", "progress", "throw", "engine")
+
+
+def solve_diffusion(
+    problem: DiffusionProblem, method: Any, given: dict[str, Any], solve: Callable[..., Solution]
+) -> Solution:
+    """Sample.
+
+    Args:
+        problem: as the user wrote it.
+        method: a `Sampler`, a `Method` for differential equations, or ``None``.
+        given: the arguments of `kutta.solve` that are not at their defaults.
+        solve: `kutta.solve`, for methods of differential equations.
+    """
+    problem = checked(problem)
+    method = DDIM() if method is None else method
+    if isinstance(method, Method):
+        return _by_method(problem, method, given, solve)
+    if not isinstance(method, Sampler):
+        raise TypeError(f"method must be a sampler such as kutta.DDIM(), or a method; got {method!r}")
+    return _by_sampler(problem, method, given)
+
+
+def checked(problem: DiffusionProblem) -> DiffusionProblem:
+    """The problem with a state that is a tensor and a span, or an error that says what does not fit."""
+    if not callable(problem.model):
+        raise TypeError(f"model must be callable; got {type(problem.model).__name__}")
+    if not isinstance(problem.schedule, Schedule):
+        raise TypeError(f"schedule must be a noise schedule such as kutta.diffusion.VP(); got {problem.schedule!r}")
+    if problem.prediction not in PREDICTIONS:
+        raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}; got {problem.prediction!r}")
+    if problem.guidance is not None and not isinstance(problem.guidance, Guidance):
+        raise TypeError(f"guidance must be such as kutta.diffusion.CFG(7.5); got {problem.guidance!r}")
+    x = torch.as_tensor(problem.x)
+    if not x.is_floating_point() or x.dim() < 1:
+        raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
+    if not bool(torch.isfinite(x.detach()).all()):
+        raise ValueError("x must be finite; got infinity or NaN among its entries")
+    span = problem.t_span if problem.t_span is not None else (problem.schedule.start, problem.schedule.end)
+    return replace(problem, x=x, t_span=_checked_span(span, problem))
+
+
+def _checked_span(span: Any, problem: DiffusionProblem) -> tuple[float, float]:
+    try:
+        start, end = (float(t) for t in span)
+    except (TypeError, ValueError):
+        raise ValueError(f"t_span must hold the first and the last time; got {span!r}") from None
+    first, last = (float(problem.schedule.log_snr(as_float64(t))) for t in (start, end))
+    if not first < last:
+        raise ValueError(f"t_span must lead from noise to data, from larger to smaller times; got ({start}, {end})")
+    if math.isinf(first) and problem.prediction in ("epsilon", "score"):
+        raise ValueError(
+            f"at t = {start:.6g} there is only noise, where prediction={problem.prediction!r} says nothing about the "
+            "data: begin later by t_span, or use a model that predicts data, v or flow"
+        )
+    return start, end
+
+
+def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
+    _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
+    if given.get("engine") not in (None, "auto", "eager") and type(given["engine"]).__name__ != "Eager":
+        raise NotImplementedError(f"samplers run in engine=Eager(); got {given['engine']!r}")
+    save_at = given.get("save_at")
+    if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
+        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
+    found = nodes(_grid(given.get("grid"), problem), problem.schedule, given.get("steps", STEPS), *_span(problem))
+    with torch.no_grad():
+        plan = method.plan(found).fixed()
+    every = save_at is not None
+    with progress_bar(given.get("progress", False), *_span(problem)) as watch:
+        return follow(
+            problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
+        )
+
+
+def _by_method(
+    problem: DiffusionProblem, method: Method, given: dict[str, Any], solve: Callable[..., Solution]
+) -> Solution:
+    for name in ("events", "penalties"):
+        if name in given:
+            raise NotImplementedError(
+                f"a DiffusionProblem has no {name}: solve kutta.diffusion.probability_flow(problem).equation"
+            )
+    _refuse({name: value for name, value in given.items() if name in _FOR_SAMPLERS}, (), f"{type(method).__name__}")
+    _refuse_clean_end(problem)
+    flow = probability_flow(problem)
+    if isinstance(given.get("save_at"), Tensor | list | tuple):
+        given = {**given, "save_at": flow.to_clock(as_float64(given["save_at"]))}
+    return flow.solution(solve(flow.equation, method, **given))
+
+
+def _refuse_clean_end(problem: DiffusionProblem) -> None:
+    end = _span(problem)[1]
+    if problem.prediction == "data" and float(problem.schedule.sigma(as_float64(end))) == 0.0:
+        raise ValueError(
+            f"at t = {end:.6g} there is no noise, where prediction='data' says nothing about the slope: end earlier by "
+            "t_span, use a sampler, or a model that predicts the flow"
+        )
+
+
+def _refuse(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
+    for name in given:
+        if name not in allowed:
+            raise ValueError(f"{name} means nothing to {what}; leave it out")
+
+
+def _span(problem: DiffusionProblem) -> tuple[float, float]:
+    assert problem.t_span is not None
+    return problem.t_span
+
+
+def _grid(grid: Any, problem: DiffusionProblem) -> Any:
+    """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far."""
+    if grid is not None:
+        return grid() if isinstance(grid, type) and issubclass(grid, Grid) else grid
+    ends = [float(problem.schedule.log_snr(as_float64(t))) for t in _span(problem)]
+    return UniformTime() if any(map(math.isinf, ends)) else Rho()
