@@ -1,4 +1,4 @@
-"""The neural ODE of the benchmarks: an MLP 32-64-64-32 with tanh on a batch of 128, float32."""
+"""The neural ODEs of the benchmarks: MLPs with tanh on a batch of 128, float32, the usual one 32-64-64-32."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 SIZES = (32, 64, 64, 32)
+WIDE = (784, 100, 784)
 BATCH = 128
 SPAN = (0.0, 5.0)
 TOLERANCE = 1e-5
@@ -22,11 +23,12 @@ GAIN = 2.0
 class Field(nn.Module):
     """The right-hand side ``f(t, y)``; its seed fixes the weights."""
 
-    def __init__(self, gain: float = GAIN, seed: int = 0):
+    def __init__(self, gain: float = GAIN, seed: int = 0, sizes: Sequence[int] = SIZES):
         super().__init__()
+        self.sizes = tuple(sizes)
         random = torch.Generator().manual_seed(seed)
         layers: list[nn.Module] = []
-        for inputs, outputs in itertools.pairwise(SIZES):
+        for inputs, outputs in itertools.pairwise(sizes):
             layer = nn.Linear(inputs, outputs)
             with torch.no_grad():
                 layer.weight.copy_(torch.randn(outputs, inputs, generator=random) * gain / inputs**0.5)
@@ -38,9 +40,9 @@ class Field(nn.Module):
         return self.layers(y)
 
 
-def initial_state(batch: int = BATCH, seed: int = 1) -> Tensor:
-    """Standard normal, shape ``(batch, 32)``."""
-    return torch.randn(batch, SIZES[0], generator=torch.Generator().manual_seed(seed))
+def initial_state(batch: int = BATCH, seed: int = 1, width: int = SIZES[0]) -> Tensor:
+    """Standard normal, shape ``(batch, width)``."""
+    return torch.randn(batch, width, generator=torch.Generator().manual_seed(seed))
 
 
 def reference(field: Field, y0: Tensor) -> np.ndarray[Any, Any]:

@@ -69,14 +69,14 @@ def forward(report: Report, field: Field, y0: Tensor, repeats: int, absent: Sequ
     timings = measure({one.name: one.run for one in found} | {"f": _bare(field, y0)}, repeats, warm_up=2)
     expected = _neural.reference(field, y0)
     columns = ("solver", "ms", "error", "steps", "evaluations", "time / (evaluations x compiled f)")
-    table = report.table("Forward, no gradient", *columns)
+    table = report.table(f"{_title(field)}: forward, no gradient", *columns)
     for name, outcome in outcomes.items():
         alone = [seconds * (outcome.evaluations or 1) / BARE for seconds in timings["f"]]
         error = relative_error(outcome.ys[-1], expected)
         overhead = ratio(timings[name], alone) if name.startswith("kutta") else None
         table.add(name, _milliseconds(timings[name]), error, outcome.steps, outcome.evaluations, overhead)
-    _ratios(report, "Forward: diffrax over kutta, paired", timings, "kutta {}, compiled", "diffrax {}")
-    report.data["forward seconds"] = timings
+    _ratios(report, f"{_title(field)}, forward: diffrax over kutta, paired", timings)
+    report.data[f"{_title(field)}, forward seconds"] = timings
     return found
 
 
@@ -136,18 +136,19 @@ def forward_and_backward(
     forwards = {f"forward of {one.name}": torch.no_grad()(one.run) for one in alone}
     timings = measure(solvers | forwards, repeats, warm_up=2)
     expected = _exact_gradient(field, y0)
-    table = report.table("Forward and backward", "solver", "ms", "error of the gradient", "time / forward alone")
+    table = report.table(
+        f"{_title(field)}: forward and backward", "solver", "ms", "error of the gradient", "time / forward alone"
+    )
     for name, solve in solvers.items():
         error = relative_error(_flat_gradient(solve()), expected)
         table.add(name, _milliseconds(timings[name]), error, ratio(timings[name], timings[f"forward of {name}"]))
-    title = "Forward and backward: diffrax over kutta, paired"
-    _ratios(report, title, timings, "kutta {}, compiled", "diffrax {}")
-    report.data["gradient seconds"] = timings
+    _ratios(report, f"{_title(field)}, forward and backward: diffrax over kutta, paired", timings)
+    report.data[f"{_title(field)}, gradient seconds"] = timings
 
 
 def _exact_gradient(field: Field, y0: Tensor) -> np.ndarray[Any, Any]:
     """By an eighth-order method in float64 with tolerance 1e-11."""
-    wide = Field().double()
+    wide = Field(sizes=field.sizes).double()
     wide.load_state_dict(field.state_dict())
 
     def solve(f: Any, y: Tensor) -> Tensor:
@@ -156,11 +157,15 @@ def _exact_gradient(field: Field, y0: Tensor) -> np.ndarray[Any, Any]:
     return flat(gradient(solve, wide, y0.double()))
 
 
-def _ratios(report: Report, title: str, timings: Timings, ours: str, theirs: str) -> None:
+def _title(field: Field) -> str:
+    return "-".join(map(str, field.sizes))
+
+
+def _ratios(report: Report, title: str, timings: Timings) -> None:
     table = report.table(title, "method", "diffrax / kutta", "bar")
     for name in METHODS:
-        if theirs.format(name) in timings:
-            table.add(name, ratio(timings[theirs.format(name)], timings[ours.format(name)]), ">= 1.0")
+        if f"diffrax {name}" in timings:
+            table.add(name, ratio(timings[f"diffrax {name}"], timings[f"kutta {name}, compiled"]), ">= 1.0")
     if not table.rows:
         table.add("diffrax is not installed", None, None)
 
@@ -184,12 +189,14 @@ def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=21)
     absent = _peers.missing(MODULES)
-    field, y0 = Field(0.5 if options.quick else _neural.GAIN), initial_state(8 if options.quick else _neural.BATCH)
-    settings = {"repeats": options.repeats, "dtype": "float32", **TOL, "span": SPAN, "batch": len(y0)}
+    gain, batch = (0.5, 8) if options.quick else (_neural.GAIN, _neural.BATCH)
+    settings = {"repeats": options.repeats, "dtype": "float32", **TOL, "span": SPAN, "batch": batch}
     report = Report("compiled-neural-ode", "What does a compiled neural ODE cost?", settings | {"absent": absent})
     report.notes += NOTES
-    alone = forward(report, field, y0, options.repeats, absent)
-    forward_and_backward(report, field, y0, options.repeats, absent, alone)
+    for sizes in (_neural.SIZES, _neural.WIDE):
+        field, y0 = Field(gain, sizes=sizes), initial_state(batch, width=sizes[0])
+        alone = forward(report, field, y0, options.repeats, absent)
+        forward_and_backward(report, field, y0, options.repeats, absent, alone)
     finish(report, options)
     return report
 
