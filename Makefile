@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
+# A process a core, each with one thread.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto
+
 # One stamp per set of packages; it is redone when what it installs from changes.
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
@@ -26,10 +29,10 @@ demo: $(READY) ## Run the demo: parameter fitting and neural ODEs on real data, 
 	@$(BIN)/kutta demo
 
 test: $(READY) ## Run the fast test suite
-	@$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	@$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(READY) browser ## Run every test, slow ones and the browser check included
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	@$(TESTS) $(PYTEST_ARGS)
 
 check: $(READY) ## Lint, check formatting and types
 	@echo "ruff check";  $(BIN)/ruff check .
