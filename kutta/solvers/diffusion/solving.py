@@ -91,7 +91,9 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
-    found = nodes(_grid(given.get("grid"), problem), problem.schedule, given.get("steps", STEPS), *_span(problem))
+    grid = _grid(given.get("grid"), problem)
+    steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
+    found = nodes(grid, problem.schedule, steps, *_span(problem))
     with torch.no_grad():
         plan = method.plan(found).fixed()
     every = save_at is not None
