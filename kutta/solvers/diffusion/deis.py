@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kutta.solvers.diffusion.exponential import weights
 from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.multistep import FinalOrders, check_final_orders, largest_orders
 from kutta.solvers.diffusion.one_step import euler
 from kutta.solvers.diffusion.orders import check_orders, orders_of_steps
 from kutta.solvers.diffusion.phi import noise_moments
@@ -34,7 +36,7 @@ class DEIS(Sampler):
     Attributes:
         order: from 1 to 4.
         variable: what the polynomial depends on: ``"log_snr"``, ``lambda = log(alpha / sigma)``, or ``"time"``.
-        final_orders: upper limits to the orders of the last steps, such as ``(2, 1)``.
+        final_orders: upper limits to the orders of the last steps, as for `ExponentialMultistep`.
 
     Source: Zhang and Chen, Fast sampling of diffusion models with exponential integrator, 2023: rho-AB in the
     logarithm of kappa, and t-AB.
@@ -51,23 +53,23 @@ class DEIS(Sampler):
 
     order: int = 3
     variable: str = "log_snr"
-    final_orders: tuple[int, ...] = ()
+    final_orders: FinalOrders = ()
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 4, self.final_orders)
+        check_orders(type(self).__name__, self.order, 4)
+        check_final_orders(self.final_orders)
         if self.variable not in VARIABLES:
             raise ValueError(f"variable must be one of {', '.join(VARIABLES)}; got {self.variable!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
         draft = Draft(nodes)
-        for n, order in enumerate(orders_of_steps(nodes, self.order, self.final_orders)):
+        largest = largest_orders(self, nodes.steps)
+        for n, order in enumerate(map(min, orders_of_steps(nodes, self.order), largest)):
             if order == 1:
                 euler(draft, n, n, n + 1)
                 continue
-            positions, moments = VARIABLES[self.variable](nodes, n, order)
-            powers = torch.arange(order)
-            weights = nodes.alpha[n + 1] * torch.linalg.solve(positions ** powers[:, None], moments)
-            noise = {n - i: weights[i] for i in range(order)}
+            found = nodes.alpha[n + 1] * weights(*VARIABLES[self.variable](nodes, n, order))
+            noise = {n - i: found[i] for i in range(order)}
             draft.arrive(n + 1, {n: nodes.alpha[n + 1] / nodes.alpha[n]}, {"noise": noise})
         return draft.plan()
 

@@ -1,0 +1,85 @@
+"""PLMS, PNDM and iPNDM: constant coefficients, on equal and unequal steps."""
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.solvers.diffusion.adams import adams, pseudo_runge_kutta
+from kutta.solvers.diffusion.grids import nodes
+from tests.solvers.diffusion.problems import orders, t1
+from tests.solvers.diffusion.starts import from_exact_starts
+
+RHO = kt.diffusion.Rho(7)
+
+
+def slopes(order, steps, grid):
+    case = t1()
+    ends = [from_exact_starts(case, n, order, lambda draft, k: adams(draft, k, order), grid) for n in steps]
+    return orders([case.error(end) for end in ends])
+
+
+def test_order_three_becomes_two_where_steps_are_unequal():
+    assert slopes(3, (20, 40, 80, 160, 320, 640), RHO) == pytest.approx([2.65, 2.37, 1.87, 1.90, 1.95], abs=0.03)
+
+
+def test_order_four_becomes_two_where_steps_are_unequal():
+    assert slopes(4, (160, 320, 640), RHO) == pytest.approx([2.0, 2.0], abs=0.03)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_full_order_on_equal_steps(order):
+    assert slopes(order, (320, 640, 1280), kt.diffusion.Rho(1))[-1] == pytest.approx(order, abs=0.2)
+
+
+def test_pseudo_runge_kutta_steps_are_those_of_runge_and_kutta_where_time_is_kappa():
+    case = t1()
+    ends = [from_exact_starts(case, n, 1, lambda draft, k: pseudo_runge_kutta(draft, k, 4), RHO) for n in (20, 40, 80)]
+    assert orders([case.error(end) for end in ends])[-1] == pytest.approx(4.0, abs=0.2)
+
+
+def test_weights_are_the_classical_ones():
+    case = t1()
+    found = nodes(RHO, case.problem.schedule, 6, 5.0, 0.05)
+    plan = kt.PLMS(4).plan(found).fixed()
+    step = float(found.sigma[6] - found.sigma[5])  # alpha is 1
+    weights = {5: 55 / 24, 4: -59 / 24, 3: 37 / 24, 2: -9 / 24}
+    assert plan.moves[-1].predictions["noise"] == pytest.approx({k: step * w for k, w in weights.items()})
+
+
+def test_order_one_is_ddim():
+    case = t1()
+    assert torch.allclose(case.solve(kt.PLMS(1), 7), case.solve(kt.DDIM(), 7), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "evaluations"),
+    [(kt.PLMS(4), 10), (kt.PLMS(4, start="heun"), 11), (kt.PNDM(), 19), (kt.PNDM(2), 13), (kt.PNDM(1), 10)],
+)
+def test_evaluations(sampler, evaluations):
+    assert kt.solve(t1().problem, sampler, steps=10).stats.function_evaluations == evaluations
+
+
+def test_starts_differ_in_the_first_steps_only():
+    found = nodes(RHO, t1().problem.schedule, 8, 5.0, 0.05)
+    ramp, started = (
+        list(sampler.plan(found).fixed().moves[-1].predictions["noise"].values())
+        for sampler in (kt.PLMS(3), kt.PNDM(3))
+    )
+    assert ramp == pytest.approx(started, rel=1e-13)
+
+
+def test_fewer_steps_than_history():
+    case = t1()
+    assert torch.allclose(case.solve(kt.PLMS(4), 1), case.solve(kt.DDIM(), 1))
+    assert torch.isfinite(case.solve(kt.PNDM(), 2)).all()
+
+
+@pytest.mark.parametrize("order", [0, 5, 2.0, "2"])
+def test_refused_orders(order):
+    with pytest.raises(ValueError, match="order"):
+        kt.PLMS(order)
+
+
+def test_refused_start():
+    with pytest.raises(ValueError, match="start must be one of ramp, heun, runge-kutta"):
+        kt.PLMS(4, start="euler")
