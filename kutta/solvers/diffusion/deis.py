@@ -33,9 +33,11 @@ class DEIS(Sampler):
     ``order - 1`` through the last predictions of the noise. Of order `order` after a start of lower orders, which
     limits the whole to the second.
 
+    In ``lambda = log(alpha / sigma)`` this is `ExponentialMultistep` with predictions of the noise.
+
     Attributes:
         order: from 1 to 4.
-        variable: what the polynomial depends on: ``"log_snr"``, ``lambda = log(alpha / sigma)``, or ``"time"``.
+        variable: what the polynomial depends on: ``"log_snr"``, which is ``lambda``, or ``"time"``.
         final_orders: upper limits to the orders of the last steps, as for `ExponentialMultistep`.
 
     Source: Zhang and Chen, Fast sampling of diffusion models with exponential integrator, 2023: rho-AB in the
@@ -62,16 +64,21 @@ class DEIS(Sampler):
             raise ValueError(f"variable must be one of {', '.join(VARIABLES)}; got {self.variable!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft = Draft(nodes)
-        largest = largest_orders(self, nodes.steps)
-        for n, order in enumerate(map(min, orders_of_steps(nodes, self.order), largest)):
+        draft, allowed = Draft(nodes), orders_of_steps(nodes, self.order)
+        for n, order in enumerate(map(min, allowed, largest_orders(self, nodes.steps))):
             if order == 1:
                 euler(draft, n, n, n + 1)
-                continue
-            found = nodes.alpha[n + 1] * weights(*VARIABLES[self.variable](nodes, n, order))
-            noise = {n - i: found[i] for i in range(order)}
-            draft.arrive(n + 1, {n: nodes.alpha[n + 1] / nodes.alpha[n]}, {"noise": noise})
+            else:
+                integrate(draft, n, order, VARIABLES[self.variable])
         return draft.plan()
+
+
+def integrate(draft: Draft, n: int, order: int, rule: Rule) -> int:
+    """The step from node `n` with the last predictions, where the states are those of the nodes."""
+    alpha = draft.nodes.alpha
+    found = alpha[n + 1] * weights(*rule(draft.nodes, n, order))
+    noise = {n - i: weight for i, weight in enumerate(found)}
+    return draft.arrive(n + 1, {n: alpha[n + 1] / alpha[n]}, {"noise": noise})
 
 
 def in_log_snr(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
