@@ -86,8 +86,10 @@ def in_log_snr(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
 
     With ``kappa = exp(-lambda)``, the integral is ``-kappa_n exp(-h) int_0^h exp(h - s) (s / h)^k ds``.
     """
-    past, h = nodes.log_snr[n - order + 1 : n + 1].flip(0), nodes.log_snr[n + 1] - nodes.log_snr[n]
-    return (past - nodes.log_snr[n]) / h, -nodes.kappa[n] * noise_moments(h, order)
+    kappa = _kappa(nodes, n, order)
+    log_snr = -torch.log(kappa)
+    h = log_snr[0] - log_snr[1]
+    return (log_snr[1:] - log_snr[1]) / h, -kappa[1] * noise_moments(h, order)
 
 
 def in_time(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
@@ -95,13 +97,19 @@ def in_time(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
 
     By parts, ``int r^k dkappa = -k int_0^1 r^(k-1) (kappa(r) - kappa_{n+1}) dr`` for ``k > 0``.
     """
-    past, step = nodes.t[n - order + 1 : n + 1].flip(0), nodes.t[n + 1] - nodes.t[n]
+    kappa, past, step = _kappa(nodes, n, order), nodes.t[n - order + 1 : n + 1].flip(0), nodes.t[n + 1] - nodes.t[n]
     roots, shares = (as_float64(one) for one in np.polynomial.legendre.leggauss(_POINTS))
     r = 0.5 * (1.0 + roots)
-    excess = torch.exp(-nodes.schedule.log_snr(nodes.t[n] + r * step)) - nodes.kappa[n + 1]
+    excess = torch.exp(-nodes.schedule.log_snr(nodes.t[n] + r * step)) - kappa[0]
     k = torch.arange(1, order)
     moments = -k * ((r ** (k[:, None] - 1) * excess) @ (0.5 * shares))
-    return (past - nodes.t[n]) / step, torch.cat([(nodes.kappa[n + 1] - nodes.kappa[n])[None], moments])
+    return (past - nodes.t[n]) / step, torch.cat([kappa[:1] - kappa[1:2], moments])
+
+
+def _kappa(nodes: Nodes, n: int, order: int) -> Tensor:
+    """That of the next node and of the last ones, newest first; a ratio elsewhere may be infinite."""
+    some = slice(n - order + 1, n + 2)
+    return (nodes.sigma[some] / nodes.alpha[some]).flip(0)
 
 
 VARIABLES: dict[str, Rule] = {"log_snr": in_log_snr, "time": in_time}
