@@ -1,5 +1,6 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
@@ -19,6 +20,9 @@ __all__ = [
     "Beta",
     "CorrectedRamp",
     "Cosine",
+    "DPMSolver",
+    "DPMSolverPP",
+    "DPMSolverSinglestep",
     "Discrete",
     "Draft",
     "ExponentialMultistep",

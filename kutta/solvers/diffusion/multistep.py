@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kutta.solvers.diffusion.exponential import form_of
+from kutta.solvers.diffusion.exponential import Form, form_of
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.phi import HIGHEST
 from kutta.solvers.diffusion.plan import Draft, Plan
 from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.starters import Ramp, Starter
+from kutta.solvers.diffusion.starters import Ramp, Starter, Step
 from kutta.solvers.diffusion.walk import Walk, at_an_edge
 
 FinalOrders = Sequence[int] | Callable[[int], Sequence[int]]
@@ -79,15 +79,8 @@ class ExponentialMultistep(Sampler):
         check_final_orders(self.final_orders)
 
     def plan(self, nodes: Nodes) -> Plan:
-        walk, orders = Walk(Draft(nodes), form_of(self.prediction)), largest_orders(self, nodes.steps)
-        for node, order in enumerate(orders, 1):
-            if at_an_edge(nodes, node):
-                walk.cross()
-            elif order > len(walk.past):
-                self.starter.step(walk, order, self._step)
-            else:
-                self._step(walk, order)
-        return walk.draft.plan()
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form_of(self.prediction), orders, self.starter, self._step)
 
     def _step(self, walk: Walk, order: int) -> None:
         if self.corrector and walk.node < walk.draft.nodes.steps:
@@ -96,11 +89,32 @@ class ExponentialMultistep(Sampler):
             walk.predict(order)
 
 
-def largest_orders(method: Any, steps: int) -> list[int]:
-    """The order of each step of a method with an order and `final_orders`, as far as predictions go."""
-    given: Any = method.final_orders
-    finals = tuple(given(steps) if callable(given) else given)[-steps:]
-    return [method.order] * (steps - len(finals)) + [min(method.order, one) for one in finals]
+def multistep_plan(nodes: Nodes, form: Form, orders: Sequence[int], starter: Starter, step: Step) -> Plan:
+    """Steps along a grid, each of an order as far as there are predictions for it.
+
+    Args:
+        nodes: the grid.
+        form: of the steps.
+        orders: of each of them.
+        starter: takes the steps for whose order there are too few predictions.
+        step: takes the others.
+    """
+    walk = Walk(Draft(nodes), form)
+    for node, order in enumerate(orders, 1):
+        if at_an_edge(nodes, node):
+            walk.cross()
+        elif order > len(walk.past):
+            starter.step(walk, order, step)
+        else:
+            step(walk, order)
+    return walk.draft.plan()
+
+
+def orders_of_steps(order: int, final_orders: FinalOrders, steps: int) -> list[int]:
+    """The order of each step, lower in the last ones."""
+    finals = final_orders if isinstance(final_orders, Sequence) else final_orders(steps)
+    last = [min(order, one) for one in finals][-steps:]
+    return [order] * (steps - len(last)) + last
 
 
 def check_order(order: Any, highest: int, where: str = "") -> None:
