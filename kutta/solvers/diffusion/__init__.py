@@ -1,11 +1,13 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.conversions import convert
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
 from kutta.solvers.diffusion.mixture import GaussianMixture
-from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
@@ -20,14 +22,20 @@ __all__ = [
     "Beta",
     "CorrectedRamp",
     "Cosine",
+    "DPMSolver",
+    "DPMSolverPP",
+    "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "EulerAtFinal",
     "ExponentialMultistep",
+    "FinalOrders",
     "GaussianMixture",
     "GradedStart",
     "Grid",
     "Guidance",
     "Level",
+    "LowerOrderFinal",
     "Move",
     "Nodes",
     "Plan",
@@ -43,7 +51,5 @@ __all__ = [
     "UniformLogSNR",
     "UniformTime",
     "convert",
-    "euler_at_final",
-    "lower_order_final",
     "probability_flow",
 ]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential import weights
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders
+from kutta.solvers.diffusion.final_orders import orders_of_steps as wanted_orders
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.multistep import FinalOrders, check_final_orders, largest_orders
 from kutta.solvers.diffusion.one_step import euler
 from kutta.solvers.diffusion.orders import check_orders, orders_of_steps
 from kutta.solvers.diffusion.phi import noise_moments
@@ -55,7 +56,7 @@ class DEIS(Sampler):
 
     order: int = 3
     variable: str = "log_snr"
-    final_orders: FinalOrders = ()
+    final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
         check_orders(type(self).__name__, self.order, 4)
@@ -64,8 +65,8 @@ class DEIS(Sampler):
             raise ValueError(f"variable must be one of {', '.join(VARIABLES)}; got {self.variable!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft, allowed = Draft(nodes), orders_of_steps(nodes, self.order)
-        for n, order in enumerate(map(min, allowed, largest_orders(self, nodes.steps))):
+        draft, wanted = Draft(nodes), wanted_orders(self.order, self.final_orders, nodes.steps)
+        for n, order in enumerate(map(min, orders_of_steps(nodes, self.order), wanted)):
             if order == 1:
                 euler(draft, n, n, n + 1)
             else:

@@ -20,6 +20,7 @@ exponential integrator, 2023; Zhao et al., UniPC, 2023, for the corrector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -77,6 +78,38 @@ class NoiseForm(Form):
     def means(self, h: Tensor, count: int) -> Tensor:
         moments = noise_moments(h, count)
         return moments / moments[..., :1]
+
+
+@dataclass(frozen=True)
+class StochasticForm(DataForm):
+    """Predictions of the data while noise is replaced by fresh noise, ``eta`` times as fast as it goes.
+
+    ``x_t = (sigma_t / sigma_s) exp(-eta h) x_s + alpha_t (1 - exp(-(1 + eta) h)) mean(D)
+    + sigma_t sqrt(1 - exp(-2 eta h)) z``: the mean is that of the deterministic form in a step ``1 + eta`` times as
+    long. Every `eta` has the same densities at all times.
+
+    Attributes:
+        eta: 0 for the probability flow, 1 for the reverse diffusion.
+
+    Source: Lu et al., DPM-Solver++, 2022, section 5, for 1; Zhang and Chen, 2023, for the family.
+    """
+
+    eta: float
+
+    def step(self, start: Level, end: Level) -> tuple[Weight, Weight]:
+        kept = end.sigma / start.sigma * _decay(start, end) ** self.eta
+        return kept, end.alpha - kept * start.alpha
+
+    def means(self, h: Tensor, count: int) -> Tensor:
+        return super().means((1.0 + self.eta) * h, count)
+
+    def noise(self, start: Level, end: Level) -> Weight:
+        return end.sigma * (1.0 - _decay(start, end) ** (2.0 * self.eta)) ** 0.5
+
+
+def _decay(start: Level, end: Level) -> Weight:
+    """``exp(-h)``, also where ``h`` is infinite."""
+    return end.sigma * start.alpha / (end.alpha * start.sigma)
 
 
 FORMS: dict[str, Form] = {"data": DataForm(), "noise": NoiseForm()}

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from kutta.solvers.diffusion.exponential import form_of
+from kutta.solvers.diffusion.exponential import Form, form_of
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders, check_order, orders_of_steps
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.phi import HIGHEST
 from kutta.solvers.diffusion.plan import Draft, Plan
 from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.starters import Ramp, Starter
+from kutta.solvers.diffusion.starters import Ramp, Starter, Step
 from kutta.solvers.diffusion.walk import Walk, at_an_edge
-
-FinalOrders = Sequence[int] | Callable[[int], Sequence[int]]
-
-
-def euler_at_final(steps: int) -> tuple[int, ...]:
-    """Final orders: 1 in the last step."""
-    return (1,)
-
-
-def lower_order_final(steps: int) -> tuple[int, ...]:
-    """Final orders: 2 and 1 in the last two steps, where there are fewer than 15.
-
-    Source: Lu et al., DPM-Solver++, 2022.
-    """
-    return (2, 1) if steps < 15 else ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +34,7 @@ class ExponentialMultistep(Sampler):
         corrector: whether each step but the last is taken once more with the prediction at its end, which adds an
             order and costs no evaluation.
         final_orders: the largest orders in the last steps, such as ``(2, 1)``; or a rule that tells them for a number
-            of steps: `lower_order_final`, `euler_at_final`.
+            of steps: `LowerOrderFinal`, `EulerAtFinal`.
 
     Source: Zhang and Chen, Fast sampling of diffusion models with exponential integrator, 2023; Zhao et al., UniPC,
     2023, for the corrector.
@@ -69,25 +54,18 @@ class ExponentialMultistep(Sampler):
     prediction: str = "data"
     starter: Starter = field(default_factory=Ramp)
     corrector: bool = False
-    final_orders: FinalOrders = ()
+    final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
         form_of(self.prediction)
         if not isinstance(self.starter, Starter):
             raise TypeError(f"starter must be such as kutta.diffusion.Ramp(); got {self.starter!r}")
-        check_order(self.order, min(HIGHEST - 1, self.starter.highest), f"with {self.starter!r}")
+        check_order(self.order, min(HIGHEST - 1, self.starter.highest), f" with {self.starter!r}")
         check_final_orders(self.final_orders)
 
     def plan(self, nodes: Nodes) -> Plan:
-        walk, orders = Walk(Draft(nodes), form_of(self.prediction)), largest_orders(self, nodes.steps)
-        for node, order in enumerate(orders, 1):
-            if at_an_edge(nodes, node):
-                walk.cross()
-            elif order > len(walk.past):
-                self.starter.step(walk, order, self._step)
-            else:
-                self._step(walk, order)
-        return walk.draft.plan()
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form_of(self.prediction), orders, self.starter, self._step)
 
     def _step(self, walk: Walk, order: int) -> None:
         if self.corrector and walk.node < walk.draft.nodes.steps:
@@ -96,26 +74,22 @@ class ExponentialMultistep(Sampler):
             walk.predict(order)
 
 
-def largest_orders(method: Any, steps: int) -> list[int]:
-    """The order of each step of a method with an order and `final_orders`, as far as predictions go."""
-    given: Any = method.final_orders
-    finals = tuple(given(steps) if callable(given) else given)[-steps:]
-    return [method.order] * (steps - len(finals)) + [min(method.order, one) for one in finals]
+def multistep_plan(nodes: Nodes, form: Form, orders: Sequence[int], starter: Starter, step: Step) -> Plan:
+    """Steps along a grid, each of an order as far as there are predictions for it.
 
-
-def check_order(order: Any, highest: int, where: str = "") -> None:
-    """Refuse an order that there is not."""
-    if not isinstance(order, int) or isinstance(order, bool) or not 1 <= order <= highest:
-        raise ValueError(f"order must be a whole number from 1 to {highest}{' ' * bool(where)}{where}; got {order!r}")
-
-
-def check_final_orders(final_orders: Any) -> None:
-    """Refuse what is no sequence of orders and no rule for one."""
-    if callable(final_orders):
-        return
-    if isinstance(final_orders, list | tuple) and all(isinstance(one, int) and one >= 1 for one in final_orders):
-        return
-    raise ValueError(
-        f"final_orders must be positive whole numbers such as (2, 1), or a rule such as "
-        f"kutta.diffusion.lower_order_final; got {final_orders!r}"
-    )
+    Args:
+        nodes: the grid.
+        form: of the steps.
+        orders: of each of them.
+        starter: takes the steps for whose order there are too few predictions.
+        step: takes the others.
+    """
+    walk = Walk(Draft(nodes), form)
+    for node, order in enumerate(orders, 1):
+        if at_an_edge(nodes, node):
+            walk.cross()
+        elif order > len(walk.past):
+            starter.step(walk, order, step)
+        else:
+            step(walk, order)
+    return walk.draft.plan()

@@ -30,5 +30,5 @@ def orders_of_steps(nodes: Nodes, order: int) -> list[int]:
 
 def check_orders(name: str, order: Any, highest: int) -> None:
     """Refuse what is no order of a sampler."""
-    if not isinstance(order, int) or not 1 <= order <= highest:
+    if type(order) is not int or not 1 <= order <= highest:
         raise ValueError(f"{name}(order) needs a whole number from 1 to {highest}; got {order!r}")

@@ -49,7 +49,8 @@ def single_step(walk: Walk, order: int) -> None:
     """Go to the next node by one step with stages of its own."""
     *inner, end = STAGES[order]
     start = walk.here
-    origin, h = log_snr(walk.draft.level_of(start)), log_snr(walk.next) - log_snr(walk.draft.level_of(start))
+    origin = log_snr(walk.draft.level_of(start))
+    h = log_snr(walk.next) - origin
     states = [walk.past[-1]]
     for stage in inner:
         level = walk.draft.between(walk.draft.nodes.schedule.time(origin + stage.part * h))

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential import Form, form_of
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders, orders_of_steps
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.multistep import FinalOrders, check_final_orders, largest_orders
+from kutta.solvers.diffusion.multistep import multistep_plan
 from kutta.solvers.diffusion.orders import check_orders
 from kutta.solvers.diffusion.phi import phi
-from kutta.solvers.diffusion.plan import Draft, Level, Plan, Weight
+from kutta.solvers.diffusion.plan import Level, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.walk import Walk, at_an_edge
+from kutta.solvers.diffusion.starters import Ramp
+from kutta.solvers.diffusion.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class UniPC(Sampler):
     order: int = 2
     variant: str = "bh2"
     prediction: str = "data"
-    final_orders: FinalOrders = ()
+    final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
         check_orders(type(self).__name__, self.order, 6)
@@ -62,16 +64,13 @@ class UniPC(Sampler):
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {self.variant!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        walk = Walk(Draft(nodes), StraightLines(self.prediction, VARIANTS[self.variant]))
-        for node, order in enumerate(largest_orders(self, nodes.steps), 1):
-            order = min(order, len(walk.past))
-            if at_an_edge(nodes, node):
-                walk.cross()
-            elif node < nodes.steps:
-                walk.correct(order)
-            else:
-                walk.predict(order)
-        return walk.draft.plan()
+        form = StraightLines(self.prediction, VARIANTS[self.variant])
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form, orders, Ramp(), _corrected_but_the_last)
+
+
+def _corrected_but_the_last(walk: Walk, order: int) -> None:
+    (walk.correct if walk.node < walk.draft.nodes.steps else walk.predict)(order)
 
 
 class StraightLines(Form):

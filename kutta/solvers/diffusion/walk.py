@@ -70,7 +70,8 @@ class Walk:
 
         A prediction where ``log(alpha / sigma)`` is infinite serves no later step.
         """
-        terms = self.terms(self.here, self.past[-1:], self.next, FORMS["data"])
+        form = self.form if self.form.kind == "data" else FORMS["data"]
+        terms = self.terms(self.here, self.past[-1:], self.next, form)
         self.past.append(self.draft.arrive(self.node, *terms))
         self.past = [state for state in self.past if math.isfinite(float(log_snr(self.draft.level_of(state)).detach()))]
 

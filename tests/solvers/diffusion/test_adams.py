@@ -4,26 +4,25 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.solvers.diffusion.adams import adams, pseudo_runge_kutta
+from kutta.solvers.diffusion.adams import pseudo_runge_kutta
 from kutta.solvers.diffusion.grids import nodes
+from kutta.solvers.diffusion.plan import Draft
+from tests.solvers.diffusion.exact_starts import errors_with_exact_starts, with_exact_starts
 from tests.solvers.diffusion.problems import F64, Case, orders, t1
-from tests.solvers.diffusion.starts import from_exact_starts
 
 RHO = kt.diffusion.Rho(7)
 
 
-def slopes(order, steps, grid):
-    case = t1()
-    ends = [from_exact_starts(case, n, order, lambda draft, k: adams(draft, k, order), grid) for n in steps]
-    return orders([case.error(end) for end in ends])
+def slopes(order, steps):
+    return orders(errors_with_exact_starts(t1(), kt.PLMS(order), order - 1, RHO, steps))
 
 
 def test_order_three_becomes_two_where_steps_are_unequal():
-    assert slopes(3, (20, 40, 80, 160, 320, 640), RHO) == pytest.approx([2.65, 2.37, 1.87, 1.90, 1.95], abs=0.03)
+    assert slopes(3, (20, 40, 80, 160, 320, 640)) == pytest.approx([2.65, 2.37, 1.87, 1.90, 1.95], abs=0.03)
 
 
 def test_order_four_becomes_two_where_steps_are_unequal():
-    assert slopes(4, (160, 320), RHO) == pytest.approx([2.0], abs=0.03)
+    assert slopes(4, (160, 320)) == pytest.approx([2.0], abs=0.03)
 
 
 def end_for_polynomial_noise(order, degree, grid):
@@ -31,7 +30,7 @@ def end_for_polynomial_noise(order, degree, grid):
     schedule, x = kt.diffusion.EDM(start=2.0, end=0.5), torch.ones(1, 1, dtype=F64)
     problem = kt.DiffusionProblem(lambda x, t: t[:, None] ** degree + 0.0 * x, schedule, x)
     exact = 1.0 + (0.5 ** (degree + 1) - 2.0 ** (degree + 1)) / (degree + 1)
-    found = from_exact_starts(Case(problem, x, None), 12, order, lambda draft, n: adams(draft, n, order), grid)
+    found = with_exact_starts(Case(problem, x, None), kt.PLMS(order), order - 1, grid, 12)
     return float(found), exact
 
 
@@ -52,10 +51,18 @@ def test_on_unequal_steps_exact_for_constants_only(order):
     assert abs(found - exact) > 1e-4
 
 
+class OnlyStarts(kt.diffusion.Sampler):
+    """Pseudo Runge-Kutta steps all the way."""
+
+    def plan(self, nodes):
+        draft = Draft(nodes)
+        for n in range(nodes.steps):
+            pseudo_runge_kutta(draft, n, 4)
+        return draft.plan()
+
+
 def test_pseudo_runge_kutta_steps_are_those_of_runge_and_kutta_where_time_is_kappa():
-    case = t1()
-    ends = [from_exact_starts(case, n, 1, lambda draft, k: pseudo_runge_kutta(draft, k, 4), RHO) for n in (20, 40, 80)]
-    assert orders([case.error(end) for end in ends])[-1] == pytest.approx(4.0, abs=0.2)
+    assert orders(t1().errors(OnlyStarts(), (40, 80), grid=RHO))[0] == pytest.approx(4.0, abs=0.2)
 
 
 def test_weights_are_the_classical_ones():

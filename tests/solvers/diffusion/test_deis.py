@@ -7,11 +7,11 @@ import torch
 from scipy.integrate import quad
 
 import kutta as kt
-from kutta.solvers.diffusion.deis import VARIABLES, integrate
+from kutta.solvers.diffusion.deis import VARIABLES
 from kutta.solvers.diffusion.exponential import weights
 from kutta.solvers.diffusion.grids import nodes
+from tests.solvers.diffusion.exact_starts import errors_with_exact_starts
 from tests.solvers.diffusion.problems import F64, orders, t1
-from tests.solvers.diffusion.starts import from_exact_starts
 
 VP = kt.diffusion.VP()
 RHO = kt.diffusion.Rho(7)
@@ -61,10 +61,8 @@ def test_in_lambda_it_is_the_exponential_multistep_rule_for_the_noise(order):
 # Order 4 in lambda is reached with more steps only: 3.24, 3.72, 3.88 up to 640.
 @pytest.mark.parametrize(("order", "variable"), [(2, "log_snr"), (3, "log_snr"), (2, "time"), (3, "time"), (4, "time")])
 def test_order_from_exact_starts(order, variable):
-    case = t1()
-    rule = VARIABLES[variable]
-    ends = [from_exact_starts(case, n, order, lambda draft, k: integrate(draft, k, order, rule)) for n in (160, 320)]
-    assert orders([case.error(end) for end in ends])[0] == pytest.approx(order, abs=0.15)
+    errors = errors_with_exact_starts(t1(), kt.DEIS(order, variable), order - 1, RHO, (160, 320))
+    assert orders(errors)[0] == pytest.approx(order, abs=0.15)
 
 
 @pytest.mark.parametrize("variable", ["log_snr", "time"])
