@@ -5,7 +5,7 @@ predictions the flavour ``"midpoint"`` takes 1/2 for the mean of ``r / h``, whic
 of ``"heun"``. With three, their multistep rule takes half of the mean of ``(r / h)^2``, and so is of order 2 when
 steps are many; `kutta.ExponentialMultistep` has the exact one.
 
-Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022, with algorithms 1 and 2 and appendix A.
+Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class DPMSolverSinglestep(Sampler):
         solver_type: ``"midpoint"`` or ``"heun"``. With ``"midpoint"`` a step of order 3 uses the first and the third
             prediction only, which is of order 3 where the third is made after two thirds of the step.
 
-    Source: Lu et al., DPM-Solver, 2022, algorithms 1, 2 and 6; the same, DPM-Solver++, 2022.
+    Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022.
     """
 
     order: int = 3
