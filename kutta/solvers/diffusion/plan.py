@@ -21,8 +21,8 @@ from typing import Any
 
 from kutta.solvers.diffusion.grids import Nodes
 
-# What a model can be asked for: data and noise, and both without guidance.
-KINDS = ("data", "noise", "free data", "free noise")
+# What a model can be asked for: data and noise, what it returns as it is, and all that without guidance.
+KINDS = ("data", "noise", "output", "free data", "free noise", "free output")
 Weight = Any  # a number, or a 0-dimensional tensor where it is differentiated
 Terms = Mapping[int, Weight]
 
@@ -135,6 +135,15 @@ class Draft:
         """The level of a node."""
         nodes = self.nodes
         return Level(nodes.t[node], nodes.alpha[node], nodes.sigma[node], nodes.model_t[node])
+
+    def level_of(self, state: int) -> Level:
+        """The level of a state."""
+        return self.moves[state - 1].level if state else self.level(0)
+
+    def between(self, t: Weight) -> Level:
+        """The level of a time that is no node."""
+        schedule = self.nodes.schedule
+        return Level(t, schedule.alpha(t), schedule.sigma(t), schedule.model_time(t))
 
     def add(
         self, level: Level, states: Terms, predictions: Mapping[str, Terms] | None = None, noise: Weight = 0.0
