@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from math import comb
+from math import ceil, comb
 from typing import Any
 
 import torch
@@ -86,7 +86,7 @@ class GHVB(Sampler):
             coefficients: those of the method.
         """
         exact = Decimal(str(number))
-        order = int(-(-exact // 1))
+        order = ceil(exact)
         return cls(order, float(exact - order + 1), coefficients)
 
     def plan(self, nodes: Nodes) -> Plan:

@@ -1,0 +1,76 @@
+"""How large a step may be before a sampler with momentum diverges.
+
+On ``x' = lambda x`` with steps ``delta``, heavy ball on Adams-Bashforth and GHVB are the recursion
+
+    x_{n+1} - x_n = (1 - beta) (x_n - x_{n-1}) + z sum_i b_i x_{n-i},      z = delta lambda,
+
+whose solutions stay bounded where all roots ``zeta`` of its characteristic equation lie in the unit disc:
+
+    (1 - E) (1 - (1 - beta) E) = z sum_i b_i E^{i+1},      E = 1 / zeta.
+
+On the real axis the limiting root is ``zeta = -1``. With ``b = sum_k g_k D^k`` and ``D = 1 - E = 2`` there, the interval
+is ``-Z < z < 0`` with
+
+    Z = 2 (2 - beta) / sum_k 2^k g_k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from kutta.solvers.diffusion.ghvb import multistep_weights
+from kutta.solvers.tableaus.adams import adams_bashforth
+
+
+@dataclass(frozen=True)
+class MomentumRule:
+    """A linear multistep method with momentum, on equal steps.
+
+    Attributes:
+        beta: damping.
+        weights: ``b_i`` of the slopes, newest first; they sum to `beta`.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> MomentumRule.ghvb(2, Fraction(4, 5)).real_limit
+        Fraction(6, 5)
+    """
+
+    beta: Any
+    weights: tuple[Any, ...]
+
+    @classmethod
+    def heavy_ball(cls, order: int, beta: Any) -> MomentumRule:
+        """Heavy ball on Adams-Bashforth: its weights times `beta`. ``Z = (2 - beta) / beta`` times that of the base."""
+        return cls(beta, tuple(beta * (one if isinstance(beta, Fraction) else float(one)) for one in adams_bashforth(order)))
+
+    @classmethod
+    def ghvb(cls, order: int, beta: Any) -> MomentumRule:
+        """`kutta.GHVB` with constant coefficients.
+
+        ``Z = 2 (2 - beta), 2 - beta, 6 (2 - beta) / (12 - beta), ...`` for orders 1, 2, 3, ..., the first over `beta`.
+        """
+        return cls(beta, tuple(multistep_weights(order, beta)))
+
+    @property
+    def real_limit(self) -> Any:
+        """``Z``; an exact fraction where `beta` is one."""
+        return 2 * (2 - self.beta) / sum((-1) ** i * weight for i, weight in enumerate(self.weights))
+
+    def largest_root(self, z: complex) -> float:
+        """The largest modulus of the roots ``zeta``; errors grow by it each step."""
+        weights = np.array([float(one) for one in self.weights])
+        polynomial = np.zeros(max(3, len(weights) + 1), complex)  # in zeta, highest power first
+        polynomial[:3] = 1.0, float(self.beta) - 2.0, 1.0 - float(self.beta)
+        polynomial[1 : 1 + len(weights)] -= z * weights
+        return float(np.abs(np.roots(polynomial)).max())
+
+    def locus(self, angles: Any) -> Any:
+        """``z`` for which ``zeta = exp(i angle)`` is a root: where the region of stability can end."""
+        shift = np.exp(-1j * np.asarray(angles))
+        slopes = sum(float(weight) * shift ** (i + 1) for i, weight in enumerate(self.weights))
+        return (1.0 - shift) * (1.0 - (1.0 - float(self.beta)) * shift) / slopes
