@@ -18,7 +18,9 @@ from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Reco
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adams import PLMS, PNDM
 from kutta.solvers.diffusion.deis import DEIS
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
 from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.unipc import UniPC
 from kutta.solvers.engines.compiled import Compiled
@@ -64,6 +66,8 @@ __all__ = [
     "Backsolve",
     "Bosh3",
     "Compiled",
+    "DPMSolver",
+    "DPMSolverPP",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
@@ -74,6 +78,7 @@ __all__ = [
     "Euler",
     "Event",
     "EventRecord",
+    "ExponentialMultistep",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -128,9 +133,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep HeavyBall GHVB AdaptiveMultistep SolverSchedule"
-    ),
+    "diffusion sampling": "HeavyBall GHVB AdaptiveMultistep SolverSchedule",
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
