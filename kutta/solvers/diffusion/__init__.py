@@ -1,22 +1,30 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.flow import probability_flow
+from kutta.solvers.diffusion.ghvb import GHVB
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
+from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
 from kutta.solvers.diffusion.singlestep import Singlestep
+from kutta.solvers.diffusion.splitting import LTSP
+from kutta.solvers.diffusion.stability import MomentumRule
 from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
 
 __all__ = [
     "CFG",
     "EDM",
+    "GHVB",
+    "LTSP",
     "VE",
     "VP",
+    "AggregatedMomentum",
     "Beta",
     "CorrectedRamp",
     "Cosine",
@@ -25,13 +33,17 @@ __all__ = [
     "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "ExponentialGHVB",
     "ExponentialMultistep",
     "GaussianMixture",
     "GradedStart",
     "Grid",
     "Guidance",
+    "HeavyBall",
     "Level",
+    "MomentumRule",
     "Move",
+    "Nesterov",
     "Nodes",
     "Plan",
     "Ramp",

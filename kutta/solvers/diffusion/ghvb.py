@@ -13,8 +13,8 @@ with the backward shift ``E = 1 - D``. The grids in use have unequal steps, and 
 only second order; so there is also the rule with ``(1 - beta) (h_n / h_{n-1}) (y_n - y_{n-1})`` and with weights that
 are exact for polynomials of degree below `p` on the nodes at hand.
 
-Source: Wizadwongsa et al., Diffusion sampling with momentum for mitigating divergence artifacts, 2024, whose equation of
-order 2 has a wrong sign; the variable weights are ours.
+Source: Wizadwongsa et al., Diffusion sampling with momentum for mitigating divergence artifacts, 2024, where the
+equation of order 2 has a wrong sign; the variable weights are ours.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, comb
 from typing import Any
 
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.adams import PLMS
+from kutta.solvers.diffusion.exponential import weights
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.heavy_ball import check_damping
 from kutta.solvers.diffusion.momentum import with_momentum
@@ -102,11 +104,9 @@ class GHVB(Sampler):
     def _variable(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         if len(levels) == 2:
             return (), (1.0,)
-        kappa = torch.stack([torch.as_tensor(one.sigma / one.alpha) for one in levels])
-        tau, last = relative(kappa, self.order), relative(kappa, 2)[1]
-        degrees = torch.arange(len(tau), dtype=torch.float64)
-        kept = 1.0 - self.beta
-        return (kept,), fitted(tau, (1.0 - kept * last**degrees) / (degrees + 1.0))
+        tau, last = places(torch.stack([torch.as_tensor(one.sigma / one.alpha) for one in levels]), self.order)
+        degrees, kept = torch.arange(len(tau), dtype=torch.float64), 1.0 - self.beta
+        return (kept,), tuple(weights(tau, (1.0 - kept * last**degrees) / (degrees + 1.0)))
 
 
 def series(order: int) -> list[tuple[Fraction, Fraction]]:
@@ -115,7 +115,7 @@ def series(order: int) -> list[tuple[Fraction, Fraction]]:
     The product of ``sum_k c_k D^k`` with ``beta + (1 - beta) D``: ``g_k = c_{k-1} + (c_k - c_{k-1}) beta``.
     """
     c = (Fraction(0), *difference_weights(order))
-    return [(before, weight - before) for before, weight in zip(c[:-1], c[1:], strict=True)]
+    return [(before, weight - before) for before, weight in pairwise(c)]
 
 
 def multistep_polynomials(order: int) -> list[tuple[Fraction, Fraction]]:
@@ -154,13 +154,12 @@ def of_first_velocities(count: int, beta: float) -> list[float]:
     return total
 
 
-def relative(positions: Tensor, count: int) -> Tensor:
-    """``(t_{n-i} - t_n) / h`` for ``i < count`` where `positions` are ``t_0 ... t_{n+1}`` and `h` is the last step."""
-    newest = positions[:-1].flip(0)[:count]
-    return (newest - positions[-2]) / (positions[-1] - positions[-2])
+def places(nodes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Where the last predictions are, newest first, and where the last step began, in units of the step to be taken.
 
-
-def fitted(tau: Tensor, integrals: Tensor) -> list[Tensor]:
-    """The weights with ``sum_i b_i tau_i^k = integrals_k`` for every ``k``."""
-    powers = tau[None] ** torch.arange(len(tau), dtype=torch.float64)[:, None]
-    return list(torch.linalg.solve(powers, integrals))
+    Args:
+        nodes: ``t_0 ... t_{n+1}``; the step leads from ``t_n``, the place 0, to the place 1.
+        count: of the predictions, at most.
+    """
+    past = (nodes[:-1].flip(0) - nodes[-2]) / (nodes[-1] - nodes[-2])
+    return past[:count], past[1]

@@ -89,8 +89,8 @@ class Nesterov(Sampler):
 class AggregatedMomentum(Sampler):
     """The weighted mean of several velocities, each damped in its own way.
 
-    ``v_i`` follows ``v_i = (1 - beta_i) v_i + beta_i F_n``, and ``sum_i w_i v_i`` takes the place of `F`. With the shift
-    ``E F_n = F_{n-1}`` the mean is ``sum_i w_i beta_i / (1 - (1 - beta_i) E)`` applied to `F`: over a common
+    Each velocity follows ``v_i = (1 - beta_i) v_i + beta_i F_n``, and ``sum_i w_i v_i`` takes the place of `F`. With
+    the shift ``E F_n = F_{n-1}`` that is ``sum_i w_i beta_i / (1 - (1 - beta_i) E)`` applied to `F`: over a common
     denominator, a recursion.
 
     Attributes:

@@ -83,7 +83,7 @@ def with_momentum(plan: Plan, recursion: Recursion, base: Any) -> Plan:
 
 
 def _roles(plan: Plan) -> Iterator[int | None]:
-    """For each move: 0 for the first one that leads to a node of the grid, 1 for its correction; or None for a stage."""
+    """For each move: 0 for the first that leads to a node of the grid, 1 for its correction; or None for a stage."""
     for before, after in zip(plan.outputs[:-1], plan.outputs[1:], strict=True):
         node, role = plan.levels[after], 0
         for move in plan.moves[before:after]:
