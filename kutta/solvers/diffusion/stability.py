@@ -47,10 +47,12 @@ class MomentumRule:
 
     @classmethod
     def heavy_ball(cls, order: int, beta: Any) -> MomentumRule:
-        """Heavy ball on Adams-Bashforth, its weights times `beta`: ``Z`` is ``(2 - beta) / beta`` times that of the base."""
-        return cls(
-            beta, tuple(beta * (one if isinstance(beta, Fraction) else float(one)) for one in adams_bashforth(order))
-        )
+        """Heavy ball on Adams-Bashforth, its weights times `beta`.
+
+        ``Z`` is ``(2 - beta) / beta`` times that of the base: 2, 1, 6/11, 3/10 for orders 1 to 4.
+        """
+        exact = isinstance(beta, Fraction)
+        return cls(beta, tuple(beta * (weight if exact else float(weight)) for weight in adams_bashforth(order)))
 
     @classmethod
     def ghvb(cls, order: int, beta: Any) -> MomentumRule:
