@@ -1,5 +1,6 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.automatic import Automatic, default_sampler
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.flow import probability_flow
@@ -25,6 +26,7 @@ __all__ = [
     "VE",
     "VP",
     "AggregatedMomentum",
+    "Automatic",
     "Beta",
     "CorrectedRamp",
     "Cosine",
@@ -57,6 +59,7 @@ __all__ = [
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "default_sampler",
     "euler_at_final",
     "lower_order_final",
     "probability_flow",

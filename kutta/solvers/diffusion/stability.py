@@ -18,12 +18,16 @@ are ours.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import torch
 
+from kutta.solvers.diffusion.exponential import FORMS, weights
 from kutta.solvers.diffusion.ghvb import multistep_weights
 from kutta.solvers.tableaus.adams import adams_bashforth
 
@@ -65,7 +69,7 @@ class MomentumRule:
     @property
     def real_limit(self) -> Any:
         """``Z``; an exact fraction where `beta` is one."""
-        return 2 * (2 - self.beta) / sum((-1) ** i * weight for i, weight in enumerate(self.weights))
+        return 2 * (2 - self.beta) / alternating(self.weights)
 
     def largest_root(self, z: complex) -> float:
         """The largest modulus of the roots ``zeta``; errors grow by it each step."""
@@ -80,3 +84,33 @@ class MomentumRule:
         shift = np.exp(-1j * np.asarray(angles))
         slopes = sum(float(weight) * shift ** (i + 1) for i, weight in enumerate(self.weights))
         return (1.0 - shift) * (1.0 - (1.0 - float(self.beta)) * shift) / slopes
+
+
+def corrected_limit(order: int, h: float) -> float:
+    """How strong a feedback ``D = -mu y`` exponential multistep with a corrector bears, on equal steps.
+
+    The predictor ``p_{n+1} = E x_n + sum_j b_j D(p_{n-j})`` has an order, the corrector
+    ``x_{n+1} = E x_n + c D(p_{n+1}) + sum_j c_j D(p_{n-j})`` one more, in units of ``alpha`` and with ``E = exp(-h)``.
+    The limiting root is again -1: with the alternating sums `B` and `C` of the ``b_j`` and ``c_j``
+
+        mu = 1 / (B - (C - c) E / (1 + E)).
+
+    Args:
+        order: of the predictor.
+        h: the step of ``log(alpha / sigma)``.
+    """
+    kept, past = math.exp(-h), [-float(j) for j in range(order)]
+    predictor, (newest, *corrector) = _means_weights(past, h), _means_weights([1.0, *past], h)
+    return 1.0 / (alternating(predictor) - (alternating(corrector) - newest) * kept / (1.0 + kept))
+
+
+def _means_weights(places: list[float], h: float) -> list[float]:
+    """The weights of predictions of the data at some places, in steps counted from the start of one."""
+    size = torch.tensor(h, dtype=torch.float64)
+    found = weights(torch.tensor(places, dtype=torch.float64), FORMS["data"].means(size, len(places)))
+    return (-torch.expm1(-size) * found).tolist()
+
+
+def alternating(numbers: Sequence[Any]) -> Any:
+    """``sum_j (-1)^j a_j``."""
+    return sum((-1) ** j * number for j, number in enumerate(numbers))
