@@ -56,7 +56,7 @@ class ExponentialGHVB(Sampler):
     def _recursion(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         if len(levels) == 2:
             return (), (1.0,)
-        nodes = torch.stack([log_snr(one) for one in levels])
+        nodes = torch.stack([log_snr(one) for one in levels[-max(self.order, 2) - 1 :]])
         tau, last = places(nodes, self.order)
         degrees, h, kept = torch.arange(len(tau), dtype=torch.float64), nodes[-1] - nodes[-2], 1.0 - self.beta
         # Seen from its end, where the powers are counted from, the last step has the density of the noise form.

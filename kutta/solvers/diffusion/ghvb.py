@@ -104,7 +104,8 @@ class GHVB(Sampler):
     def _variable(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         if len(levels) == 2:
             return (), (1.0,)
-        tau, last = places(torch.stack([torch.as_tensor(one.sigma / one.alpha) for one in levels]), self.order)
+        kappa = [torch.as_tensor(one.sigma / one.alpha) for one in levels[-max(self.order, 2) - 1 :]]
+        tau, last = places(torch.stack(kappa), self.order)
         degrees, kept = torch.arange(len(tau), dtype=torch.float64), 1.0 - self.beta
         return (kept,), tuple(weights(tau, (1.0 - kept * last**degrees) / (degrees + 1.0)))
 

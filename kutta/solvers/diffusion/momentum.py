@@ -10,8 +10,9 @@ nothing but the weights of a plan. Before the first step all velocities and aver
 step is the one without momentum.
 
 Predictors and correctors, which lead to the same node, have a velocity each. Stages between two nodes are left as
-they are, and so are steps from a state without data or to one without noise; the velocity starts anew after those,
-and where the kind of the predictions changes.
+they are, and so are steps from a state without data or to one without noise; the velocity starts after the first of
+those, and anew where the kind of the predictions changes. Euler's step is the same with both kinds, so it is taken for
+one of the kind of the others.
 
 Source: Wizadwongsa et al., Diffusion sampling with momentum for mitigating divergence artifacts, 2024.
 """
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kutta.solvers.diffusion.conversions import factors
 from kutta.solvers.diffusion.plan import Level, Move, Plan, Terms, Weight
 
 # The weights of earlier velocities and those of averages, newest first, for the last of the steps between some levels.
@@ -52,6 +54,18 @@ class Increment:
     start: Level
     level: Level
 
+    @property
+    def is_euler(self) -> bool:
+        """Whether the only prediction is that at the state where the step starts."""
+        return set(self.average) == {self.state}
+
+    def in_kind(self, kind: str) -> Increment:
+        """The same step by predictions of another kind, where it is Euler's; otherwise as it is."""
+        if kind == self.kind or not self.is_euler or {kind, self.kind} != {"data", "noise"}:
+            return self
+        p, q = factors("epsilon" if kind == "noise" else "data", self.kind, self.start.alpha, self.start.sigma)
+        return replace(self, factor=self.factor + self.gain * p, gain=self.gain * q, kind=kind)
+
 
 def with_momentum(plan: Plan, recursion: Recursion, base: Any) -> Plan:
     """The plan with velocities in place of averaged predictions.
@@ -64,22 +78,30 @@ def with_momentum(plan: Plan, recursion: Recursion, base: Any) -> Plan:
     Raises:
         ValueError: where noise is added, or a step is no factor of one state and an average of one kind.
     """
+    if plan.stochastic:
+        raise _unfit(base, "adds noise: use it without")
     tracks: dict[int, list[Increment]] = {}
-    moves = []
-    for number, (role, move) in enumerate(zip(_roles(plan), plan.moves, strict=True), 1):
-        if role is None:
-            moves.append(move)
-            continue
-        step = _taken_apart(number, move, plan.levels, base)
+    moves = list(plan.moves)
+    for role, step in _increments(plan, base):
         track = tracks.setdefault(role, [])
-        if _is_extreme(step.start) or (track and track[-1].kind != step.kind):
+        if track and track[-1].kind != step.kind:
             track.clear()
-        if _is_extreme(step.start) or _is_extreme(step.level):
-            moves.append(move)
-            continue
         track.append(step)
-        moves.append(_driven(track, recursion))
+        moves[step.number - 1] = _driven(track, recursion)
     return replace(plan, moves=tuple(moves))
+
+
+def _increments(plan: Plan, base: Any) -> list[tuple[int, Increment]]:
+    """The steps that have a velocity, with their roles; Euler's steps in the kind of the others."""
+    levels = plan.levels
+    found = [
+        (role, _taken_apart(number, move, levels, base))
+        for number, (role, move) in enumerate(zip(_roles(plan), plan.moves, strict=True), 1)
+        if role is not None and not _is_extreme(move.level)
+    ]
+    found = [(role, step) for role, step in found if not _is_extreme(step.start)]
+    kinds = {role: step.kind for role, step in reversed(found) if not step.is_euler}
+    return [(role, step.in_kind(kinds.get(role, step.kind))) for role, step in found]
 
 
 def _roles(plan: Plan) -> Iterator[int | None]:
@@ -95,23 +117,21 @@ def _roles(plan: Plan) -> Iterator[int | None]:
 def _taken_apart(number: int, move: Move, levels: Sequence[Level], base: Any) -> Increment:
     states = _present(move.states)
     kinds = {kind: kept for kind, terms in move.predictions.items() if (kept := _present(terms))}
-    if bool(move.noise != 0.0) or len(states) != 1 or len(kinds) != 1:
-        raise ValueError(
-            "base must be a sampler whose every step is a factor of one state and an average of predictions of one "
-            f"kind, such as kutta.DDIM(); {base!r} {_reason(move, len(states))}"
-        )
+    if len(states) != 1:
+        raise _unfit(base, "adds up several states, as momentum itself does: apply momentum once")
+    if len(kinds) != 1:
+        raise _unfit(base, "adds up predictions of several kinds")
     ((state, factor),), ((kind, terms),) = states.items(), kinds.items()
     gain = sum(terms.values())
     average = {one: weight / gain for one, weight in terms.items()}
     return Increment(number, state, factor, gain, kind, average, levels[state], move.level)
 
 
-def _reason(move: Move, states: int) -> str:
-    if bool(move.noise != 0.0):
-        return "adds noise: use it without"
-    if states > 1:
-        return "adds up several states, as momentum itself does: apply momentum once"
-    return "has predictions of several kinds, or none"
+def _unfit(base: Any, reason: str) -> ValueError:
+    return ValueError(
+        "base must be a sampler whose every step is a factor of one state and an average of predictions of one kind, "
+        f"such as kutta.DDIM(); {base!r} {reason}"
+    )
 
 
 def _present(terms: Terms) -> dict[int, Weight]:
