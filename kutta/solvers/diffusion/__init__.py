@@ -1,15 +1,17 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.automatic import Automatic, default_sampler
+from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
+from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.ghvb import GHVB
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
 from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.mixture import GaussianMixture
-from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
@@ -35,14 +37,17 @@ __all__ = [
     "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "EulerAtFinal",
     "ExponentialGHVB",
     "ExponentialMultistep",
+    "FinalOrders",
     "GaussianMixture",
     "GradedStart",
     "Grid",
     "Guidance",
     "HeavyBall",
     "Level",
+    "LowerOrderFinal",
     "MomentumRule",
     "Move",
     "Nesterov",
@@ -59,8 +64,7 @@ __all__ = [
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "convert",
     "default_sampler",
-    "euler_at_final",
-    "lower_order_final",
     "probability_flow",
 ]

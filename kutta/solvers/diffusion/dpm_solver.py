@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential import FORMS, Form, StochasticForm, form_of
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.multistep import (
-    FinalOrders,
+from kutta.solvers.diffusion.final_orders import (
+    FinalOrdersLike,
+    LowerOrderFinal,
     check_final_orders,
     check_order,
-    lower_order_final,
-    multistep_plan,
     orders_of_steps,
 )
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.multistep import multistep_plan
 from kutta.solvers.diffusion.plan import Draft, Level, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.starters import Ramp
@@ -88,7 +88,7 @@ class DPMSolver(Sampler):
 
     order: int = 2
     solver_type: str = "midpoint"
-    final_orders: FinalOrders = lower_order_final
+    final_orders: FinalOrdersLike = field(default_factory=LowerOrderFinal)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -124,7 +124,7 @@ class DPMSolverPP(Sampler):
     order: int = 2
     solver_type: str = "midpoint"
     eta: float = 0.0
-    final_orders: FinalOrders = lower_order_final
+    final_orders: FinalOrdersLike = field(default_factory=LowerOrderFinal)
 
     def __post_init__(self) -> None:
         _check(self)

@@ -1,30 +1,37 @@
-"""Samplers of one move a step, with exact states in place of their first ones."""
+"""Exact starts for methods with a history, without a word of it in the methods.
+
+A plan says how each state comes about. A state given from outside is one with no terms but fresh noise of weight 1,
+where the states that are given are handed out as the noise.
+"""
 
 from dataclasses import replace
 
 import torch
 
-import kutta as kt
 from kutta.solvers.diffusion.denoiser import Denoiser
 from kutta.solvers.diffusion.grids import nodes
 from kutta.solvers.diffusion.plan import Move
 from kutta.solvers.diffusion.sampling import states
-from tests.solvers.diffusion.problems import F64
 
 
-def nodes_of(problem, steps, grid=None):
-    """The nodes of a grid along a problem; that of Karras by default."""
-    return nodes(grid or kt.diffusion.Rho(7), problem.schedule, steps, problem.schedule.start, problem.schedule.end)
+def given(plan, count):
+    """The plan with `count` states after the initial one given from outside: those at the first nodes."""
+    moves = list(plan.moves)
+    for state in plan.outputs[1 : count + 1]:
+        moves[state - 1] = Move(moves[state - 1].level, {}, {}, 1.0)
+    return replace(plan, moves=tuple(moves))
 
 
-def end_from_exact(case, sampler, steps, count):
-    """The end states of a sampler whose first `count` states, the initial one included, lie on the exact flow."""
-    found = nodes_of(case.problem, steps)
-    plan = sampler.plan(found).fixed()
-    assert len(plan.moves) == steps
-    exact = iter(case.exact(found.t[:count])[1:])
-    placed = [Move(move.level, {}, {}, noise=1.0) for move in plan.moves[: count - 1]]  # the noise is the exact state
-    plan = replace(plan, moves=(*placed, *plan.moves[count - 1 :]))
-    with torch.no_grad():
-        *_, last = states(plan, Denoiser(case.problem, F64), case.problem.x, lambda x: next(exact))
-    return last
+def with_exact_starts(case, sampler, count, grid, steps):
+    """The end states of a sampler whose states at the first `count` nodes after the initial one are exact."""
+    problem = case.problem
+    found = nodes(grid, problem.schedule, steps, *problem.t_span or (problem.schedule.start, problem.schedule.end))
+    plan = given(sampler.plan(found).fixed(), count)
+    exact = iter(case.exact(found.t[: count + 1])[1:] if count else [])
+    *_, end = states(plan, Denoiser(problem, torch.float64), problem.x, lambda x: next(exact))
+    return end
+
+
+def errors_with_exact_starts(case, sampler, count, grid, steps):
+    """The errors with several numbers of steps."""
+    return [case.error(with_exact_starts(case, sampler, count, grid, one)) for one in steps]

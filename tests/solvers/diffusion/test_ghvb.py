@@ -7,11 +7,12 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.ghvb import multistep_polynomials, multistep_weights, series, velocity_weights
-from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.grids import Nodes, nodes
 from kutta.solvers.diffusion.one_step import DDIM
-from tests.solvers.diffusion.exact_starts import end_from_exact, nodes_of
+from tests.solvers.diffusion.exact_starts import errors_with_exact_starts
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2, t2_grid
 
+RHO = kt.diffusion.Rho(7)
 BETAS = [Q(1), Q(4, 5), Q(1, 2), Q(1, 10)]
 
 # The coefficients of the velocities, newest first, times the denominator: (constant, factor of beta).
@@ -54,6 +55,10 @@ def test_towards_no_damping_it_is_the_order_below(order):
     assert multistep_weights(order, Q(0)) == [one - before for one, before in zip(below, [Q(0), *below], strict=False)]
 
 
+def nodes_of(problem, steps, grid):
+    return nodes(grid, problem.schedule, steps, problem.schedule.start, problem.schedule.end)
+
+
 def by_velocities(case, found, order, beta):
     """The method with its velocities kept, as it is published."""
     y, noise, velocities = case.problem.x / found.alpha[0], case.problem.model, []
@@ -93,7 +98,7 @@ def test_variable_weights_on_equal_steps_are_the_constant_ones(order):
 @pytest.mark.parametrize(("number", "order"), [(2.8, 3), (3.8, 4), (3.5, 4), (1.8, 2)])
 def test_order_with_variable_weights(number, order):
     case, method = t1(), kt.GHVB.numbered(number, "variable")
-    errors = [case.error(end_from_exact(case, method, steps, order)) for steps in (160, 320)]
+    errors = errors_with_exact_starts(case, method, order - 1, RHO, (160, 320))
     assert orders(errors) == pytest.approx([order], abs=0.15)
 
 
@@ -108,14 +113,14 @@ def test_order_with_variable_weights(number, order):
 )
 def test_orders_with_variable_weights(number, wanted):
     case, method = t1(), kt.GHVB.numbered(number, "variable")
-    errors = [case.error(end_from_exact(case, method, steps, method.order)) for steps in (20, 40, 80, 160, 320, 640)]
+    errors = errors_with_exact_starts(case, method, method.order - 1, RHO, (20, 40, 80, 160, 320, 640))
     assert orders(errors) == pytest.approx(wanted, abs=0.02)
 
 
 @pytest.mark.parametrize("number", [3, 4, 2.8])
 def test_constant_weights_are_second_order_on_unequal_steps(number):
     case, method = t1(), kt.GHVB.numbered(number)
-    errors = [case.error(end_from_exact(case, method, steps, method.order + 1)) for steps in (320, 640)]
+    errors = errors_with_exact_starts(case, method, method.order, RHO, (320, 640))
     assert orders(errors) == pytest.approx([2.0], abs=0.1)
 
 

@@ -9,12 +9,11 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.denoiser import Denoiser
-from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.grids import Nodes, nodes
 from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.one_step import along_noise
 from kutta.solvers.diffusion.plan import Plan
 from kutta.solvers.diffusion.splitting import LTSP
-from tests.solvers.diffusion.exact_starts import nodes_of
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2, t2_grid
 
 BASES = [
@@ -27,6 +26,10 @@ BASES = [
     kt.UniPC(3),
     kt.EDMHeun(),
 ]
+
+
+def nodes_of(problem, steps, grid):
+    return nodes(grid, problem.schedule, steps, problem.schedule.start, problem.schedule.end)
 
 
 class HeavyVelocity:
@@ -59,7 +62,7 @@ class AggregatedVelocity:
 
 def with_kept_velocities(case, base, steps, new_velocity):
     """The base's steps with velocities that are tensors: one for predictors and one for correctors."""
-    plan = base.plan(nodes_of(case.problem, steps)).fixed()
+    plan = base.plan(nodes_of(case.problem, steps, kt.diffusion.Rho(7))).fixed()
     evaluate, known, predicted, velocities = Denoiser(case.problem, F64), [case.problem.x], {}, {}
     for number, move in enumerate(plan.moves, 1):
         if set(move.predictions) != set(plan.moves[-1].predictions):  # Euler's step, by the other kind
