@@ -20,6 +20,8 @@ from kutta.solvers.diffusion.adams import PLMS, PNDM
 from kutta.solvers.diffusion.deis import DEIS
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
 from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.ghvb import GHVB
+from kutta.solvers.diffusion.heavy_ball import HeavyBall
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.unipc import UniPC
@@ -53,6 +55,7 @@ from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, Symplec
 __all__ = [
     "DDIM",
     "DEIS",
+    "GHVB",
     "PI",
     "PID",
     "PLMS",
@@ -82,6 +85,7 @@ __all__ = [
     "Fehlberg2",
     "Fixed",
     "Gauss",
+    "HeavyBall",
     "Heun",
     "History",
     "I",
@@ -133,7 +137,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": ("HeavyBall GHVB AdaptiveMultistep SolverSchedule"),
+    "diffusion sampling": "AdaptiveMultistep SolverSchedule",
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

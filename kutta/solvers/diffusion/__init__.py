@@ -1,24 +1,34 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.automatic import Automatic, default_sampler
 from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.flow import probability_flow
+from kutta.solvers.diffusion.ghvb import GHVB
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
+from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
 from kutta.solvers.diffusion.singlestep import Singlestep
+from kutta.solvers.diffusion.splitting import LTSP
+from kutta.solvers.diffusion.stability import MomentumRule
 from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
 
 __all__ = [
     "CFG",
     "EDM",
+    "GHVB",
+    "LTSP",
     "VE",
     "VP",
+    "AggregatedMomentum",
+    "Automatic",
     "Beta",
     "CorrectedRamp",
     "Cosine",
@@ -28,15 +38,19 @@ __all__ = [
     "Discrete",
     "Draft",
     "EulerAtFinal",
+    "ExponentialGHVB",
     "ExponentialMultistep",
     "FinalOrders",
     "GaussianMixture",
     "GradedStart",
     "Grid",
     "Guidance",
+    "HeavyBall",
     "Level",
     "LowerOrderFinal",
+    "MomentumRule",
     "Move",
+    "Nesterov",
     "Nodes",
     "Plan",
     "Ramp",
@@ -51,5 +65,6 @@ __all__ = [
     "UniformLogSNR",
     "UniformTime",
     "convert",
+    "default_sampler",
     "probability_flow",
 ]

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
+from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.guidance import Guidance
-from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
 from kutta.solvers.diffusion.schedules import Schedule, as_float64
@@ -36,7 +36,7 @@ def solve_diffusion(
 
     Args:
         problem: as the user wrote it.
-        method: a `Sampler`, a `Method` for differential equations, or ``None``.
+        method: a `Sampler`, a `Method` for differential equations, or ``None`` for `default_sampler`.
         given: the arguments of `kutta.solve` that are not at their defaults.
         solve: `kutta.solve`, for methods of differential equations.
     """
@@ -44,7 +44,7 @@ def solve_diffusion(
     problem = checked(problem)
     if given.get("engine") not in (None, "auto") and type(given["engine"]).__name__ != "Eager":
         raise NotImplementedError(f"a DiffusionProblem is solved by engine=Eager(); got {given['engine']!r}")
-    method = DDIM() if method is None else method
+    method = default_sampler(problem) if method is None else method
     if isinstance(method, Method):
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):

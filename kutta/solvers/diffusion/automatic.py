@@ -1,0 +1,137 @@
+"""The order and the damping that guidance allows: chosen by the stability of the rules, before the first step.
+
+Guidance makes a model overshoot. In the simplest picture it answers a state, in units of the data, by ``D = -mu y``,
+the more the stronger it is; `feedback` is a guess of `mu`. Whether a step of size ``h`` in ``log(alpha / sigma)`` is
+stable then follows from the rule, on the noise with ``dy/dkappa = e = (1 + mu) y / kappa`` and hence
+
+    z = -(1 + mu) (1 - exp(-h)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kutta.problems import DiffusionProblem
+from kutta.solvers.diffusion.adams import PLMS
+from kutta.solvers.diffusion.ghvb import GHVB, multistep_polynomials
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.guidance import CFG
+from kutta.solvers.diffusion.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.plan import Plan
+from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.stability import MomentumRule, alternating, corrected_limit
+
+LEAST_DAMPING = 0.8
+
+
+def default_sampler(problem: DiffusionProblem) -> Sampler:
+    """What `kutta.solve` takes for a `DiffusionProblem` when no method is given: `Automatic` for its guidance.
+
+    That is exponential multistep on the data with a corrector, one evaluation a step, of second or third order. Higher
+    orders diverge under strong guidance at the numbers of steps in use. With guidance of another kind than `CFG` it is
+    `kutta.DDIM`, which any guidance can be used with.
+    """
+    if problem.guidance is None:
+        return Automatic(1.0)
+    if not isinstance(problem.guidance, CFG):
+        return DDIM()
+    return Automatic(float(torch.as_tensor(problem.guidance.weight).max()))
+
+
+@dataclass(frozen=True)
+class Automatic(Sampler):
+    """A sampler of a family with the order and the damping that guidance and grid allow.
+
+    - ``"multistep"``: `kutta.ExponentialMultistep` on the data with its corrector, which costs no evaluation. The
+      predictor is of order 2 where that is stable for `feedback`, and else of order 1.
+    - ``"ghvb"``: `kutta.GHVB` with the largest number, from 4 down, that is stable; see `kutta.GHVB.numbered`.
+    - ``"heavy ball"``: `kutta.HeavyBall` on `kutta.PLMS`, of the highest order that a `beta` of 0.8 makes stable, with
+      the largest `beta` that does.
+
+    All are stable in the picture of a linear model, at the median step of the grid. What is stable for a model in use
+    no formula tells: `feedback` is calibrated on mixtures, and where guidance leads far from all data, samples may
+    still be thrown off in few steps.
+
+    Attributes:
+        weight: of classifier-free guidance; 1 for none.
+        family: one of the above.
+
+    Source: ours.
+
+    Example:
+        >>> import kutta as kt
+        >>> from kutta.solvers.diffusion.grids import nodes
+        >>> few = nodes(kt.diffusion.Rho(7), kt.diffusion.VP(), 12, 1.0, 1e-3)
+        >>> kt.diffusion.Automatic(1.0).choice(few).order, kt.diffusion.Automatic(15.0).choice(few).order
+        (2, 1)
+        >>> kt.diffusion.Automatic(15.0, "ghvb").choice(few).order
+        2
+    """
+
+    weight: float = 1.0
+    family: str = "multistep"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not math.isfinite(self.weight):
+            raise ValueError(f"weight must be a finite number, 1 for no guidance; got {self.weight!r}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(map(repr, FAMILIES))}; got {self.family!r}")
+
+    def plan(self, nodes: Nodes) -> Plan:
+        return self.choice(nodes).plan(nodes)
+
+    def choice(self, nodes: Nodes) -> Sampler:
+        """The sampler for a grid."""
+        return FAMILIES[self.family](typical_step(nodes), feedback(self.weight))
+
+
+def feedback(weight: float) -> float:
+    """A guess of `mu` for a weight of classifier-free guidance: ``0.7 |weight|^(1/5)``, and 0.7 below a weight of 1.
+
+    It is measured, not derived: where the corrected rule of order 2 begins to diverge, or to err more than that of
+    order 1, on mixtures of two to eight components in 2 to 64 dimensions.
+    """
+    return 0.7 * max(1.0, abs(weight)) ** 0.2
+
+
+def typical_step(nodes: Nodes) -> float:
+    """The median of the finite steps of ``log(alpha / sigma)``; infinite where there are none."""
+    steps = torch.diff(nodes.log_snr.detach())
+    finite = steps[torch.isfinite(steps)]
+    return float(torch.quantile(finite, 0.5)) if len(finite) else math.inf
+
+
+def _multistep(h: float, mu: float) -> Sampler:
+    order = 2 if math.isfinite(h) and corrected_limit(2, h) >= mu else 1
+    return ExponentialMultistep(order, corrector=True)
+
+
+def _ghvb(h: float, mu: float) -> Sampler:
+    """The numbers make one scale: order `p` with ``beta`` towards 0 is order ``p - 1`` with 1."""
+    z = (1.0 + mu) * -math.expm1(-h)
+    order = max([p for p in range(2, 5) if z < MomentumRule.ghvb(p - 1, 1.0).real_limit], default=1)
+    # Z = 2 (2 - beta) / (P + Q beta) where the alternating sum of the weights is P + Q beta.
+    constant, slope = (float(alternating(part)) for part in zip(*multistep_polynomials(order), strict=True))
+    return GHVB(order, min(1.0, (4.0 - z * constant) / (2.0 + z * slope)))
+
+
+def _heavy_ball(h: float, mu: float) -> Sampler:
+    """The highest order that is stable with damping of 0.8 and more: with less, velocities lag behind in few steps."""
+    z = (1.0 + mu) * -math.expm1(-h)
+    order = max([p for p in range(1, 5) if z <= MomentumRule.heavy_ball(p, LEAST_DAMPING).real_limit], default=1)
+    limit = MomentumRule.heavy_ball(order, 1.0).real_limit
+    return HeavyBall(PLMS(order), min(1.0, 2.0 * limit / (z + limit)))
+
+
+FAMILIES: dict[str, Callable[[float, float], Any]] = {
+    "multistep": _multistep,
+    "ghvb": _ghvb,
+    "heavy ball": _heavy_ball,
+}
