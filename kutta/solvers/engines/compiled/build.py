@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from kutta.solvers.engines.compiled.layers_source import texts_of
+from kutta.solvers.engines.compiled.layers_native import texts_of
 from kutta.solvers.engines.compiled.rewrite import rules
 
 Tensors = tuple[Tensor, ...]

@@ -136,7 +136,7 @@ class _Work:
             numbers = vector(self._numbers(recording.rows))
             given = Given(numbers, *self.tolerance.numbers, self.times, self.outputs, *recording.memory)
             tensors = (vector(progress), y, slope, *given)
-            make = partial(forward_loop, self.plan, self.f.graph)
+            make = partial(forward_loop, self.plan, self.f)
             state, y, slope = run_compiled(self.plan.key, self.f.text, tensors, inputs, make)
             progress = Progress(*state.tolist())
             self.recordings.append(replace(recording, count=int(progress.kept)))

@@ -2,7 +2,8 @@
 
 Of each accepted step the forward loop has written down the start, the size, the state and which outputs lie
 in it. The backward loop hands the gradient of the state from the end of a step to its start and adds up the
-gradients of what the right-hand side uses: those of `kutta.Direct`, for the same steps.
+gradients of what was computed before the loop: those of `kutta.Direct`, for the same steps. What was done before
+the loop is pulled back once, at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
 from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide
 from kutta.solvers.engines.compiled.loop import Plan, position
-from kutta.solvers.engines.compiled.rewrite import rules, split
+from kutta.solvers.engines.compiled.rewrite import rules, split, values_alone
 from kutta.solvers.engines.compiled.step import (
     advance,
     explicit_stages,
@@ -86,16 +87,27 @@ class Replay:
         self, inputs: Tensors, wanted: Sequence[bool], end: Tensor, outputs: Tensor
     ) -> tuple[Tensor, Tensors]:
         """Gradients to the initial state and to the inputs that want one, given those of the end and the outputs."""
-        found = tuple(torch.zeros_like(one) for one, needed in zip(inputs, wanted, strict=True) if needed)
+        with torch.enable_grad():
+            inputs, sources = _tracked(inputs, wanted)
+            prepared = self.f.before(*inputs)
+        which = tuple(one.requires_grad for one in prepared)
+        start, found = self._through_steps(tuple(one.detach() for one in prepared), which, end, outputs)
+        return start, _gradients([one for one in prepared if one.requires_grad], sources, found)
+
+    def _through_steps(
+        self, prepared: Tensors, which: tuple[bool, ...], end: Tensor, outputs: Tensor
+    ) -> tuple[Tensor, Tensors]:
+        """Gradients to the initial state and to those of the prepared tensors that want one."""
+        found = tuple(torch.zeros_like(one) for one, needed in zip(prepared, which, strict=True) if needed)
         padded = outputs.new_zeros((len(self.times), *end.shape))
         padded[: len(outputs)] = outputs
-        plan, which = self.plan, tuple(wanted)
+        plan = self.plan
         for recording in reversed(self.recordings):
             left = torch.tensor(recording.count, dtype=torch.int64)
             tensors = (left, end, *found, recording.numbers, recording.states, self.times, padded)
-            make = partial(backward_loop, plan, self.f.graph, which, end, inputs)
+            make = partial(backward_loop, plan, self.f.inside, which, end, prepared)
             key = ("backward", which, *plan.key)
-            _, end, *found = run_compiled(key, self.f.text, tensors, inputs, make)
+            _, end, *found = run_compiled(key, self.f.text, tensors, prepared, make)
         return end + outputs[: self.first].sum(0), tuple(found)
 
 
@@ -172,7 +184,8 @@ class _Part:
         number = torch.zeros((), dtype=torch.float64)
         examples = (number, number.clone(), y.clone(), *(y.clone() for _ in range(cotangents)))
         examples = (*examples, *(one.detach().clone() for one in inputs))
-        return cls(*split(make_fx(function, rules(), tracing_mode="fake")(*examples), varying=3 + cotangents))
+        graph = make_fx(function, rules(), tracing_mode="fake")(*examples)
+        return cls(*split(values_alone(graph), varying=3 + cotangents))
 
 
 def _extra(plan: Plan) -> int:
@@ -182,8 +195,8 @@ def _extra(plan: Plan) -> int:
 def _without_outputs(plan: Plan, graph: GraphModule, wanted: Sequence[bool]) -> Callable[..., Tensors]:
     def pull_back(t: Tensor, dt: Tensor, y: Tensor, end: Tensor, *inputs: Tensor) -> Tensors:
         with torch.enable_grad():
-            y, inputs, sources = _tracked(y, inputs, wanted)
-            field = _bound(graph, y.dtype, inputs)
+            (y, *given), sources = _tracked((y, *inputs), (True, *wanted))
+            field = _bound(graph, y.dtype, given)
             y1, _ = advance(plan.tableau, field, t, y, dt, field(t, y))
         return _gradients([y1], sources, [end])
 
@@ -195,8 +208,8 @@ def _with_outputs(plan: Plan, graph: GraphModule, wanted: Sequence[bool]) -> Cal
         count = explicit_stages(plan.tableau) + 1 + _extra(plan)
         of_slopes, inputs = others[:count], others[count:]
         with torch.enable_grad():
-            y, inputs, sources = _tracked(y, inputs, wanted)
-            field = _bound(graph, y.dtype, inputs)
+            (y, *given), sources = _tracked((y, *inputs), (True, *wanted))
+            field = _bound(graph, y.dtype, given)
             y1, slopes = advance(plan.tableau, field, t, y, dt, field(t, y))
             slopes = [*slopes, *extra_slopes(plan.tableau, field, t, y, dt, slopes)]
         first, *rest = _gradients([y1, *slopes], sources, [end, *of_slopes])
@@ -205,18 +218,21 @@ def _with_outputs(plan: Plan, graph: GraphModule, wanted: Sequence[bool]) -> Cal
     return pull_back
 
 
-def _tracked(y: Tensor, inputs: Tensors, wanted: Sequence[bool]) -> tuple[Tensor, Tensors, list[Tensor]]:
-    y = y.detach().requires_grad_()
-    inputs = tuple(one.detach().requires_grad_(needed) for one, needed in zip(inputs, wanted, strict=True))
-    return y, inputs, [y, *(one for one in inputs if one.requires_grad)]
+def _tracked(tensors: Tensors, wanted: Sequence[bool]) -> tuple[Tensors, list[Tensor]]:
+    """The tensors as autograd shall know them, and those of them that want a gradient."""
+    tensors = tuple(one.detach().requires_grad_(needed) for one, needed in zip(tensors, wanted, strict=True))
+    return tensors, [one for one in tensors if one.requires_grad]
 
 
-def _bound(graph: GraphModule, dtype: torch.dtype, inputs: Tensors) -> Callable[[Tensor, Tensor], Tensor]:
+def _bound(graph: GraphModule, dtype: torch.dtype, inputs: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda t, y: graph(t.to(dtype), y, *inputs)
 
 
 def _gradients(values: Sequence[Tensor], sources: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensors:
+    """Gradients to the sources, given those to the values, of which some may not depend on any."""
     pairs = [(value, one) for value, one in zip(values, cotangents, strict=True) if value.requires_grad]
+    if not pairs:
+        return tuple(torch.zeros_like(one) for one in sources)
     values, cotangents = zip(*pairs, strict=True)
     found = torch.autograd.grad(values, sources, cotangents, allow_unused=True)
     return tuple(torch.zeros_like(one) if g is None else g for g, one in zip(found, sources, strict=True))

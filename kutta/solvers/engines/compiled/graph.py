@@ -24,7 +24,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from kutta.problems import ODEProblem
-from kutta.solvers.engines.compiled.rewrite import sums_apart
+from kutta.solvers.engines.compiled.layers import with_layers_joined
+from kutta.solvers.engines.compiled.rewrite import split, sums_apart
 from kutta.state import Layout
 
 
@@ -37,13 +38,15 @@ class RightHandSide:
     """A right-hand side with the tensors that it uses in this solve.
 
     Attributes:
-        graph: maps ``(t, y, *inputs)`` to the derivative, in the layout of the solver, without writing
-            to anything.
-        text: the graph in words; equal texts compute the same.
+        before: maps the inputs to what is computed of them once, before the loop.
+        inside: maps ``(t, y, *before(*inputs))`` to the derivative, in the layout of the solver. Neither
+            writes to anything.
+        text: both in words; equal texts compute the same.
         inputs: the tensors, as gradients know them.
     """
 
-    graph: GraphModule
+    before: GraphModule
+    inside: GraphModule
     text: str
     inputs: tuple[Tensor, ...]
 
@@ -54,13 +57,14 @@ class _Record:
 
     Attributes:
         found: Dynamo's graph.
-        graph, text: those of `RightHandSide`.
-        order: where the inputs of `graph` after time and state lie among those of `found`.
+        before, inside, text: those of `RightHandSide`.
+        order: where the inputs of the right-hand side after time and state lie among those of `found`.
         constants: tensors made by the function itself, the last inputs.
     """
 
     found: GraphModule
-    graph: GraphModule | None = None
+    before: GraphModule | None = None
+    inside: GraphModule | None = None
     text: str = ""
     order: tuple[int, ...] = ()
     constants: list[Tensor] = field(default_factory=list)
@@ -91,17 +95,17 @@ def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHand
     try:
         with torch.enable_grad():  # so that Dynamo writes down where f switches it off
             record, tensors = _look(problem.f, t, y, args, layout)
-        if record.graph is None:
+        if record.inside is None:
             with torch.no_grad():
                 _finish(record, tensors, t, y)
     except (NotCompilable, FailOnRecompileLimitHit):
         raise
     except Exception as problem_:
         raise NotCompilable(first_lines(problem_)) from problem_
-    assert record.graph is not None
+    assert record.before is not None and record.inside is not None
     inputs = [tensors[place] for place in record.order]
     inputs = [stands_for.get(id(tensor), tensor) for tensor in inputs]
-    return RightHandSide(record.graph, record.text, (*inputs, *record.constants))
+    return RightHandSide(record.before, record.inside, record.text, (*inputs, *record.constants))
 
 
 def _look(f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> tuple[_Record, tuple[Tensor, ...]]:
@@ -152,7 +156,7 @@ def _new_probe() -> _Probe:
 
 
 def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> None:
-    """Turn Dynamo's graph into one of PyTorch's elementary operations on ``(t, y, *inputs)``."""
+    """Turn Dynamo's graph into PyTorch's elementary operations on ``(t, y, *inputs)``, in two parts."""
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise NotCompilable("it uses numbers that change from call to call")
     if any(node.target is torch._C._set_grad_enabled for node in record.found.graph.nodes):
@@ -171,7 +175,8 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> 
     _drop_changes_of_shape(graph)
     _check(graph, y)
     record.constants = _lift_constants(graph)
-    record.graph, record.text = graph, graph.print_readable(print_output=False)
+    record.text = graph.print_readable(print_output=False)
+    record.before, record.inside = split(with_layers_joined(graph, varying=2), varying=2)
 
 
 def _drop_changes_of_shape(graph: GraphModule) -> None:

@@ -16,10 +16,18 @@ enum { WORTH_A_THREAD = 1 << 18 };
 FUNCTION constexpr long padded(long columns) { return (columns + W - 1) / W * W; }
 typedef Register<real>::type Numbers;
 FUNCTION Numbers numbers_at(const real *x) { Numbers v; memcpy(&v, x, sizeof v); return v; }
+FUNCTION V block_at(const real *x) { V v; memcpy(&v, x, sizeof v); return v; }
+FUNCTION void put(real *x, V v) { memcpy(x, &v, sizeof v); }
 
-// `rows` rows of a layer, into rows of `padded(columns)` numbers.
-template <long rows, long inputs, long columns, class After>
-FUNCTION void layer(const real *x, long row, long entry, const real *weights, const real *bias, After after, real *out) {
+// A block of a row that ends with its last column.
+template <long columns> FUNCTION void put_within(real *row, long column, V v) {
+  if (column + W <= columns) put(row + column, v);
+  else memcpy(row + column, &v, columns % W * sizeof(real));
+}
+
+// `rows` rows of `x w + b`, block after block given to `finish(r, column, block)`.
+template <long rows, long inputs, long columns, class Finish>
+FUNCTION void product(const real *x, long row, long entry, const real *weights, const real *bias, Finish finish) {
   const long each = W / PARTS;
   for (long column = 0; column < columns; column += W) {
     Numbers sums[rows][PARTS], weight[PARTS]; // not as V, of which compilers keep copies in memory
@@ -31,18 +39,17 @@ FUNCTION void layer(const real *x, long row, long entry, const real *weights, co
         for (long p = 0; p < PARTS; p++) sums[r][p] += x[r * row + k * entry] * weight[p];
     }
     for (long r = 0; r < rows; r++) {
-      V sum, value;
+      V sum;
       for (long p = 0; p < PARTS; p++) sum.part[p] = sums[r][p];
-      after(V{}, &sum, nullptr, nullptr, &value);
-      memcpy(out + r * padded(columns) + column, &value, sizeof value);
+      finish(r, column, sum);
     }
   }
 }
 
-// All rows, through `network`, which takes some of them through all layers.
-template <class Network> FUNCTION void all_rows(long count, long work, Network network) {
+// All rows, through `work`, which takes some of them through all layers.
+template <class Work> FUNCTION void all_rows(long count, long cost, Work work) {
   const long whole = count / ROWS;
-#pragma omp parallel for if (count * work > WORTH_A_THREAD) schedule(static)
-  for (long part = 0; part < whole; part++) network.template rows<ROWS>(part * ROWS);
-  for (long row = whole * ROWS; row < count; row++) network.template rows<1>(row);
+#pragma omp parallel for if (count * cost > WORTH_A_THREAD) schedule(static)
+  for (long part = 0; part < whole; part++) work.template rows<ROWS>(part * ROWS);
+  for (long row = whole * ROWS; row < count; row++) work.template rows<1>(row);
 }

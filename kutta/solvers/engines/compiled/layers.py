@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
-from kutta.solvers.engines.compiled.layers_source import WIDTH, Dense, operation
+from kutta.solvers.engines.compiled.layers_operation import operation
+from kutta.solvers.engines.compiled.layers_source import WIDTH, Dense
 from kutta.solvers.engines.compiled.rewrite import fixed_nodes, simplified
 from kutta.solvers.engines.tracing.program import Program
 from kutta.solvers.engines.tracing.trace import NotTraceable, trace

@@ -1,34 +1,30 @@
-"""The operation that joined layers become, and its C++.
+"""What joined layers compute, in Python and in C++: forwards alone, and forwards for a pullback to come.
 
-Inductor calls an operation that is not PyTorch's by a C function of its name, whose declaration it writes into
-the text it compiles; here the whole function stands in that place.
+A pullback needs of each row what every layer is given, and the slopes of `after`. They are kept side by side,
+row after row, so that what belongs to a few rows lies close together.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.nn.functional import pad
 
+from kutta.solvers.engines.compiled.layers_native import Native
 from kutta.solvers.engines.kernel.functions import Layout, function
 from kutta.solvers.engines.kernel.precision import BLOCK, elementary_functions
+from kutta.solvers.engines.tracing.derivative import jacobian
 from kutta.solvers.engines.tracing.program import Program
 
 # Bytes of a block of `kernel/registers_vector.h`, to which rows are filled up.
 WIDTH = 128
-# What the headers include, which must not happen in a namespace.
-INCLUDES = "\n".join(f"#include <{name}>" for name in ("math.h", "stdint.h", "string.h"))
 _ENTRY = Layout(size=1, own=0, places=(), captured=0)
-
-# All operations so far, with the texts that Inductor is to write.
-_texts: dict[Any, list[str]] = {}
-_library = torch.library.Library("kutta", "FRAGMENT")
 
 
 @dataclass(frozen=True)
@@ -46,51 +42,67 @@ class Dense:
     bias: bool
     after: Program
 
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The layer by operations of PyTorch and NumPy, given rows that are filled up."""
+    @cached_property
+    def with_slope(self) -> Program:
+        """`after` and its derivative; alone where that is one."""
+        both = jacobian(self.after, [("y", 0)])
+        slope = both.nodes[both.outputs[1]]
+        return self.after if (slope.operation, slope.value) == ("const", 1.0) else both
+
+    def __call__(self, program: Program, x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor]:
+        """``program(x w + b)`` by operations of PyTorch and NumPy, given rows that are filled up."""
         x = x @ weight[:, : self.columns]
         x = x if bias is None else x + bias[: self.columns]
         with np.errstate(all="ignore"):
-            (value,) = self.after.evaluate({"y": [x.numpy()]})
-        return torch.tensor(np.broadcast_to(value, x.shape), dtype=x.dtype)
+            values = program.evaluate({"y": [x.numpy()]})
+        return [torch.tensor(np.broadcast_to(value, x.shape), dtype=x.dtype) for value in values]
 
 
-def texts_of(graph: GraphModule) -> dict[Any, list[str]]:
-    """For Inductor's ``aot_inductor.custom_ops_to_c_shims``: the operations of a graph, loops in it included."""
-    modules = [module for module in graph.modules() if isinstance(module, GraphModule)]
-    used = {node.target for module in modules for node in module.graph.nodes if node.op == "call_function"}
-    return {operation: text for operation, text in _texts.items() if operation in used}
+Layers = tuple[Dense, ...]
 
 
-def operation(layers: tuple[Dense, ...], dtype: torch.dtype) -> Any:
-    """An operation ``(x, weight, bias, weight, bias, ...) -> Tensor``, of which rows are filled up to `WIDTH`."""
-    body = network_source(layers, dtype)
-    name = f"layers_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
-    if not hasattr(torch.ops.kutta, name):
-        _register(name, layers)
-    found = getattr(torch.ops.kutta, name).default
-    _texts.setdefault(found, [_text(name, body, layers, dtype)])
-    return found
+@dataclass(frozen=True)
+class Rows:
+    """Where in a row of what is computed things begin.
+
+    Attributes:
+        values: what each layer but the last returns.
+        slopes: the derivatives of `after`; ``None`` where there are none.
+        size: numbers of a row.
+    """
+
+    values: tuple[int, ...]
+    slopes: tuple[int | None, ...]
+    size: int
+
+    def given_to(self, place: int) -> str:
+        """What a layer is given: the address of the first of its rows, and the distances of rows and entries."""
+        return f"own + {self.values[place - 1]}, {self.size}, 1" if place else "x + first * x_row, x_row, x_entry"
+
+    @classmethod
+    def of(cls, layers: Layers, programs: Sequence[Program], dtype: torch.dtype) -> Rows:
+        """Each filled up to whole blocks."""
+        values: list[int] = []
+        slopes: list[int | None] = []
+        size = 0
+        for place, (layer, program) in enumerate(zip(layers, programs, strict=True)):
+            each, curved = filled_up(layer.columns, dtype), len(program.outputs) == 2
+            if place < len(layers) - 1:
+                values.append(size)
+                size += each
+            slopes.append(size if curved else None)
+            size += each if curved else 0
+        return cls(tuple(values), tuple(slopes), size)
 
 
-def _register(name: str, layers: tuple[Dense, ...]) -> None:
-    tensors = ", ".join(f"Tensor {one}" for one in ("x", *_names(layers)))
-    _library.define(f"{name}({tensors}) -> Tensor")
-
-    def shape(x: Tensor, *_: Tensor) -> Tensor:
-        return x.new_empty((x.shape[0], layers[-1].columns))
-
-    def value(x: Tensor, *tensors: Tensor) -> Tensor:
-        given = iter(tensors)
-        for layer in layers:
-            x = layer(x, next(given), next(given) if layer.bias else None)
-        return x
-
-    torch.library.register_fake(f"kutta::{name}", shape, lib=_library)
-    _library.impl(name, value, "CPU")
+def filled_up(columns: int, dtype: torch.dtype) -> int:
+    """The columns of whole blocks."""
+    each = WIDTH // dtype.itemsize
+    return -(-columns // each) * each
 
 
-def _names(layers: tuple[Dense, ...]) -> list[str]:
+def names(layers: Layers) -> list[str]:
+    """The tensors of the layers."""
     return [
         f"{kind}{place}"
         for place, layer in enumerate(layers)
@@ -98,66 +110,95 @@ def _names(layers: tuple[Dense, ...]) -> list[str]:
     ]
 
 
-def network_source(layers: tuple[Dense, ...], dtype: torch.dtype) -> str:
-    """A structure that takes some rows through all layers."""
-    after = [function(f"after_{place}", layer.after, _ENTRY, {"out": 1}) for place, layer in enumerate(layers)]
-    calls, source = [], "x + first * row, row, entry"
+def forward(layers: Layers, dtype: torch.dtype) -> Native:
+    """All layers, ``(x, weight, bias, weight, bias, ...) -> out``, with memory of its own for a few rows."""
+    programs = [layer.after for layer in layers]
+    size = Rows.of(layers, programs, dtype).size
+    own = f"alignas(64) real own[count * {max(size, 1)}];"
+    return Native(
+        value=partial(_forward, layers),
+        inputs=("x", *names(layers)),
+        strided=("x",),
+        outputs={"out": (None, layers[-1].columns)},
+        functions=_functions(programs, dtype),
+        members=_members(layers, programs, own, dtype),
+        dtype=dtype,
+    )
+
+
+def keeping(layers: Layers, dtype: torch.dtype) -> Native:
+    """The same, ``(x, weight, bias, weight, bias, ...) -> (out, kept)`` with the rows that a pullback needs."""
+    programs = [layer.with_slope for layer in layers]
+    size = Rows.of(layers, programs, dtype).size
+    return Native(
+        value=partial(_keeping, layers),
+        inputs=("x", *names(layers)),
+        strided=("x",),
+        outputs={"out": (None, layers[-1].columns), "kept": (None, size)},
+        functions=_functions(programs, dtype),
+        members=_members(layers, programs, f"real *own = kept + first * {size};", dtype),
+        dtype=dtype,
+    )
+
+
+def _forward(layers: Layers, x: Tensor, *tensors: Tensor) -> Tensor:
+    given = iter(tensors)
+    for layer in layers:
+        (x,) = layer(layer.after, x, next(given), next(given) if layer.bias else None)
+    return x
+
+
+def _keeping(layers: Layers, x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    given, parts = iter(tensors), [x.new_empty((len(x), 0))]
     for place, layer in enumerate(layers):
+        x, *slopes = layer(layer.with_slope, x, next(given), next(given) if layer.bias else None)
+        missing = filled_up(layer.columns, x.dtype) - layer.columns
+        parts += [pad(one, (0, missing)) for one in ([x, *slopes] if place < len(layers) - 1 else slopes)]
+    return x, torch.cat(parts, 1)
+
+
+def _functions(programs: Sequence[Program], dtype: torch.dtype) -> list[str]:
+    texts = common(dtype)
+    for place, program in enumerate(programs):
+        outputs = {"value": 1, "slope": 1} if len(program.outputs) == 2 else {"value": 1}
+        texts.append(function(f"after_{place}", program, _ENTRY, outputs))
+    return texts
+
+
+def _members(layers: Layers, programs: Sequence[Program], own: str, dtype: torch.dtype) -> list[str]:
+    """Takes rows through all layers, with the values and slopes of a few of them in `own`."""
+    rows, lines = Rows.of(layers, programs, dtype), []
+    for place, (layer, slope) in enumerate(zip(layers, rows.slopes, strict=True)):
+        given = rows.given_to(place)
         bias = f"bias{place}" if layer.bias else "nullptr"
-        calls += [
-            f"    alignas(64) real rows_{place}[count * padded({layer.columns})];",
-            f"    layer<count, {layer.inputs}, {layer.columns}>("
-            f"{source}, weight{place}, {bias}, after_{place}, rows_{place});",
+        lines += [
+            f"    product<count, {layer.inputs}, {layer.columns}>({given}, weight{place}, {bias}, "
+            "[&](long r, long column, V sum) {",
+            f"      V value, slope; after_{place}(V{{}}, &sum, nullptr, nullptr, "
+            f"{'&value' if slope is None else '&value, &slope'});",
+            *([] if slope is None else [f"      put(own + {slope} + r * {rows.size} + column, slope);"]),
+            f"      {_put(place, layer, rows)}",
+            "    });",
         ]
-        source = f"rows_{place}, padded({layer.columns}), 1"
-    columns, last = layers[-1].columns, len(layers) - 1
-    copy = (
-        f"    for (long r = 0; r < count; r++) memcpy(out + (first + r) * {columns}, "
-        f"rows_{last} + r * padded({columns}), {columns} * sizeof(real));"
-    )
-    members = ", ".join(f"*{name}" for name in ("x", *_names(layers)))
-    return "\n".join(
-        [
-            elementary_functions(dtype, BLOCK),
-            (Path(__file__).parent / "layers.h").read_text(encoding="utf-8"),
-            *after,
-            "struct Network {",
-            f"  const real {members}; long row, entry; real *out;",
-            "  template <long count> void rows(long first) const {",
-            *calls,
-            copy,
-            "  }",
-            "};",
-        ]
-    )
-
-
-def _text(name: str, body: str, layers: tuple[Dense, ...], dtype: torch.dtype) -> str:
-    """What follows ``extern`` in Inductor's text."""
-    names = ["x", *_names(layers)]
-    work = sum(layer.inputs * layer.columns for layer in layers)
-    columns = layers[-1].columns
-    kind = {torch.float32: "float32", torch.float64: "float64"}[dtype]
-    handles = ", ".join(f"AtenTensorHandle {one}" for one in names)
-    checked = "AOTI_TORCH_ERROR_CODE_CHECK"
-    lines = [
-        f'"C++" {{\n{INCLUDES}\nnamespace {name} {{\n{body}\n}}\n}}',
-        f"AOTITorchError aoti_torch_cpu_{name}({handles}, AtenTensorHandle *result) {{",
-        f"  using namespace {name};",
-        f"  void *places[{len(names) + 1}];",
-        "  int64_t rows, row, entry;",
-        *(f"  {checked}(aoti_torch_get_data_ptr({one}, &places[{place}]));" for place, one in enumerate(names)),
-        f"  {checked}(aoti_torch_get_size(x, 0, &rows));",
-        f"  {checked}(aoti_torch_get_stride(x, 0, &row));",
-        f"  {checked}(aoti_torch_get_stride(x, 1, &entry));",
-        f"  int64_t sizes[2] = {{rows, {columns}}}, strides[2] = {{{columns}, 1}};",
-        f"  {checked}(aoti_torch_empty_strided(2, sizes, strides, aoti_torch_dtype_{kind}(), "
-        "aoti_torch_device_type_cpu(), 0, result));",
-        f"  {checked}(aoti_torch_get_data_ptr(*result, &places[{len(names)}]));",
-        f"  Network network{{{', '.join(f'(const real *)places[{place}]' for place in range(len(names)))}, "
-        f"row, entry, (real *)places[{len(names)}]}};",
-        f"  all_rows(rows, {work}, network);",
-        "  return AOTI_TORCH_SUCCESS;",
-        "}",
+    cost = sum(layer.inputs * layer.columns for layer in layers)
+    return [
+        f"  template <long count> void rows(long first) const {{\n    {own}",
+        *lines,
+        f"  }}\n  void run(long count) const {{ all_rows(count, {cost}, *this); }}",
     ]
-    return "\n".join(lines)
+
+
+def _put(place: int, layer: Dense, rows: Rows) -> str:
+    if place < len(rows.values):
+        return f"put(own + {rows.values[place]} + r * {rows.size} + column, value);"
+    return f"put_within<{layer.columns}>(out + (first + r) * {layer.columns}, column, value);"
+
+
+def common(dtype: torch.dtype) -> list[str]:
+    """What all of these texts begin with."""
+    return [elementary_functions(dtype, BLOCK), header("layers.h")]
+
+
+def header(name: str) -> str:
+    """The text of a header."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from torch.fx import GraphModule
 from kutta.solution import Result
 from kutta.solvers.controllers import tame
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.layers import with_layers_joined
-from kutta.solvers.engines.compiled.rewrite import split
+from kutta.solvers.engines.compiled.graph import RightHandSide
+from kutta.solvers.engines.compiled.rewrite import values_alone
 from kutta.solvers.engines.compiled.step import (
     advance,
     combination,
@@ -138,10 +138,9 @@ class Given(NamedTuple):
 ENTRIES, GIVEN = len(Progress._fields), len(Given._fields)
 
 
-def forward_loop(plan: Plan, graph: GraphModule) -> Parts:
+def forward_loop(plan: Plan, f: RightHandSide) -> Parts:
     """What is done before the loop, and the loop: ``(progress, y, slope, *given, *kept) -> (progress, y, slope)``."""
-    before, inside = split(with_layers_joined(graph, varying=2), varying=2)
-    loop = _Loop(plan, inside)
+    loop = _Loop(plan, values_alone(f.inside))
 
     def run(progress: Tensor, y: Tensor, slope: Tensor, *given: Tensor) -> Tensors:
         carried = (*progress.unbind(), y, slope)
@@ -149,7 +148,7 @@ def forward_loop(plan: Plan, graph: GraphModule) -> Parts:
         carried = repeat(loop.goes_on, loop.trial, carried, given)
         return torch.stack(carried[:ENTRIES]), *carried[ENTRIES:]
 
-    return before.forward, run
+    return f.before.forward, run
 
 
 @dataclass(frozen=True)

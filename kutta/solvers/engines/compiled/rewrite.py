@@ -71,12 +71,25 @@ def fixed_nodes(graph: GraphModule, varying: int) -> set[Node]:
     return fixed
 
 
-def simplified(graph: GraphModule) -> GraphModule:
-    """The same without second names of a tensor, transposes of transposes, and what is computed twice."""
+def values_alone(graph: GraphModule) -> GraphModule:
+    """The same for one who wants no gradients: nothing is detached."""
+    return _without(graph, aten.detach.default)
+
+
+def _without(graph: GraphModule, *names: Any) -> GraphModule:
+    """The same without operations that only give a tensor another name."""
     graph = copy.deepcopy(graph)
     for node in list(graph.graph.nodes):
-        if node.target in (aten.alias.default, aten.detach.default):
+        if node.target in names:
             node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
+
+
+def simplified(graph: GraphModule) -> GraphModule:
+    """The same without second names of a tensor, transposes of transposes, and what is computed twice."""
+    graph = _without(graph, aten.alias.default)
     for node in list(graph.graph.nodes):
         if node.target in _REORDERING and node.args[0].target in _REORDERING:
             inner, outer = _order(node.args[0]), _order(node)

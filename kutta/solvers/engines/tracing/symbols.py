@@ -129,16 +129,16 @@ class Symbols:
             "exp2": lambda x: self.each("exp", self.each("mul", x, math.log(2.0))),
             "log2": lambda x: self.each("mul", self.each("log", x), 1.0 / math.log(2.0)),
             "log10": lambda x: self.each("mul", self.each("log", x), 1.0 / math.log(10.0)),
-            "sigmoid": lambda x: self.each("div", 1.0, self.each("add", 1.0, self.each("exp", self.each("neg", x)))),
-            "relu": lambda x: self.each("max", self.real(x), 0.0),
+            "sigmoid": lambda x: self.each("div", 1.0, self._one_plus_exp(x)),
+            "relu": lambda x: self.each("where", self.each("le", x, 0.0), 0.0, x),
             "where": lambda c, x, y: self.each("where", self.truth(c), self.real(x), self.real(y)),
             "clamp": self._clamp,
-            "hardtanh": lambda x, low=-1.0, high=1.0: self._clamp(x, low, high),
+            "hardtanh": self._hardtanh,
             "clamp_min": lambda x, low: self._clamp(x, low, None),
             "clamp_max": lambda x, high: self._clamp(x, None, high),
             "remainder": self._remainder,
             "fmod": self._arithmetic("fmod"),
-            "silu": lambda x: self.each("div", x, same_add(self, 1.0, self.each("exp", self.each("neg", x)), 1)),
+            "silu": lambda x: self.each("div", x, self._one_plus_exp(x)),
             "softplus": self._softplus,
             "leaky_relu": self._leaky,
             "elu": self._elu,
@@ -160,9 +160,19 @@ class Symbols:
         return quotient if rounding_mode is None else self.each(rounding_mode, quotient)
 
     def _clamp(self, x: Any, low: Any = None, high: Any = None) -> Array:
+        # At the ends the slope is one, as in PyTorch; that of a maximum would be a half.
         x = self.real(x)
-        x = x if low is None else self.each("max", x, low)
-        return x if high is None else self.each("min", x, high)
+        x = x if low is None else self.each("where", self.each("lt", x, low), low, x)
+        return x if high is None else self.each("where", self.each("gt", x, high), high, x)
+
+    def _hardtanh(self, x: Any, low: float = -1.0, high: float = 1.0) -> Array:
+        inside = self.each("where", self.each("ge", x, high), high, x)
+        return self.each("where", self.each("le", x, low), low, inside)
+
+    def _one_plus_exp(self, x: Array) -> Array:
+        """``1 + exp(-x)``, without overflow, of which the derivative of a quotient would be NaN."""
+        largest = 88.0 if self.dtype == torch.float32 else 709.0
+        return self.each("add", 1.0, self.each("exp", self._clamp(self.each("neg", x), high=largest)))
 
     def _remainder(self, x: Any, y: Any) -> Array:
         """What is left has the sign of the divisor."""
@@ -177,13 +187,13 @@ class Symbols:
 
     def _elu(self, x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
         # Both branches are computed: of the exponential only the side that is used, which cannot overflow.
-        below = self.each("expm1", self.each("mul", self.each("min", x, 0.0), float(input_scale)))
+        below = self.each("expm1", self.each("mul", self._clamp(x, high=0.0), float(input_scale)))
         chosen = self.each("where", self.each("gt", x, 0.0), x, self.each("mul", below, float(alpha)))
         return self.each("mul", chosen, float(scale))
 
     def _softplus(self, x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
         scaled = self.each("mul", x, float(beta))
-        soft = self.each("div", self.each("log1p", self.each("exp", self.each("min", scaled, threshold))), float(beta))
+        soft = self.each("div", self.each("log1p", self.each("exp", self._clamp(scaled, high=threshold))), float(beta))
         return self.each("where", self.each("gt", scaled, threshold), x, soft)
 
     def _gelu(self, x: Array, approximate: str = "none") -> Array:

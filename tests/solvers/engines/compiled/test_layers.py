@@ -1,6 +1,5 @@
-"""Chains of dense layers as one operation compute what the layers do."""
+"""Chains of dense layers are found, and as one operation compute what the layers do."""
 
-import ctypes
 from itertools import pairwise
 
 import pytest
@@ -10,10 +9,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import kutta
 from kutta.solvers.engines.compiled.layers import with_layers_joined
-from kutta.solvers.engines.compiled.layers_source import INCLUDES, WIDTH, Dense, network_source, operation
 from kutta.solvers.engines.compiled.rewrite import split, sums_apart
-from kutta.solvers.engines.kernel.build import CompilerMissing, compiler, library
-from kutta.solvers.engines.tracing.trace import trace
+from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
 
 F32, F64 = torch.float32, torch.float64
 try:
@@ -135,55 +132,9 @@ def test_half_precision_stays():
 
 
 @needs_compiler
-@pytest.mark.parametrize("dtype", [F32, F64])
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 70, 5), (32, 64, 64, 32), (5, 33, 64, 2)])
-def test_the_native_code_computes_the_layers(dtype, sizes):
-    after = trace(nn.functional.silu, ["y"], [torch.zeros((), dtype=dtype)]).program
-    layers = tuple(Dense(a, b, bias=place % 2 == 0, after=after) for place, (a, b) in enumerate(pairwise(sizes)))
-    run = entry(layers, dtype)
-    for rows in (0, 1, 2, 7, 8, 9, 1000):
-        storage = torch.randn(rows, 2 * sizes[0] + 1, dtype=dtype)
-        x, given = storage[:, 1::2], [*given_to(layers, dtype)]
-        expected = operation(layers, dtype)(x, *given)
-        found = torch.full((rows + 1, sizes[-1]), 7.0, dtype=dtype)
-        addresses = [one.data_ptr() for one in (x, *given, found)]
-        run((ctypes.c_void_p * len(addresses))(*addresses), rows, *x.stride())
-        tight = {"rtol": 2e-5, "atol": 2e-5} if dtype == F32 else {"rtol": 1e-12, "atol": 1e-12}
-        torch.testing.assert_close(found[:rows], expected, **tight)
-        assert (found[rows:] == 7.0).all()
-
-
-def given_to(layers, dtype):
-    for layer in layers:
-        missing = -layer.columns % (WIDTH // dtype.itemsize)
-        spread = layer.inputs**-0.5
-        yield nn.functional.pad(spread * torch.randn(layer.inputs, layer.columns, dtype=dtype), (0, missing))
-        if layer.bias:
-            yield nn.functional.pad(torch.randn(layer.columns, dtype=dtype), (0, missing))
-
-
-def entry(layers, dtype):
-    """The native code as a function of addresses, the number of rows and the strides of the input."""
-    count = 2 + sum(1 + layer.bias for layer in layers)
-    places = ", ".join(f"(real *)places[{place}]" for place in range(count - 1))
-    source = "\n".join(
-        [
-            INCLUDES,
-            network_source(layers, dtype),
-            'extern "C" void run(void **places, long rows, long row, long entry) {',
-            f"  all_rows(rows, 1, Network{{{places}, row, entry, (real *)places[{count - 1}]}});",
-            "}",
-        ]
-    )
-    function = library(source).run
-    function.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long]
-    return function
-
-
-@needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [F32, F64])
-def test_compiled_solves_of_networks_are_those_of_the_eager_engine(dtype):
+def test_compiled_solves_of_networks_and_their_gradients_are_those_of_the_eager_engine(dtype):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 20), nn.GELU(), nn.Linear(20, 40), nn.Tanh(), nn.Linear(40, 6)).to(dtype)
     problem = kutta.ODEProblem(lambda t, y: net(y), torch.randn(3, 7, 6, dtype=dtype), (0.0, 1.0))

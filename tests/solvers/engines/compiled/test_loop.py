@@ -201,6 +201,40 @@ def test_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(lambda y0, rate: end(y0, rate, *span, ts), (y0, rate))
 
 
+def network(y0, weight, bias, last, engine):
+    """The end of a solve of a network, some of whose weights are normalised and some frozen."""
+
+    def f(t, y):
+        hidden = torch.tanh(nn.functional.linear(y, weight / weight.norm(), bias))
+        return nn.functional.linear(hidden, last) - y.detach()
+
+    return kt.solve(kt.ODEProblem(f, y0, (0.0, 1.0)), kt.Bosh3(), engine=engine, controller=kt.Fixed(0.25)).y1
+
+
+def test_gradients_through_joined_layers():
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(shape, generator=generator, dtype=F64) for shape in ((2, 3), (5, 3), (5,), (3, 5))]
+    for wanted in ((True, True, True, True), (False, True, False, True), (True, False, False, False)):
+        given = [one.clone().requires_grad_(needed) for one, needed in zip(values, wanted, strict=True)]
+        sources = [one for one in given if one.requires_grad]
+        found, expected = (
+            torch.autograd.grad(network(*given, engine).sin().sum(), sources) for engine in (kt.Compiled(), kt.Eager())
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_through_joined_layers_agree_with_finite_differences():
+    def end(y0, weight, bias):
+        f = lambda t, y: torch.tanh(nn.functional.linear(y, weight, bias)) @ weight  # noqa: E731
+        problem = kt.ODEProblem(f, y0, (0.0, 1.0))
+        sol = kt.solve(problem, kt.Heun(), engine=kt.Compiled(), controller=kt.Fixed(0.25), save_at=[0.4, 1.0])
+        return sol.ys, sol.y1
+
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(s, generator=generator, dtype=F64, requires_grad=True) for s in ((2, 2), (3, 2), (3,))]
+    assert torch.autograd.gradcheck(end, given)
+
+
 def test_times_receive_their_gradients():
     def slopes(engine):
         times = [torch.tensor(t, dtype=F64, requires_grad=True) for t in (0.0, 1.0)]

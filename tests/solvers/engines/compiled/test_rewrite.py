@@ -3,7 +3,7 @@
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from kutta.solvers.engines.compiled.rewrite import rules, split, tanh
+from kutta.solvers.engines.compiled.rewrite import rules, split, tanh, values_alone
 
 
 def test_the_tangent_is_within_seven_units_in_the_last_place():
@@ -43,3 +43,15 @@ def test_what_would_grow_stays_in_the_loop():
     )
     before, _ = split(graph, varying=2)
     assert sum(one.numel() for one in before(torch.ones(3))) == 3
+
+
+def test_values_alone_need_nothing_detached():
+    def f(t, y, a):
+        return y.detach() * (a * 2.0).detach() + y
+
+    inputs = torch.zeros(()), torch.ones(3), torch.full((3,), 3.0)
+    graph = make_fx(f, tracing_mode="fake")(*inputs)
+    bare = values_alone(graph)
+    assert not any("detach" in str(node.target) for node in bare.graph.nodes)
+    torch.testing.assert_close(bare(*inputs), f(*inputs))
+    assert any("detach" in str(node.target) for node in split(graph, varying=2)[1].graph.nodes)
