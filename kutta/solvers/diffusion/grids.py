@@ -54,6 +54,11 @@ class Nodes:
         """The ratio of noise to data, ``sigma / alpha``."""
         return self.sigma / self.alpha
 
+    def since(self, first: int) -> Nodes:
+        """The same from one of them on."""
+        names = ("t", "alpha", "sigma", "log_snr", "model_t")
+        return replace(self, **{name: getattr(self, name)[first:] for name in names})
+
     def with_clean_end(self) -> Nodes:
         """The same with one more node that has no noise at all, only the data; its time is that of the last one."""
         alpha = torch.ones_like(self.alpha[-1:])

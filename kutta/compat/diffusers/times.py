@@ -1,0 +1,159 @@
+"""The nodes that a configuration of diffusers asks for.
+
+What diffusers calls sigma is a number that tells the noise of a time: for schedules made of betas the ratio of noise
+to data ``sigma / alpha``, for flows the time itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from kutta.compat.diffusers.training import TrainedFlow
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.schedules import Discrete, as_float64
+
+Trained = Discrete | TrainedFlow
+
+
+def _karras(first: float, last: float, part: Tensor) -> Tensor:
+    """Karras et al., Elucidating the design space of diffusion-based generative models, 2022, equation 5."""
+    return (first ** (1 / 7) + part * (last ** (1 / 7) - first ** (1 / 7))) ** 7
+
+
+def _exponential(first: float, last: float, part: Tensor) -> Tensor:
+    return first * torch.exp(part * math.log(last / first))
+
+
+def _beta(first: float, last: float, part: Tensor) -> Tensor:
+    """Lee et al., Beta sampling is all you need, 2024, with the quantiles of sigma instead of the time."""
+    return last + as_float64(stats.beta.ppf((1.0 - part).numpy(), 0.6, 0.6)) * (first - last)
+
+
+# Rules for sigma from its first value to its last one, by the option that asks for them.
+RULES: dict[str, Callable[[float, float, Tensor], Tensor]] = {
+    "use_karras_sigmas": _karras,
+    "use_exponential_sigmas": _exponential,
+    "use_beta_sigmas": _beta,
+}
+
+
+def sigmas(schedule: Trained, t: Tensor) -> Tensor:
+    """What diffusers calls sigma, at times of a schedule."""
+    return as_float64(t) if isinstance(schedule, TrainedFlow) else torch.exp(-schedule.log_snr(t))
+
+
+def times(schedule: Trained, sigmas: Tensor) -> Tensor:
+    """The reverse of `sigmas`."""
+    return sigmas if isinstance(schedule, TrainedFlow) else schedule.time(-torch.log(sigmas))
+
+
+def by_rule(config: Any, schedule: Trained, steps: int, shift: float) -> Nodes:
+    """The nodes of a number of steps, as the options of a scheduler say.
+
+    Args:
+        config: those options.
+        schedule: that of the model.
+        steps: how many; fewer where training steps would be repeated.
+        shift: of the times of a flow: ``t`` becomes ``shift t / (1 + (shift - 1) t)``.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"num_inference_steps must be a positive whole number; got {steps!r}")
+    rule = next((RULES[name] for name in RULES if config[name]), None)
+    if rule is None:
+        spaced = _spaced(config, schedule, steps)
+        return _ended(config, schedule, _in_flow(spaced, config, schedule, shift), shift)
+    ends = _ends(schedule, shift)
+    first, last = sigmas(schedule, ends).tolist()
+    clean = config.final_sigmas_type == "zero"
+    part = torch.linspace(0.0, 1.0, steps + (not clean), dtype=torch.float64)
+    found = times(schedule, rule(first, last, part))
+    found[[0, -1]] = ends if len(found) > 1 else ends[:1]  # as they are, not to rounding
+    return _ended(config, schedule, found[:steps], shift)
+
+
+def given_timesteps(config: Any, schedule: Trained, timesteps: Any, shift: float) -> Nodes:
+    """The nodes of what the model is to be told."""
+    told = _checked("timesteps", timesteps)
+    found = told / schedule.count if isinstance(schedule, TrainedFlow) else told
+    if float(found[0]) > schedule.start or float(found[-1]) < schedule.end:
+        most = schedule.count if isinstance(schedule, TrainedFlow) else int(schedule.start)
+        raise ValueError(f"timesteps must lie between {most} and 0; got {float(told[0]):g} to {float(told[-1]):g}")
+    if config.final_sigmas_type == "sigma_min" and found[-1] <= _ends(schedule, shift)[1]:
+        raise ValueError("timesteps must stay above the first training step, where final_sigmas_type='sigma_min' ends")
+    return _ended(config, schedule, found, shift)
+
+
+def given_sigmas(config: Any, schedule: Trained, values: Any, shift: float) -> Nodes:
+    """The nodes of given sigmas; a last one of zero is where the last step leads to."""
+    values = _checked("sigmas", values)
+    if len(values) > 1 and values[-1] == 0.0:
+        found = _in_flow(times(schedule, values[:-1]), config, schedule, shift)
+        return Nodes.at(schedule, found).with_clean_end()
+    if not values[-1] > 0.0:
+        raise ValueError(f"sigmas must be positive, except for a last one of zero; got {float(values[-1]):g}")
+    return _ended(config, schedule, _in_flow(times(schedule, values), config, schedule, shift), shift)
+
+
+def _spaced(config: Any, schedule: Trained, steps: int) -> Tensor:
+    """Training steps, spaced as the options say: `steps` of them, and fewer if there are not as many.
+
+    Source: Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024, table 2.
+    """
+    count = schedule.count if isinstance(schedule, TrainedFlow) else len(schedule.betas)
+    numbers = torch.arange(steps, dtype=torch.float64)
+    if config.timestep_spacing == "linspace":
+        found = (count - 1.0) * (1.0 - numbers / steps)
+    elif config.timestep_spacing == "trailing":
+        found = count * (1.0 - numbers / steps) - 1.0
+    else:
+        found = (steps - numbers) * max(count // (steps + 1), 1) + config.steps_offset
+    if isinstance(schedule, TrainedFlow):
+        return (found + 1.0) / count
+    return found.round().clamp(0.0, count - 1.0)
+
+
+def _in_flow(t: Tensor, config: Any, schedule: Trained, shift: float) -> Tensor:
+    """Times shifted, and stretched so that the model is last evaluated at ``shift_terminal``; for flows alone."""
+    if not isinstance(schedule, TrainedFlow):
+        return t
+    t = _shifted(t, shift)
+    if config.shift_terminal is None or t[-1] == 1.0:
+        return t
+    return 1.0 - (1.0 - t) * (1.0 - config.shift_terminal) / (1.0 - t[-1])
+
+
+def _shifted(t: Tensor, shift: float) -> Tensor:
+    return shift * t / (1.0 + (shift - 1.0) * t)
+
+
+def _ends(schedule: Trained, shift: float) -> Tensor:
+    """The first and the last training step."""
+    if isinstance(schedule, TrainedFlow):
+        return _shifted(as_float64([1.0, 1.0 / schedule.count]), shift)
+    return as_float64([schedule.start, schedule.end])
+
+
+def _ended(config: Any, schedule: Trained, t: Tensor, shift: float) -> Nodes:
+    """The nodes where the model is evaluated, and the one where sampling ends."""
+    if config.final_sigmas_type == "sigma_min":
+        t = torch.cat([t, _ends(schedule, shift)[1:]])
+    # Steps of no size, between training steps that are the same after rounding, are none.
+    t = torch.cat([t[:1], t[1:][torch.diff(t) < 0]])
+    found = Nodes.at(schedule, t)
+    return found if config.final_sigmas_type == "sigma_min" else found.with_clean_end()
+
+
+def _checked(name: str, values: Any) -> Tensor:
+    """Given numbers, decreasing and one at least."""
+    found = as_float64(values)
+    if found.dim() != 1 or not len(found) or not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{name} must be a list of finite numbers; got {values!r}")
+    if not bool((torch.diff(found) < 0).all()):
+        raise ValueError(f"{name} must decrease, without repetitions; got {found.tolist()[:12]}")
+    return found
