@@ -243,7 +243,7 @@ class Discrete(_VariancePreserving):
 
     def log_snr(self, t: Tensor) -> Tensor:
         t = as_float64(t)
-        left = t.detach().floor().clamp(0, len(self.betas) - 2).long()
+        left = t.detach().nan_to_num().floor().clamp(0, len(self.betas) - 2).long()  # of a time that is NaN, NaN
         here, there, part = self._log_snr[left], self._log_snr[left + 1], t - left
         finite = torch.isfinite(there)
         # Written so that a last step with nothing left of the data has neither value nor slope inf - inf.
