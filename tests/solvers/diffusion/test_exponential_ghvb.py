@@ -6,7 +6,7 @@ import torch
 import kutta as kt
 from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
 from tests.solvers.diffusion.exact_starts import errors_with_exact_starts
-from tests.solvers.diffusion.problems import orders, t1, t2
+from tests.solvers.diffusion.problems import F64, orders, t1, t2
 
 RHO = kt.diffusion.Rho(7)
 
@@ -42,7 +42,7 @@ def test_exact_where_predictions_are_polynomials(order, beta):
             return kt.solve(problem, kt.Vern9(), rtol=1e-13, atol=1e-13, save_at=times).ys
 
         def error(self, x):
-            return float((x - self.exact(torch.tensor([5.0, 0.05]))[-1]).abs().max())
+            return float((x - self.exact(torch.tensor([5.0, 0.05], dtype=F64))[-1]).abs().max())
 
     errors = errors_with_exact_starts(Case(), ExponentialGHVB(order, beta), order - 1, RHO, (8, 16))
     assert max(errors) < 1e-9

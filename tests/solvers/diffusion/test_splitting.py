@@ -58,7 +58,7 @@ def test_first_order(beta):
     wanted = kt.solve(problem, kt.Vern7(), rtol=1e-9, atol=1e-9).y1
     errors = [
         float((kt.solve(problem, LTSP(4, beta), steps=steps, grid=RHO).y1 - wanted).abs().mean())
-        for steps in (320, 640)
+        for steps in (160, 320)
     ]
     assert orders(errors) == pytest.approx([1.0], abs=0.15)
 
