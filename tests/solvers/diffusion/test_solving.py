@@ -51,8 +51,9 @@ def test_methods_and_samplers_agree_on_every_schedule(schedule):
     x = schedule.sigma(schedule.start) * t1().problem.x / 5.0
     one = kt.DiffusionProblem(teacher.model(schedule), schedule, x)
     wanted = kt.solve(one, kt.Dopri8(), rtol=1e-9, atol=1e-9).y1
-    errors = [float((kt.solve(one, kt.DDIM(), steps=n).y1 - wanted).abs().mean()) for n in (100, 200)]
-    assert errors[1] < 0.03 and errors[0] / errors[1] == pytest.approx(2.0, abs=0.2)
+    # The median, as one sample may begin near a saddle.
+    errors = [float((kt.solve(one, kt.DDIM(), steps=n).y1 - wanted).abs().median()) for n in (100, 200)]
+    assert errors[1] < 0.01 and errors[0] / errors[1] == pytest.approx(2.0, abs=0.1)
 
 
 def test_output_times_and_dense_output():
