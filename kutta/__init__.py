@@ -16,6 +16,7 @@ from kutta.solve import Eager, solve
 from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
@@ -53,6 +54,7 @@ __all__ = [
     "SSPRK33",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
+    "AdaptiveMultistep",
     "Backsolve",
     "Bosh3",
     "Compiled",
@@ -119,8 +121,7 @@ _PLANNED = {
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep "
-        "SolverSchedule"
+        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB SolverSchedule"
     ),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "

@@ -3,6 +3,7 @@
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
+from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
@@ -31,5 +32,6 @@ __all__ = [
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "median_grid",
     "probability_flow",
 ]

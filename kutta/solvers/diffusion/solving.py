@@ -12,6 +12,8 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
+from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
+from kutta.solvers.diffusion.adaptive_solving import sample_adaptively
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
@@ -26,6 +28,7 @@ from kutta.solvers.progress import progress_bar
 # Steps of a sampler when none are asked for.
 STEPS = 20
 _FOR_SAMPLERS = ("steps", "grid", "generator")
+_FOR_ADAPTIVE = ("rtol", "atol", "max_steps")
 _FOR_BOTH = ("save_at", "progress", "throw", "engine")
 
 
@@ -46,6 +49,11 @@ def solve_diffusion(
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
         raise TypeError(f"method must be a sampler such as kutta.DDIM(), or a method; got {method!r}")
+    allowed = _FOR_ADAPTIVE if isinstance(method, AdaptiveMultistep) else _FOR_SAMPLERS
+    _check_for_sampler(given, allowed, f"the sampler {type(method).__name__}")
+    if isinstance(method, AdaptiveMultistep):
+        with progress_bar(given.get("progress", False), *_span(problem)) as watch:
+            return sample_adaptively(problem, method, given, watch)
     return _by_sampler(problem, method, given)
 
 
@@ -84,19 +92,22 @@ def _checked_span(span: Any, problem: DiffusionProblem) -> tuple[float, float]:
     return start, end
 
 
-def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
-    _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
+def _check_for_sampler(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
+    _refuse(given, (*allowed, *_FOR_BOTH), what)
     if given.get("engine") not in (None, "auto", "eager") and type(given["engine"]).__name__ != "Eager":
         raise NotImplementedError(f"samplers run in engine=Eager(); got {given['engine']!r}")
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
-        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
+        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
+
+
+def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     grid = _grid(given.get("grid"), problem)
     steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
     found = nodes(grid, problem.schedule, steps, *_span(problem))
     with torch.no_grad():
         plan = method.plan(found).fixed()
-    every = save_at is not None
+    every = given.get("save_at") is not None
     with progress_bar(given.get("progress", False), *_span(problem)) as watch:
         return follow(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)

@@ -1,0 +1,129 @@
+"""A batch of samples on its way from noise to data, each at a level of its own, with the predictions it remembers.
+
+A sample at ``lambda = log(alpha / sigma)`` is advanced by ``h`` with the exponential multistep rule
+
+    x_1 = (sigma_1 / sigma) x + alpha_1 sum_j b_j D_j,    sum_j b_j r_j^k = int_0^h exp(-(h - s)) (s / h)^k ds,
+
+which is exact where the predicted data are a polynomial in `lambda` through the remembered ones at
+``lambda + r_j h``. The predictor uses ``r = 0, r_1, ...``; the model is evaluated where it leads, and the corrector
+uses ``r = 1`` as well, which raises the order by one. Their difference estimates the predictor's error, and no
+evaluation of the model is spent on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.diffusion.denoiser import Denoiser
+from kutta.solvers.diffusion.phi import data_moments
+from kutta.solvers.diffusion.plan import Level
+from kutta.solvers.diffusion.sampling import weighted_sum
+from kutta.solvers.diffusion.schedules import Schedule
+
+
+@dataclass
+class Trial:
+    """A step that has been tried.
+
+    Attributes:
+        log_snr: where it leads, ``(B,)``.
+        x: the corrected state there.
+        data: the prediction there.
+        order: of the predictor, ``(B,)``.
+        norms: root mean squares of the difference of predictor and corrector, and of the state; both divided by
+            `alpha`, on the host, ``(2, B)``.
+    """
+
+    log_snr: Tensor
+    x: Tensor
+    data: Tensor
+    order: Tensor
+    norms: Tensor
+
+
+class Batch:
+    """Samples, their predictions, and their levels; the latter on the host in float64.
+
+    Attributes:
+        x: states, ``(B, ...)``.
+        data: the latest predictions, newest first.
+        log_snr: where they were made, ``(order, B)``.
+        known: how many of them there are, ``(B,)``.
+    """
+
+    def __init__(self, x: Tensor, log_snr: Tensor, order: int, denoiser: Denoiser, schedule: Schedule):
+        self.x, self.denoiser, self.schedule = x, denoiser, schedule
+        self.log_snr = log_snr.expand(order, len(x)).clone()
+        self.known = torch.ones(len(x), dtype=torch.int64)
+        first = denoiser(x, self.level(self.log_snr[0]), ["data"])["data"]
+        self.data = [first] * order
+
+    @property
+    def times(self) -> Tensor:
+        """The times of the samples."""
+        return self.schedule.time(self.log_snr[0])
+
+    def level(self, log_snr: Tensor) -> Level:
+        """The levels of samples."""
+        t = self.schedule.time(log_snr)
+        return Level(t, self.schedule.alpha(t), self.schedule.sigma(t), self.schedule.model_time(t))
+
+    def try_step(self, log_snr: Tensor) -> Trial:
+        """Predict, evaluate, correct.
+
+        Args:
+            log_snr: where to go, ``(B,)``. Samples that are there already are left alone.
+        """
+        here, there = self.level(self.log_snr[0]), self.level(log_snr)
+        size = log_snr - self.log_snr[0]
+        moves = size > 0
+        size = torch.where(moves, size, 1.0)
+        back = ((self.log_snr - self.log_snr[0]) / size).T
+        moments = data_moments(size, back.shape[1] + 1)
+        predictor = fitted(back, moments[:, :-1], self.known) * moves[:, None]
+        corrector = fitted(torch.cat([torch.ones_like(back[:, :1]), back], 1), moments, self.known + 1) * moves[:, None]
+
+        kept = (there.sigma / here.sigma, self.x)
+        predicted = weighted_sum([kept, *zip((there.alpha[:, None] * predictor).T, self.data, strict=True)], self.x)
+        data = self.denoiser(predicted, there, ["data"])["data"]
+        change = corrector - torch.nn.functional.pad(predictor, (1, 0))
+        difference = weighted_sum([*zip(change.T, [data, *self.data], strict=True)], self.x)
+        x = weighted_sum([(1.0, predicted), (there.alpha, difference)], self.x)
+        norms = torch.stack([_rms(difference), _rms(x)]).detach().to("cpu", torch.float64)
+        norms[1] /= there.alpha
+        return Trial(log_snr, x, data, self.known, norms)
+
+    def accept(self, trial: Trial, accepted: Tensor) -> None:
+        """Go where a trial led, with those samples that `accepted` names."""
+        on_device = along(accepted, self.x)
+        self.x = torch.where(on_device, trial.x, self.x)
+        self.data = [torch.where(on_device, newer, older) for newer, older in zip([trial.data, *self.data], self.data)]
+        moved = torch.cat([trial.log_snr[None], self.log_snr[:-1]])
+        self.log_snr = torch.where(accepted, moved, self.log_snr)
+        self.known = (self.known + accepted).clamp(max=len(self.data))
+
+
+def fitted(r: Tensor, moments: Tensor, count: Tensor) -> Tensor:
+    """Weights ``b`` with ``sum_j b_j r_j^k = moments_k`` for ``k < count``, where only the first `count` are not zero.
+
+    Args:
+        r: positions, ``(B, n)``.
+        moments: ``(B, n)``.
+        count: how many positions each row has, ``(B,)``.
+    """
+    k = torch.arange(r.shape[1])
+    used = k < count[:, None]
+    powers = torch.where(used[:, :, None] & used[:, None, :], r[:, None, :] ** k[:, None], torch.eye(len(k)).to(r))
+    return torch.linalg.solve(powers, torch.where(used, moments, 0.0))
+
+
+def along(samples: Tensor, x: Tensor) -> Tensor:
+    """One value a sample, so that it broadcasts with the states."""
+    return samples.to(x.device).reshape(-1, *[1] * (x.dim() - 1))
+
+
+def _rms(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x.flatten(1), dim=1) / x[0].numel() ** 0.5
