@@ -1,8 +1,9 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
-from kutta.solvers.diffusion.guidance import CFG, Guidance
+from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
 from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
@@ -15,6 +16,7 @@ __all__ = [
     "VE",
     "VP",
     "Beta",
+    "CFGPlusPlus",
     "Cosine",
     "Discrete",
     "Draft",
@@ -33,5 +35,7 @@ __all__ = [
     "UniformLogSNR",
     "UniformTime",
     "median_grid",
+    "one_call",
     "probability_flow",
+    "two_calls",
 ]

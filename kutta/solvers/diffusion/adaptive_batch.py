@@ -100,7 +100,8 @@ class Batch:
         """Go where a trial led, with those samples that `accepted` names."""
         on_device = along(accepted, self.x)
         self.x = torch.where(on_device, trial.x, self.x)
-        self.data = [torch.where(on_device, newer, older) for newer, older in zip([trial.data, *self.data], self.data)]
+        newer = [trial.data, *self.data[:-1]]
+        self.data = [torch.where(on_device, *pair) for pair in zip(newer, self.data, strict=True)]
         moved = torch.cat([trial.log_snr[None], self.log_snr[:-1]])
         self.log_snr = torch.where(accepted, moved, self.log_snr)
         self.known = (self.known + accepted).clamp(max=len(self.data))

@@ -20,6 +20,7 @@ from kutta.solvers.diffusion.adaptive import AdaptiveMultistep, Pace
 from kutta.solvers.diffusion.adaptive_batch import Batch, along
 from kutta.solvers.diffusion.denoiser import Denoiser
 from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.guidance import refuse_stepwise
 from kutta.solvers.diffusion.noise import Noise
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.sampling import states
@@ -42,6 +43,7 @@ def sample_adaptively(
         given: ``rtol``, ``atol``, ``max_steps``, ``save_at`` and ``throw``, where the user names them.
         watch: called after every step with the time that the slowest sample has reached.
     """
+    refuse_stepwise(problem.guidance, "AdaptiveMultistep")
     tolerances, max_steps = _tolerances(given, len(problem.x)), _max_steps(given)
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
     way, denoiser = Way.of(problem), Denoiser(problem, x.dtype)

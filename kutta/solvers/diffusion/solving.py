@@ -70,6 +70,8 @@ def checked(problem: DiffusionProblem) -> DiffusionProblem:
     x = torch.as_tensor(problem.x)
     if not x.is_floating_point() or x.dim() < 1:
         raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
+    if problem.guidance is not None:
+        problem.guidance.check(len(x))
     if not bool(torch.isfinite(x.detach()).all()):
         raise ValueError("x must be finite; got infinity or NaN among its entries")
     span = problem.t_span if problem.t_span is not None else (problem.schedule.start, problem.schedule.end)
@@ -107,6 +109,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
     found = nodes(grid, problem.schedule, steps, *_span(problem))
     with torch.no_grad():
         plan = method.plan(found).fixed()
+    plan = plan if problem.guidance is None else problem.guidance.planned(plan)
     every = given.get("save_at") is not None
     with progress_bar(given.get("progress", False), *_span(problem)) as watch:
         return follow(
