@@ -1,6 +1,7 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
+from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
@@ -34,6 +35,7 @@ __all__ = [
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "convert",
     "median_grid",
     "one_call",
     "probability_flow",

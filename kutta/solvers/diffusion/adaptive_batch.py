@@ -20,8 +20,8 @@ from torch import Tensor
 from kutta.solvers.diffusion.denoiser import Denoiser
 from kutta.solvers.diffusion.phi import data_moments
 from kutta.solvers.diffusion.plan import Level
-from kutta.solvers.diffusion.sampling import weighted_sum
 from kutta.solvers.diffusion.schedules import Schedule
+from kutta.solvers.diffusion.sums import weighted_sum
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Batch:
 
     def accept(self, trial: Trial, accepted: Tensor) -> None:
         """Go where a trial led, with those samples that `accepted` names."""
-        on_device = along(accepted, self.x)
+        on_device = by_sample(accepted, self.x)
         self.x = torch.where(on_device, trial.x, self.x)
         newer = [trial.data, *self.data[:-1]]
         self.data = [torch.where(on_device, *pair) for pair in zip(newer, self.data, strict=True)]
@@ -121,7 +121,7 @@ def fitted(r: Tensor, moments: Tensor, count: Tensor) -> Tensor:
     return torch.linalg.solve(powers, torch.where(used, moments, 0.0))
 
 
-def along(samples: Tensor, x: Tensor) -> Tensor:
+def by_sample(samples: Tensor, x: Tensor) -> Tensor:
     """One value a sample, so that it broadcasts with the states."""
     return samples.to(x.device).reshape(-1, *[1] * (x.dim() - 1))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.diffusion.adaptive import AdaptiveMultistep, Pace
-from kutta.solvers.diffusion.adaptive_batch import Batch, along
+from kutta.solvers.diffusion.adaptive_batch import Batch, by_sample
 from kutta.solvers.diffusion.denoiser import Denoiser
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.guidance import refuse_stepwise
@@ -65,7 +65,7 @@ def sample_adaptively(
 
     if way.end != way.last:
         there = _euler_step(problem.schedule, way.last, way.end, denoiser, batch.x)
-        trace.note(way.end, torch.where(along(pace.ended_well, x), there, batch.x), pace.ended_well)
+        trace.note(way.end, torch.where(by_sample(pace.ended_well, x), there, batch.x), pace.ended_well)
     return _solution(problem, pace, trace, given.get("throw", True))
 
 

@@ -141,9 +141,7 @@ class CFG(Guidance):
         if not 0.0 <= self.rescale <= 1.0:
             raise ValueError(f"rescale must be a number from 0 to 1; got {self.rescale!r}")
         if self.interval is not None and not self.interval[0] <= self.interval[1]:
-            raise ValueError(
-                f"interval must hold low and high of log(alpha / sigma); got {self.interval!r}"
-            )
+            raise ValueError(f"interval must hold low and high of log(alpha / sigma); got {self.interval!r}")
 
     def check(self, count: int) -> None:
         check_count("weight", self.weight, count)
@@ -166,9 +164,7 @@ class CFG(Guidance):
         if not self.rescale:
             return guided
         if guided[0].numel() < 2:
-            raise ValueError(
-                f"rescale needs two and more numbers a sample; got shape {tuple(guided.shape)}"
-            )
+            raise ValueError(f"rescale needs two and more numbers a sample; got shape {tuple(guided.shape)}")
         axes = tuple(range(1, guided.dim()))
         spread = bound.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
         return guided * (1.0 + self.rescale * (spread - 1.0))
