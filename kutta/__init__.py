@@ -17,6 +17,8 @@ from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
@@ -58,6 +60,8 @@ __all__ = [
     "Backsolve",
     "Bosh3",
     "Compiled",
+    "DPMSolver",
+    "DPMSolverPP",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
@@ -67,6 +71,7 @@ __all__ = [
     "Euler",
     "Event",
     "EventRecord",
+    "ExponentialMultistep",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -120,9 +125,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB SolverSchedule"
-    ),
+    "diffusion sampling": "UniPC DEIS PLMS EDMHeun HeavyBall GHVB SolverSchedule",
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
