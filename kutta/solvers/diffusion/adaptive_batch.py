@@ -2,12 +2,12 @@
 
 A sample at ``lambda = log(alpha / sigma)`` is advanced by ``h`` with the exponential multistep rule
 
-    x_1 = (sigma_1 / sigma) x + alpha_1 sum_j b_j D_j,    sum_j b_j r_j^k = int_0^h exp(-(h - s)) (s / h)^k ds,
+    x_1 = kept x + factor sum_j b_j D_j,    sum_j b_j r_j^k = mean of (r / h)^k,
 
-which is exact where the predicted data are a polynomial in `lambda` through the remembered ones at
-``lambda + r_j h``. The predictor uses ``r = 0, r_1, ...``; the model is evaluated where it leads, and the corrector
-uses ``r = 1`` as well, which raises the order by one. Their difference estimates the predictor's error, and no
-evaluation of the model is spent on it.
+in the notation of `kutta.solvers.diffusion.exponential`: it is exact where the predicted data are a polynomial in
+`lambda` through the remembered ones at ``lambda + r_j h``. The predictor uses ``r = 0, r_1, ...``; the model is
+evaluated where it leads, and the corrector uses ``r = 1`` as well, which raises the order by one. Their difference
+estimates the predictor's error, and no evaluation of the model is spent on it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.denoiser import Denoiser
-from kutta.solvers.diffusion.phi import data_moments
+from kutta.solvers.diffusion.exponential import FORMS
 from kutta.solvers.diffusion.plan import Level
 from kutta.solvers.diffusion.schedules import Schedule
 from kutta.solvers.diffusion.sums import weighted_sum
+
+_FORM = FORMS["data"]
 
 
 @dataclass
@@ -79,22 +81,20 @@ class Batch:
         """
         here, there = self.level(self.log_snr[0]), self.level(log_snr)
         size = log_snr - self.log_snr[0]
-        moves = size > 0
-        size = torch.where(moves, size, 1.0)
+        size = torch.where(size > 0.0, size, 1.0)  # where none is taken, all weights are zero below
         back = ((self.log_snr - self.log_snr[0]) / size).T
-        moments = data_moments(size, back.shape[1] + 1)
-        predictor = fitted(back, moments[:, :-1], self.known) * moves[:, None]
-        corrector = fitted(torch.cat([torch.ones_like(back[:, :1]), back], 1), moments, self.known + 1) * moves[:, None]
+        kept, factor = _FORM.step(here, there)
+        means = _FORM.means(size, back.shape[1] + 1)
+        predictor = factor * fitted(back, means[:, :-1], self.known).T
+        corrector = factor * fitted(torch.cat([torch.ones_like(back[:, :1]), back], 1), means, self.known + 1).T
 
-        kept = (there.sigma / here.sigma, self.x)
-        predicted = weighted_sum([kept, *zip((there.alpha[:, None] * predictor).T, self.data, strict=True)], self.x)
+        predicted = weighted_sum([(kept, self.x), *zip(predictor, self.data, strict=True)], self.x)
         data = self.denoiser(predicted, there, ["data"])["data"]
-        change = corrector - torch.nn.functional.pad(predictor, (1, 0))
-        difference = weighted_sum([*zip(change.T, [data, *self.data], strict=True)], self.x)
-        x = weighted_sum([(1.0, predicted), (there.alpha, difference)], self.x)
+        change = corrector - torch.cat([torch.zeros_like(predictor[:1]), predictor])
+        difference = weighted_sum([*zip(change, [data, *self.data], strict=True)], self.x)
+        x = predicted + difference
         norms = torch.stack([_rms(difference), _rms(x)]).detach().to("cpu", torch.float64)
-        norms[1] /= there.alpha
-        return Trial(log_snr, x, data, self.known, norms)
+        return Trial(log_snr, x, data, self.known, norms / there.alpha)
 
     def accept(self, trial: Trial, accepted: Tensor) -> None:
         """Go where a trial led, with those samples that `accepted` names."""
@@ -107,18 +107,18 @@ class Batch:
         self.known = (self.known + accepted).clamp(max=len(self.data))
 
 
-def fitted(r: Tensor, moments: Tensor, count: Tensor) -> Tensor:
-    """Weights ``b`` with ``sum_j b_j r_j^k = moments_k`` for ``k < count``, where only the first `count` are not zero.
+def fitted(r: Tensor, means: Tensor, count: Tensor) -> Tensor:
+    """Weights ``b`` with ``sum_j b_j r_j^k = means_k`` for ``k < count``, where only the first `count` are not zero.
 
     Args:
         r: positions, ``(B, n)``.
-        moments: ``(B, n)``.
+        means: ``(B, n)``.
         count: how many positions each row has, ``(B,)``.
     """
     k = torch.arange(r.shape[1])
     used = k < count[:, None]
     powers = torch.where(used[:, :, None] & used[:, None, :], r[:, None, :] ** k[:, None], torch.eye(len(k)).to(r))
-    return torch.linalg.solve(powers, torch.where(used, moments, 0.0))
+    return torch.linalg.solve(powers, torch.where(used, means, 0.0))
 
 
 def by_sample(samples: Tensor, x: Tensor) -> Tensor:
