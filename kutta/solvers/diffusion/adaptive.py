@@ -62,7 +62,7 @@ class AdaptiveMultistep(Sampler):
     """
 
     order: int = 3
-    first_step: float = 0.05
+    first_step: float = 0.2
     largest_step: float = math.inf
     limit: float = 1.5
     shared: float | None = None

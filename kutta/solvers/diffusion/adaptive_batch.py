@@ -60,8 +60,9 @@ class Batch:
         self.x, self.denoiser, self.schedule = x, denoiser, schedule
         self.log_snr = log_snr.expand(order, len(x)).clone()
         self.known = torch.ones(len(x), dtype=torch.int64)
-        first = denoiser(x, self.level(self.log_snr[0]), ["data"])["data"]
-        self.data = [first] * order
+        level = self.level(log_snr)
+        level = Level(float(level.t), float(level.alpha), float(level.sigma), float(level.model_t))
+        self.data = [denoiser(x, level, ["data"])["data"]] * order
 
     @property
     def times(self) -> Tensor:
@@ -79,22 +80,31 @@ class Batch:
         Args:
             log_snr: where to go, ``(B,)``. Samples that are there already are left alone.
         """
+        kept, level, predictor, change = self._numbers(log_snr)
+        predicted = weighted_sum([(kept, self.x), *zip(predictor, self.data, strict=True)], self.x)
+        data = self.denoiser(predicted, level, ["data"])["data"]
+        difference = weighted_sum([*zip(change, [data, *self.data], strict=True)], self.x)
+        x = predicted + difference
+        norms = torch.stack([_rms(difference), _rms(x)]).detach().to("cpu", torch.float64)
+        return Trial(log_snr, x, data, self.known, norms / self.level(log_snr).alpha)
+
+    def _numbers(self, log_snr: Tensor) -> tuple[Tensor, Level, list[Tensor], list[Tensor]]:
+        """What a step needs on the device: the weight of the state, the level, the predictor, what the corrector adds.
+
+        They go there together, and without waiting for it.
+        """
         here, there = self.level(self.log_snr[0]), self.level(log_snr)
         size = log_snr - self.log_snr[0]
-        size = torch.where(size > 0.0, size, 1.0)  # where none is taken, all weights are zero below
+        size = torch.where(size > 0.0, size, 1.0)  # for samples that stay, whose factor is zero
         back = ((self.log_snr - self.log_snr[0]) / size).T
         kept, factor = _FORM.step(here, there)
         means = _FORM.means(size, back.shape[1] + 1)
         predictor = factor * fitted(back, means[:, :-1], self.known).T
         corrector = factor * fitted(torch.cat([torch.ones_like(back[:, :1]), back], 1), means, self.known + 1).T
-
-        predicted = weighted_sum([(kept, self.x), *zip(predictor, self.data, strict=True)], self.x)
-        data = self.denoiser(predicted, there, ["data"])["data"]
         change = corrector - torch.cat([torch.zeros_like(predictor[:1]), predictor])
-        difference = weighted_sum([*zip(change, [data, *self.data], strict=True)], self.x)
-        x = predicted + difference
-        norms = torch.stack([_rms(difference), _rms(x)]).detach().to("cpu", torch.float64)
-        return Trial(log_snr, x, data, self.known, norms / there.alpha)
+        rows = torch.stack([kept, there.t, there.alpha, there.sigma, there.model_t, *predictor, *change])
+        kept, *rows = rows.to(self.x.dtype).to(self.x.device, non_blocking=True)
+        return kept, Level(*rows[:4]), rows[4 : 4 + len(predictor)], rows[4 + len(predictor) :]
 
     def accept(self, trial: Trial, accepted: Tensor) -> None:
         """Go where a trial led, with those samples that `accepted` names."""
@@ -121,9 +131,9 @@ def fitted(r: Tensor, means: Tensor, count: Tensor) -> Tensor:
     return torch.linalg.solve(powers, torch.where(used, means, 0.0))
 
 
-def by_sample(samples: Tensor, x: Tensor) -> Tensor:
-    """One value a sample, so that it broadcasts with the states."""
-    return samples.to(x.device).reshape(-1, *[1] * (x.dim() - 1))
+def by_sample(which: Tensor, x: Tensor) -> Tensor:
+    """A choice of samples, so that it goes with their states."""
+    return which.to(x.device, non_blocking=True).reshape(-1, *[1] * (x.dim() - 1))
 
 
 def _rms(x: Tensor) -> Tensor:
