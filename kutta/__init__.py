@@ -16,7 +16,14 @@ from kutta.solve import Eager, solve
 from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.diffusion.adams import PLMS, PNDM
+from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
+from kutta.solvers.diffusion.deis import DEIS
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
+from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.unipc import UniPC
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
@@ -46,25 +53,34 @@ from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, Symplec
 
 __all__ = [
     "DDIM",
+    "DEIS",
     "PI",
     "PID",
+    "PLMS",
+    "PNDM",
     "RK4",
     "RK38",
     "SSPRK33",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
+    "AdaptiveMultistep",
+    "AncestralEuler",
     "Backsolve",
     "Bosh3",
     "Compiled",
+    "DPMSolver",
+    "DPMSolverPP",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
     "Dopri8",
+    "EDMHeun",
     "Eager",
     "EnsembleProblem",
     "Euler",
     "Event",
     "EventRecord",
+    "ExponentialMultistep",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -96,6 +112,7 @@ __all__ = [
     "StepTo",
     "SymplecticSplitting",
     "Tsit5",
+    "UniPC",
     "VelocityVerlet",
     "Vern6",
     "Vern7",
@@ -118,10 +135,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep "
-        "SolverSchedule"
-    ),
+    "diffusion sampling": "HeavyBall GHVB SolverSchedule",
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -1,13 +1,19 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
 from kutta.solvers.diffusion.conversions import convert
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
-from kutta.solvers.diffusion.guidance import CFG, Guidance
+from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
+from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
+from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
+from kutta.solvers.diffusion.singlestep import Singlestep
+from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
 
 __all__ = [
     "CFG",
@@ -15,23 +21,39 @@ __all__ = [
     "VE",
     "VP",
     "Beta",
+    "CFGPlusPlus",
+    "CorrectedRamp",
     "Cosine",
+    "DPMSolver",
+    "DPMSolverPP",
+    "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "ExponentialMultistep",
     "GaussianMixture",
+    "GradedStart",
     "Grid",
     "Guidance",
     "Level",
     "Move",
     "Nodes",
     "Plan",
+    "Ramp",
     "RectifiedFlow",
     "Rho",
     "Sampler",
     "Schedule",
+    "Singlestep",
+    "SinglestepStart",
+    "Starter",
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
     "convert",
+    "euler_at_final",
+    "lower_order_final",
+    "median_grid",
+    "one_call",
     "probability_flow",
+    "two_calls",
 ]
