@@ -6,6 +6,7 @@ from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolver
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
+from kutta.solvers.diffusion.inversion import Inversion, invert
 from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
@@ -34,6 +35,7 @@ __all__ = [
     "GradedStart",
     "Grid",
     "Guidance",
+    "Inversion",
     "Level",
     "Move",
     "Nodes",
@@ -51,6 +53,7 @@ __all__ = [
     "UniformTime",
     "convert",
     "euler_at_final",
+    "invert",
     "lower_order_final",
     "median_grid",
     "one_call",
