@@ -17,6 +17,7 @@ from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adams import PLMS, PNDM
+from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
 from kutta.solvers.diffusion.deis import DEIS
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
 from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
@@ -65,6 +66,7 @@ __all__ = [
     "SSPRK33",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
+    "AdaptiveMultistep",
     "AncestralEuler",
     "Backsolve",
     "Bosh3",
@@ -138,6 +140,7 @@ _PLANNED = {
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": "AdaptiveMultistep SolverSchedule",
+    "diffusion sampling": "HeavyBall GHVB SolverSchedule",
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -5,11 +5,17 @@ from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
+from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
+from kutta.solvers.diffusion.conversions import convert
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.ghvb import GHVB
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
 from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
+from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
+from kutta.solvers.diffusion.inversion import Inversion, invert
+from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
@@ -30,6 +36,7 @@ __all__ = [
     "AggregatedMomentum",
     "Automatic",
     "Beta",
+    "CFGPlusPlus",
     "CorrectedRamp",
     "Cosine",
     "DPMSolver",
@@ -46,6 +53,7 @@ __all__ = [
     "Grid",
     "Guidance",
     "HeavyBall",
+    "Inversion",
     "Level",
     "LowerOrderFinal",
     "MomentumRule",
@@ -66,5 +74,11 @@ __all__ = [
     "UniformTime",
     "convert",
     "default_sampler",
+    "euler_at_final",
+    "invert",
+    "lower_order_final",
+    "median_grid",
+    "one_call",
     "probability_flow",
+    "two_calls",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem, ODEProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.denoiser import Denoiser
+from kutta.solvers.diffusion.guidance import refuse_stepwise
 from kutta.solvers.diffusion.plan import Level
 from kutta.solvers.diffusion.schedules import Schedule, as_float64
 
@@ -85,6 +86,7 @@ class Flow:
 
 def probability_flow(problem: DiffusionProblem) -> Flow:
     """The probability-flow equation of a problem whose arguments are checked."""
+    refuse_stepwise(problem.guidance, "the probability flow")
     schedule, (start, end) = problem.schedule, _span(problem)
     first, last = (float(schedule.log_snr(as_float64(t))) for t in (start, end))
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from kutta.solvers.diffusion.plan import Level, Plan, Weight
+
+# ``(model, x, t, null, condition)`` to the outputs without and with the condition.
+Evaluate = Callable[[Any, Tensor, Tensor, Any, Any], tuple[Tensor, Tensor]]
+
+
+def two_calls(model: Any, x: Tensor, t: Tensor, null: Any, condition: Any) -> tuple[Tensor, Tensor]:
+    """The outputs without and with a condition, one after the other: for conditions of any kind."""
+    return model(x, t, null), model(x, t, condition)
+
+
+def one_call(model: Any, x: Tensor, t: Tensor, null: Any, condition: Any) -> tuple[Tensor, Tensor]:
+    """Both outputs from one call with twice the batch.
+
+    Args:
+        model: called as ``model(x, t, condition)``.
+        x: states, ``(B, ...)``.
+        t: times, ``(B,)``.
+        null: a tensor ``(B, ...)``, or ``(1, ...)`` for all samples; or a pytree of such.
+        condition: likewise, of the same structure.
+
+    Raises:
+        ValueError: for conditions that cannot be put together.
+    """
+
+    def rows(tensor: Any) -> Tensor:
+        if not isinstance(tensor, Tensor) or tensor.dim() < 1 or len(tensor) not in (1, len(x)):
+            got = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else repr(tensor)
+            raise ValueError(
+                f"one_call needs null and condition to be tensors of {len(x)} rows, or of one; got {got}: use two_calls"
+            )
+        return tensor.expand(len(x), *tensor.shape[1:])
+
+    try:
+        both = pytree.tree_map(lambda one, other: torch.cat([rows(one), rows(other)]), null, condition)
+    except (RuntimeError, TypeError) as problem:
+        raise ValueError(f"one_call needs null and condition of one structure and shape: {problem}") from problem
+    free, bound = model(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
+    return free, bound
 
 
 class Guidance:
-    """What is done with a model's condition. One of one's own derives from this and gives `outputs`."""
+    """What is done with a model's condition. One of one's own derives from this and gives `outputs`.
+
+    Attributes:
+        stepwise: whether it belongs to steps of a given size, so that there is no equation whose solution the samples
+            tend to with more steps.
+    """
+
+    stepwise: ClassVar[bool] = False
 
     def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
         """The guided output of the model, and the one without condition.
@@ -23,6 +72,24 @@ class Guidance:
             log_snr: ``log(alpha / sigma)`` there.
         """
         raise NotImplementedError
+
+    def check(self, count: int) -> None:
+        """Refuse what does not fit a batch of `count` samples."""
+
+    def planned(self, plan: Plan) -> Plan:
+        """What a sampler does under this guidance, which may mix guided predictions and free ones.
+
+        Args:
+            plan: of the sampler, with Python numbers (`Plan.fixed`).
+        """
+        return plan
+
+    def upward(self, here: Level, there: Level) -> Mapping[str, Weight]:
+        """Weights of predictions, by kind, in the first-order step to a noisier level, as inversion takes it.
+
+        ``x_there = (alpha_there / alpha_here) x + sum of these``: noise is added to what was data.
+        """
+        return {"noise": there.sigma - there.alpha / here.alpha * here.sigma}
 
 
 @dataclass(frozen=True)
@@ -45,38 +112,90 @@ class CFG(Guidance):
         weight: ``w``, a number or a tensor ``(B,)``.
         null: what stands for no condition.
         interval: the values of ``log(alpha / sigma)`` between which there is guidance; elsewhere the weight is 1.
-        rescale: how much of the guided prediction is given back the standard deviation of the conditional one,
-            sample by sample, from 0 to 1.
+        rescale: how much of the guided output is given back the standard deviation of the conditional one,
+            sample by sample, from 0 to 1. It depends on what the model predicts.
+        evaluate: how the two outputs are had: `two_calls`, or `one_call` for conditions that are tensors.
 
     Source: Ho and Salimans, Classifier-free diffusion guidance, 2022; Kynkäänniemi et al., Applying guidance in a
     limited interval, 2024; Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.1, 0.1])
+        >>> schedule = kt.diffusion.EDM(start=10.0, end=0.01)
+        >>> x, right = 10.0 * torch.randn(64, 2), torch.tensor([[False, True]])
+        >>> guidance = kt.diffusion.CFG(3.0, null=torch.tensor([[True, True]]), evaluate=kt.diffusion.one_call)
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, x, condition=right, guidance=guidance)
+        >>> bool((kt.solve(problem, kt.DDIM()).y1[:, 0] > 0.0).all())
+        True
     """
 
     weight: float | Tensor
     null: Any = None
     interval: tuple[float, float] | None = None
     rescale: float = 0.0
+    evaluate: Evaluate = two_calls
+
+    def __post_init__(self) -> None:
+        check_weight("weight", self.weight)
+        if not 0.0 <= self.rescale <= 1.0:
+            raise ValueError(f"rescale must be a number from 0 to 1; got {self.rescale!r}")
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            raise ValueError(f"interval must hold low and high of log(alpha / sigma); got {self.interval!r}")
+
+    def check(self, count: int) -> None:
+        check_count("weight", self.weight, count)
 
     def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
-        free, bound = model(x, t, self.null), model(x, t, condition)
-        return self.rescaled(free + self._weight_at(log_snr, free) * (bound - free), bound), free
+        free, bound = self.evaluate(model, x, t, self.null, condition)
+        return self._rescaled(free + self._weight_at(log_snr, free) * (bound - free), bound), free
 
     def _weight_at(self, log_snr: Any, like: Tensor) -> Any:
-        weight: Any = self.weight
-        if isinstance(weight, Tensor) and weight.dim():
-            weight = weight.to(like).reshape(-1, *[1] * (like.dim() - 1))
+        weight = _rows(self.weight, like) if isinstance(self.weight, Tensor) else self.weight
         if self.interval is None:
             return weight
         low, high = self.interval
         if not isinstance(log_snr, Tensor):
             return weight if low <= log_snr <= high else 1.0
-        inside = ((log_snr >= low) & (log_snr <= high)).to(like.device)
-        return torch.where(inside.reshape(-1, *[1] * (like.dim() - 1)), weight, 1.0)
+        return 1.0 + (weight - 1.0) * _rows((log_snr >= low) & (log_snr <= high), like)
 
-    def rescaled(self, guided: Tensor, bound: Tensor) -> Tensor:
-        """Give a guided prediction back the spread of the conditional one."""
+    def _rescaled(self, guided: Tensor, bound: Tensor) -> Tensor:
+        """A guided output with the spread of the conditional one."""
         if not self.rescale:
             return guided
+        if guided[0].numel() < 2:
+            raise ValueError(f"rescale needs two and more numbers a sample; got shape {tuple(guided.shape)}")
         axes = tuple(range(1, guided.dim()))
         spread = bound.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
         return guided * (1.0 + self.rescale * (spread - 1.0))
+
+
+def refuse_stepwise(guidance: Guidance | None, what: str) -> None:
+    """Refuse guidance that means nothing without steps of a given size."""
+    if guidance is not None and guidance.stepwise:
+        name = type(guidance).__name__
+        raise ValueError(
+            f"{name} belongs to the steps of a sampler on a grid, and there is no equation behind it: {what} needs "
+            f"guidance that does not depend on the steps, such as {name}(...).at_step(h)"
+        )
+
+
+def check_weight(name: str, weight: Any) -> None:
+    """Refuse what is no finite number and no tensor of them."""
+    try:
+        finite = bool(torch.isfinite(torch.as_tensor(weight)).all())
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or a tensor (B,); got {weight!r}") from None
+    if not finite:
+        raise ValueError(f"{name} must be finite; got {weight!r}")
+
+
+def check_count(name: str, weight: Any, count: int) -> None:
+    """Refuse a weight that is neither one number nor one a sample."""
+    if isinstance(weight, Tensor) and weight.shape not in ((), (count,)):
+        raise ValueError(f"{name} must be a number or a tensor of shape ({count},); got shape {tuple(weight.shape)}")
+
+
+def _rows(numbers: Tensor, like: Tensor) -> Tensor:
+    """One number a sample, or one for all, to go with states."""
+    return numbers.to(like).reshape(-1, *[1] * (like.dim() - 1))

@@ -13,10 +13,13 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.automatic import default_sampler
+from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
+from kutta.solvers.diffusion.adaptive_solving import sample_adaptively
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.guidance import Guidance
+from kutta.solvers.diffusion.plan import Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
 from kutta.solvers.diffusion.schedules import Schedule, as_float64
@@ -26,6 +29,7 @@ from kutta.solvers.progress import progress_bar
 # Steps of a sampler when none are asked for.
 STEPS = 20
 _FOR_SAMPLERS = ("steps", "grid", "generator")
+_FOR_ADAPTIVE = ("rtol", "atol", "max_steps")
 _FOR_BOTH = ("save_at", "progress", "throw", "engine")
 
 
@@ -49,7 +53,7 @@ def solve_diffusion(
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
         raise TypeError(f"method must be a sampler such as kutta.DDIM(), or a method; got {method!r}")
-    return _by_sampler(problem, method, given)
+    return (_adaptively if isinstance(method, AdaptiveMultistep) else _by_sampler)(problem, method, given)
 
 
 def checked(problem: DiffusionProblem) -> DiffusionProblem:
@@ -65,6 +69,8 @@ def checked(problem: DiffusionProblem) -> DiffusionProblem:
     x = torch.as_tensor(problem.x)
     if not x.is_floating_point() or x.dim() < 1:
         raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
+    if problem.guidance is not None:
+        problem.guidance.check(len(x))
     if not math.isfinite(float(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
         raise ValueError("x must be finite; got infinity or NaN among its entries")
     span = problem.t_span if problem.t_span is not None else (problem.schedule.start, problem.schedule.end)
@@ -110,23 +116,41 @@ def _check_generator(generator: Any, count: int) -> None:
         raise ValueError(f"generator must be one torch.Generator, or one a sample: {count}; got {len(generator)}")
 
 
+def _adaptively(problem: DiffusionProblem, method: Any, given: dict[str, Any]) -> Solution:
+    _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
+    _check_save_at(given)
+    _refuse_pure_noise(problem, _span(problem)[0])
+    with progress_bar(given.get("progress", False), *_span(problem)) as watch:
+        return sample_adaptively(problem, method, given, watch)
+
+
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
-    save_at = given.get("save_at")
-    if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
-        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
-    grid = _grid(given.get("grid"), problem)
-    steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
-    found = nodes(grid, problem.schedule, steps, *_span(problem))
-    _refuse_pure_noise(problem, float(found.t[0]))
+    _check_save_at(given)
     _check_generator(given.get("generator"), len(problem.x))
-    with torch.no_grad():
-        plan = method.plan(found).fixed()
-    every = save_at is not None
-    with progress_bar(given.get("progress", False), float(found.t[0]), float(found.t[-1])) as watch:
+    plan = planned(problem, method, given.get("steps"), given.get("grid"))
+    every = given.get("save_at") is not None
+    with progress_bar(given.get("progress", False), plan.first.t, plan.levels[plan.outputs[-1]].t) as watch:
         return follow(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
         )
+
+
+def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
+    """All that a sampler does for a problem whose arguments are checked."""
+    grid = _grid(grid, problem)
+    steps = STEPS if steps is None and isinstance(grid, Grid) else steps
+    found = nodes(grid, problem.schedule, steps, *_span(problem))
+    _refuse_pure_noise(problem, float(found.t[0]))
+    with torch.no_grad():
+        plan = method.plan(found).fixed()
+    return plan if problem.guidance is None else problem.guidance.planned(plan)
+
+
+def _check_save_at(given: dict[str, Any]) -> None:
+    save_at = given.get("save_at")
+    if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
+        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
 
 
 def _by_method(
