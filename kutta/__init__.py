@@ -17,6 +17,7 @@ from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.solver_schedule import SolverSchedule
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
@@ -91,6 +92,7 @@ __all__ = [
     "SemiImplicitEuler",
     "Solution",
     "SolveError",
+    "SolverSchedule",
     "Stats",
     "Step",
     "StepTo",
@@ -119,8 +121,7 @@ _PLANNED = {
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep "
-        "SolverSchedule"
+        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep"
     ),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "

@@ -4,9 +4,12 @@ from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
 from kutta.solvers.diffusion.mixture import GaussianMixture
+from kutta.solvers.diffusion.named_schedules import named_schedule
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
+from kutta.solvers.diffusion.solver_schedule import SolverSchedule, SolverStep
+from kutta.solvers.diffusion.taylor import Estimate
 
 __all__ = [
     "CFG",
@@ -17,6 +20,7 @@ __all__ = [
     "Cosine",
     "Discrete",
     "Draft",
+    "Estimate",
     "GaussianMixture",
     "Grid",
     "Guidance",
@@ -28,8 +32,11 @@ __all__ = [
     "Rho",
     "Sampler",
     "Schedule",
+    "SolverSchedule",
+    "SolverStep",
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "named_schedule",
     "probability_flow",
 ]

@@ -14,7 +14,7 @@ from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
-from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
+from kutta.solvers.diffusion.grids import Grid, Nodes, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.guidance import Guidance
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.sampler import Sampler
@@ -91,7 +91,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
-    found = nodes(_grid(given.get("grid"), problem), problem.schedule, given.get("steps", STEPS), *_span(problem))
+    found = _nodes(problem, method, given)
     with torch.no_grad():
         plan = method.plan(found).fixed()
     every = save_at is not None
@@ -99,6 +99,24 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
         return follow(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
         )
+
+
+def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
+    times = method.times
+    if times is None:
+        return nodes(_grid(given.get("grid"), problem), problem.schedule, given.get("steps", STEPS), *_span(problem))
+    what = f"the sampler {type(method).__name__}, which brings its times"
+    _refuse({name: given[name] for name in ("steps", "grid") if name in given}, (), what)
+    own = (float(times[0]), float(times[-1]))
+    if not all(
+        math.isclose(one, asked, rel_tol=1e-9, abs_tol=1e-12) for one, asked in zip(own, _span(problem), strict=True)
+    ):
+        raise ValueError(
+            f"the times of this {type(method).__name__} lead from {own[0]:.9g} to {own[1]:.9g}, those of the problem "
+            f"from {_span(problem)[0]:.9g} to {_span(problem)[1]:.9g}: give the problem t_span={own} and a state x "
+            "that belongs to its beginning"
+        )
+    return nodes(times, problem.schedule, None, *own)
 
 
 def _by_method(
