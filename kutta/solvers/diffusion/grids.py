@@ -7,7 +7,7 @@ float64 on the host.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Nodes:
         sigma: standard deviations of the noise; the last one may be 0.
         log_snr: ``lambda = log(alpha / sigma)``, increasing; may begin with ``-inf`` and end with ``inf``.
         model_t: what the model is told.
+        schedule: tells the same of the times between them.
     """
 
     t: Tensor
@@ -35,12 +36,13 @@ class Nodes:
     sigma: Tensor
     log_snr: Tensor
     model_t: Tensor
+    schedule: Schedule
 
     @classmethod
     def at(cls, schedule: Schedule, t: Tensor) -> Nodes:
         """The nodes of a schedule at given times."""
         t = as_float64(t)
-        return cls(t, schedule.alpha(t), schedule.sigma(t), schedule.log_snr(t), schedule.model_time(t))
+        return cls(t, schedule.alpha(t), schedule.sigma(t), schedule.log_snr(t), schedule.model_time(t), schedule)
 
     @property
     def steps(self) -> int:
@@ -57,7 +59,7 @@ class Nodes:
         alpha = torch.ones_like(self.alpha[-1:])
         ends = {"t": self.t[-1:], "alpha": alpha, "sigma": 0 * alpha, "log_snr": torch.inf * alpha}
         ends["model_t"] = self.model_t[-1:]
-        return Nodes(**{name: torch.cat([getattr(self, name), end]) for name, end in ends.items()})
+        return replace(self, **{name: torch.cat([getattr(self, name), end]) for name, end in ends.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,6 +136,11 @@ class Draft:
         nodes = self.nodes
         return Level(nodes.t[node], nodes.alpha[node], nodes.sigma[node], nodes.model_t[node])
 
+    def between(self, t: Weight) -> Level:
+        """The level of a time that is no node."""
+        schedule = self.nodes.schedule
+        return Level(t, schedule.alpha(t), schedule.sigma(t), schedule.model_time(t))
+
     def add(
         self, level: Level, states: Terms, predictions: Mapping[str, Terms] | None = None, noise: Weight = 0.0
     ) -> int:

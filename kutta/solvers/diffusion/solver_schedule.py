@@ -206,7 +206,7 @@ class _Writer:
 
     def _has_slope(self, node: int) -> bool:
         """Whether the node is at a finite place of ``lambda``, where predictions are differentiated."""
-        return math.isfinite(float(self.draft.nodes.log_snr[node]))
+        return bool(torch.isfinite(self.draft.nodes.log_snr[node]))
 
     def _move(
         self, index: int, prediction: str, start: int, estimates: tuple[Estimate, ...], others: list[int]

@@ -104,7 +104,9 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
 def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
     times = method.times
     if times is None:
-        return nodes(_grid(given.get("grid"), problem), problem.schedule, given.get("steps", STEPS), *_span(problem))
+        grid = _grid(given.get("grid"), problem)
+        steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
+        return nodes(grid, problem.schedule, steps, *_span(problem))
     what = f"the sampler {type(method).__name__}, which brings its times"
     _refuse({name: given[name] for name in ("steps", "grid") if name in given}, (), what)
     own = (float(times[0]), float(times[-1]))

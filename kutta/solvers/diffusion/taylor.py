@@ -84,7 +84,7 @@ class Expansion:
             others: nodes with predictions besides the start, the latest first.
         """
         nodes, target = self.nodes, step + 1
-        finite = math.isfinite(float(nodes.log_snr[target])) and math.isfinite(float(nodes.log_snr[start]))
+        finite = bool(torch.isfinite(nodes.log_snr[[start, target]]).all())
         if not finite or prediction == "data":
             kept = nodes.sigma[target] / nodes.sigma[start]
             found = {start: nodes.alpha[target] - kept * nodes.alpha[start]}
