@@ -9,6 +9,7 @@ from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
 from kutta.solvers.diffusion.solver_schedule import SolverSchedule, SolverStep
+from kutta.solvers.diffusion.solver_search.search import search
 from kutta.solvers.diffusion.taylor import Estimate
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "UniformTime",
     "named_schedule",
     "probability_flow",
+    "search",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 def as_float64(value: Any) -> Tensor:
     """Numbers as a float64 tensor on the host; gradients stay."""
-    return torch.as_tensor(value).to("cpu", torch.float64)
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu")  # a list of numbers is not rounded on the way
 
 
 class Schedule:

@@ -150,9 +150,22 @@ class SolverSchedule(Sampler):
                 f"got {gap:.3g}"
             )
 
+    def record(self) -> dict[str, Any]:
+        """The schedule as numbers, words and lists of such records."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Any) -> SolverSchedule:
+        """The schedule of such a record.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        return _read(cls, record, "the schedule")
+
     def to_json(self) -> str:
         """The schedule as text, with every digit."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False)
+        return json.dumps({"format": FORMAT, **self.record()}, indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> SolverSchedule:
@@ -167,7 +180,7 @@ class SolverSchedule(Sampler):
             raise ValueError(f"the text must be JSON that to_json() wrote; {error}") from None
         if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
             raise ValueError(f'the text must be of the format "{FORMAT}", as to_json() writes it')
-        return _read(cls, record, "the schedule")
+        return cls.from_record(record)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the schedule to a file, all of it or nothing."""
