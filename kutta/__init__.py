@@ -16,8 +16,12 @@ from kutta.solve import Eager, solve
 from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.diffusion.adams import PLMS, PNDM
+from kutta.solvers.diffusion.deis import DEIS
+from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.solver_schedule import SolverSchedule
+from kutta.solvers.diffusion.unipc import UniPC
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
@@ -47,13 +51,17 @@ from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, Symplec
 
 __all__ = [
     "DDIM",
+    "DEIS",
     "PI",
     "PID",
+    "PLMS",
+    "PNDM",
     "RK4",
     "RK38",
     "SSPRK33",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
+    "AncestralEuler",
     "Backsolve",
     "Bosh3",
     "Compiled",
@@ -61,6 +69,7 @@ __all__ = [
     "Direct",
     "Dopri5",
     "Dopri8",
+    "EDMHeun",
     "Eager",
     "EnsembleProblem",
     "Euler",
@@ -98,6 +107,7 @@ __all__ = [
     "StepTo",
     "SymplecticSplitting",
     "Tsit5",
+    "UniPC",
     "VelocityVerlet",
     "Vern6",
     "Vern7",
@@ -121,7 +131,7 @@ _PLANNED = {
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
     "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep UniPC DEIS PLMS EDMHeun HeavyBall GHVB AdaptiveMultistep"
+        "DPMSolver DPMSolverPP ExponentialMultistep HeavyBall GHVB AdaptiveMultistep"
     ),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.plan import Draft, Plan
+from kutta.solvers.diffusion.plan import Draft, Level, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
 
 
@@ -30,6 +30,28 @@ class DDIM(Sampler):
 
 def euler(draft: Draft, state: int, n: int, node: int) -> int:
     """The step of `DDIM` from a state at node `n`, whose prediction it uses, to another node."""
-    nodes = draft.nodes
-    kept = nodes.sigma[node] / nodes.sigma[n]
-    return draft.arrive(node, {state: kept}, {"data": {state: nodes.alpha[node] - kept * nodes.alpha[n]}})
+    return euler_from(draft, state, draft.level(n), node)
+
+
+def euler_from(draft: Draft, state: int, here: Level, node: int) -> int:
+    """The same from a state at any level."""
+    there = draft.level(node)
+    kept = there.sigma / here.sigma
+    return draft.arrive(node, {state: kept}, {"data": {state: there.alpha - kept * here.alpha}})
+
+
+def along_noise(here: Level, there: Level) -> tuple[Weight, Weight]:
+    """``(p, q)`` such that ``p x + q e`` is the state at another level if the noise on the way is ``e``.
+
+    It is ``d(x / alpha) = e d(sigma / alpha)``, integrated: ``p = alpha' / alpha``, ``q = sigma' - p sigma``.
+    """
+    kept = there.alpha / here.alpha
+    return kept, there.sigma - kept * here.sigma
+
+
+def heun_from(draft: Draft, state: int, here: Level, node: int) -> int:
+    """Heun's step in ``sigma / alpha`` from a state at any level: the mean of the noise at its ends; second order."""
+    there = draft.level(node)
+    kept, push = along_noise(here, there)
+    predicted = draft.add(there, {state: kept}, {"noise": {state: push}})
+    return draft.arrive(node, {state: kept}, {"noise": {state: 0.5 * push, predicted: 0.5 * push}})
