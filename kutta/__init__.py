@@ -130,9 +130,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": (
-        "DPMSolver DPMSolverPP ExponentialMultistep HeavyBall GHVB AdaptiveMultistep"
-    ),
+    "diffusion sampling": ("DPMSolver DPMSolverPP ExponentialMultistep HeavyBall GHVB AdaptiveMultistep"),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -92,7 +92,7 @@ class DiffusionProblem:
 
     Attributes:
         model: called as ``model(x, t)``, or with a condition as ``model(x, t, condition)``, where ``t`` has shape
-            ``(B,)`` and the dtype of ``x``.
+            ``(B,)``, and the dtype of ``x`` but float32 at least: half precision cannot tell time 999 from 1000.
         schedule: the noise schedule, such as ``kutta.diffusion.VP()``.
         x: the state at the first time, shape ``(B, ...)``: noise of standard deviation ``sigma``, or for editing
             a noisy sample.

@@ -1,5 +1,6 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance
@@ -38,6 +39,7 @@ __all__ = [
     "TrainingSteps",
     "UniformLogSNR",
     "UniformTime",
+    "convert",
     "named_schedule",
     "probability_flow",
     "search",

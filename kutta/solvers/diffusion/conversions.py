@@ -42,13 +42,58 @@ def _to_noise(prediction: str) -> Callable[[Any, Any], Pair]:
     }[prediction]
 
 
+# The weights of data and noise in each prediction; None where there is none of it, whose factors may be infinite.
+_FROM_BOTH: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+    "epsilon": lambda a, s: (None, 1.0),
+    "noise": lambda a, s: (None, 1.0),
+    "data": lambda a, s: (1.0, None),
+    "v": lambda a, s: (-s, a),
+    "score": lambda a, s: (None, -1 / s),
+    "flow": lambda a, s: (-1.0, 1.0),
+}
+
+
 def factors(prediction: str, wanted: str, alpha: Any, sigma: Any) -> Pair:
     """``(p, q)`` such that the wanted prediction is ``p x + q output``.
 
     Args:
         prediction: what the output is, one of `PREDICTIONS`.
-        wanted: ``"data"`` or ``"noise"``.
+        wanted: what it shall be, another one of them; ``"noise"`` is the same as ``"epsilon"``.
         alpha: factor of the data at the time at which it was made; a number or a tensor.
         sigma: that of the noise.
     """
-    return {"data": _to_data, "noise": _to_noise}[wanted](prediction)(alpha, sigma)
+    if wanted == prediction:
+        return 0.0 * alpha, 1.0 + 0.0 * alpha
+    both = zip(_FROM_BOTH[wanted](alpha, sigma), (_to_data, _to_noise), strict=True)
+    pairs = [(weight, to(prediction)(alpha, sigma)) for weight, to in both if weight is not None]
+    return sum(weight * p for weight, (p, _) in pairs), sum(weight * q for weight, (_, q) in pairs)
+
+
+def convert(output: Any, x: Any, prediction: str, wanted: str, alpha: Any, sigma: Any) -> Any:
+    """A prediction as one of another kind.
+
+    Args:
+        output: what the model returned.
+        x: the state at which it did.
+        prediction: what it is, one of ``"epsilon"``, ``"data"``, ``"v"``, ``"score"``, ``"flow"``.
+        wanted: what it shall be, another one of them.
+        alpha: factor of the data at the time of the state; a number, or a tensor that broadcasts with it.
+        sigma: that of the noise.
+
+    Returns:
+        the wanted prediction, of the shape of `output`.
+
+    Raises:
+        ValueError: for names that are none of these.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> data, noise = torch.tensor([1.0]), torch.tensor([2.0])
+        >>> kt.diffusion.convert(noise, 0.8 * data + 0.6 * noise, "epsilon", "data", 0.8, 0.6)
+        tensor([1.])
+    """
+    for name, value in (("prediction", prediction), ("wanted", wanted)):
+        if value not in PREDICTIONS:
+            raise ValueError(f"{name} must be one of {', '.join(PREDICTIONS)}; got {value!r}")
+    p, q = factors(prediction, wanted, alpha, sigma)
+    return p * x + q * output

@@ -13,12 +13,14 @@ from kutta.problems import DiffusionProblem
 from kutta.solvers.diffusion.conversions import factors
 from kutta.solvers.diffusion.guidance import Unguided
 from kutta.solvers.diffusion.plan import Level
+from kutta.solvers.diffusion.sums import weighted_sum
 
 
 class Denoiser:
     """Calls of the model, counted.
 
-    States are float32 at least; the model is given, and gives, the dtype of the problem's state.
+    States and times are float32 at least, as half precision cannot tell time 999 from 1000; the model is given states
+    of the problem's dtype.
 
     Attributes:
         evaluations: calls so far; one that is guided counts once.
@@ -39,20 +41,18 @@ class Denoiser:
         """
         self.evaluations += 1
         problem, given = self.problem, x.to(self.problem.x.dtype)
-        t = torch.as_tensor(level.model_t, dtype=torch.float64)
-        t = t.to(given.device, given.dtype).expand(len(given)) if t.dim() == 0 else t.to(given.device, given.dtype)
-        guided, free = self.guidance.outputs(problem.model, given, t, problem.condition, log_snr_of(level))
+        guided, free = self.guidance.outputs(
+            problem.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
+        )
         _check_output(guided, x)
         return {kind: self._converted(free if "free" in kind else guided, x, level, kind.split()[-1]) for kind in kinds}
 
     def _converted(self, output: Tensor, x: Tensor, level: Level, wanted: str) -> Tensor:
-        p, q = factors(self.problem.prediction, wanted, _along(level.alpha, x), _along(level.sigma, x))
-        output = output.to(self.dtype)
-        if not isinstance(p, Tensor) and p == 0.0:
-            return output if q == 1.0 else output * q
-        if isinstance(p, Tensor):
-            return p * x + q * output
-        return torch.add(x * p, output, alpha=q)
+        output, prediction = output.to(self.dtype), self.problem.prediction
+        if wanted in ("output", prediction) or (wanted, prediction) == ("noise", "epsilon"):
+            return output
+        p, q = factors(prediction, wanted, level.alpha, level.sigma)
+        return weighted_sum([(weight, term) for weight, term in ((p, x), (q, output)) if _counts(weight)], x)
 
 
 def log_snr_of(level: Level) -> Any:
@@ -64,11 +64,16 @@ def log_snr_of(level: Level) -> Any:
     return math.log(level.alpha / level.sigma)
 
 
-def _along(number: Any, x: Tensor) -> Any:
-    """One number for each sample, so that it broadcasts with the state; or one for all, as a Python number."""
-    if not isinstance(number, Tensor):
-        return number
-    return number.to(x) if number.dim() == 0 else number.to(x).reshape(-1, *[1] * (x.dim() - 1))
+def _counts(weight: Any) -> bool:
+    return isinstance(weight, Tensor) or weight != 0.0
+
+
+def _times(t: Any, x: Tensor) -> Tensor:
+    """The time for each sample; a number is written on the device, as copying it there would wait for the device."""
+    if not isinstance(t, Tensor):
+        return torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+    t = t.to(x.device, x.dtype)
+    return t.expand(len(x)) if t.dim() == 0 else t
 
 
 def _check_output(output: Any, x: Tensor) -> None:

@@ -26,30 +26,52 @@ class Flow:
     """A probability-flow equation, and the way back to the times and states of the problem.
 
     Attributes:
-        equation: the `ODEProblem`.
+        problem: whose flow it is.
+        equation: the `ODEProblem`; its state is float32 at least.
         to_clock: its time, at a time of the schedule.
         from_clock: the reverse.
         scale: what its state is multiplied by at a time of the schedule.
     """
 
+    problem: DiffusionProblem
     equation: ODEProblem
     to_clock: Callable[[Tensor], Tensor]
     from_clock: Callable[[Tensor], Tensor]
     scale: Callable[[Tensor], Tensor]
 
+    def clock_times(self, t: Tensor) -> Tensor:
+        """Times of the schedule as times of the equation, the two ends without rounding error.
+
+        Raises:
+            ValueError: for times that do not lie between the ends.
+        """
+        (start, end), (first, last) = _span(self.problem), self.equation.t_span
+        if not bool(((t <= start) & (t >= end)).all()):
+            raise ValueError(
+                f"times must lie within t_span = ({start:.6g}, {end:.6g}); got {float(t.min()):.6g} to "
+                f"{float(t.max()):.6g}"
+            )
+        return torch.where(t == start, first, torch.where(t == end, last, self.to_clock(t)))
+
+    def times(self, clock: Tensor) -> Tensor:
+        """The reverse of `clock_times`."""
+        (start, end), (first, last) = _span(self.problem), self.equation.t_span
+        return torch.where(clock == first, start, torch.where(clock == last, end, self.from_clock(clock)))
+
     def solution(self, found: Solution) -> Solution:
         """The solution in the times and states of the problem."""
+        dtype = self.problem.x.dtype
 
         def states(t: Tensor, y: Tensor) -> Tensor:
             scale = self.scale(t).to(y)
-            return y * scale.reshape(*scale.shape, *[1] * (y.dim() - scale.dim()))
+            return (y * scale.reshape(*scale.shape, *[1] * (y.dim() - scale.dim()))).to(dtype)
 
-        ts, t1 = self.from_clock(found.ts), self.from_clock(found.t1)
+        ts, t1 = self.times(as_float64(found.ts)), self.times(as_float64(found.t1))
         inner = found.interpolant
 
         def interpolant(t: Any) -> Tensor:
             assert inner is not None
-            return states(as_float64(t), inner(self.to_clock(as_float64(t))))
+            return states(as_float64(t), inner(self.clock_times(as_float64(t))))
 
         return replace(
             found,
@@ -63,40 +85,47 @@ class Flow:
 
 def probability_flow(problem: DiffusionProblem) -> Flow:
     """The probability-flow equation of a problem whose arguments are checked."""
-    schedule, (start, end) = problem.schedule, problem.t_span or (problem.schedule.start, problem.schedule.end)
+    schedule, (start, end) = problem.schedule, _span(problem)
     first, last = (float(schedule.log_snr(as_float64(t))) for t in (start, end))
+    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
+    denoiser = Denoiser(problem, x.dtype)
     if math.isinf(first) or math.isinf(last):
-        return _in_time(problem, schedule, start, end)
-    return _in_log_snr(problem, schedule, first, last)
+        return Flow(problem, _in_time(schedule, denoiser, x, start, end), _same, _same, torch.ones_like)
+    equation = _in_log_snr(schedule, denoiser, x, first, last)
+    return Flow(problem, equation, schedule.log_snr, schedule.time, schedule.alpha)
 
 
-def _in_log_snr(problem: DiffusionProblem, schedule: Schedule, first: float, last: float) -> Flow:
-    denoiser = Denoiser(problem, problem.x.dtype)
+def _span(problem: DiffusionProblem) -> tuple[float, float]:
+    start, end = problem.t_span or (problem.schedule.start, problem.schedule.end)
+    return float(start), float(end)
 
-    def alpha(log_snr: Tensor) -> Tensor:
-        return schedule.alpha(schedule.time(log_snr))
 
+def _same(t: Tensor) -> Tensor:
+    return t
+
+
+def _in_log_snr(schedule: Schedule, denoiser: Denoiser, x: Tensor, first: float, last: float) -> ODEProblem:
     def derivative(log_snr: Tensor, y: Tensor) -> Tensor:
         level = _level(schedule, schedule.time(log_snr))
-        return denoiser(y * float(level.alpha), level, ["data"])["data"] - y
+        return denoiser(y * level.alpha, level, ["data"])["data"] - y
 
-    y0 = problem.x / float(alpha(as_float64(first)))
-    return Flow(ODEProblem(derivative, y0, (first, last)), schedule.log_snr, schedule.time, schedule.alpha)
+    return ODEProblem(derivative, x / _level(schedule, schedule.time(as_float64(first))).alpha, (first, last))
 
 
-def _in_time(problem: DiffusionProblem, schedule: Schedule, start: float, end: float) -> Flow:
-    denoiser = Denoiser(problem, problem.x.dtype)
+def _in_time(schedule: Schedule, denoiser: Denoiser, x: Tensor, start: float, end: float) -> ODEProblem:
+    for t in (start, end):
+        if not all(map(math.isfinite, _rates(schedule, as_float64(t)))):
+            raise ValueError(
+                f"at t = {t:.6g} the noise of {schedule!r} has no rate of change, and the equation no right-hand side: "
+                "leave this time out by t_span, or use a sampler such as kutta.DDIM()"
+            )
 
     def derivative(t: Tensor, x: Tensor) -> Tensor:
-        level = _level(schedule, as_float64(t))
         alpha_rate, sigma_rate = _rates(schedule, t)
-        found = denoiser(x, level, ["data", "noise"])
+        found = denoiser(x, _level(schedule, as_float64(t)), ["data", "noise"])
         return alpha_rate * found["data"] + sigma_rate * found["noise"]
 
-    def same(t: Tensor) -> Tensor:
-        return t
-
-    return Flow(ODEProblem(derivative, problem.x, (start, end)), same, same, torch.ones_like)
+    return ODEProblem(derivative, x, (start, end))
 
 
 def _level(schedule: Schedule, t: Tensor) -> Level:

@@ -6,7 +6,7 @@ float64 on the host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from kutta.solvers.diffusion.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.schedules import Discrete, Schedule, as_float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Nodes:
         return self.sigma / self.alpha
 
     def with_clean_end(self) -> Nodes:
-        """The same with a last node that has no noise at all, and the factor of the data of the last one."""
+        """The same with one more node that has no noise at all, only the data; its time is that of the last one."""
         alpha = torch.ones_like(self.alpha[-1:])
         ends = {"t": self.t[-1:], "alpha": alpha, "sigma": 0 * alpha, "log_snr": torch.inf * alpha}
         ends["model_t"] = self.model_t[-1:]
@@ -67,8 +67,8 @@ class Grid:
     """A rule for the times of a sampler. One of one's own derives from this and gives `times`.
 
     Attributes:
-        clean: whether the last step leads to no noise at all, instead of to the end of the schedule, which is then
-            where it begins. It counts as one of the steps.
+        clean: whether the last step leads to no noise at all, instead of to the last time, which is then where it
+            begins. It counts as one of the steps. Where there is no noise at the last time it changes nothing.
     """
 
     clean: bool = False
@@ -97,7 +97,7 @@ def nodes(grid: Any, schedule: Schedule, steps: int | None, start: float, end: f
         raise ValueError("steps must say how many steps there are; got None")
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a positive whole number; got {steps!r}")
-    if not grid.clean:
+    if not grid.clean or bool(schedule.log_snr(as_float64(end)) == torch.inf):
         return _checked(Nodes.at(schedule, _distinct(grid.times(schedule, steps, start, end))))
     times = grid.times(schedule, steps - 1, start, end) if steps > 1 else as_float64([start])
     return _checked(Nodes.at(schedule, _distinct(times)).with_clean_end())
@@ -133,7 +133,11 @@ def _even(steps: int) -> Tensor:
 
 def _through(schedule: Schedule, log_snr: Tensor, start: float, end: float) -> Tensor:
     """Times of given signal-to-noise ratios, with the two ends as they are."""
-    times = schedule.time(log_snr)
+    return _pinned(schedule.time(log_snr), start, end)
+
+
+def _pinned(times: Tensor, start: float, end: float) -> Tensor:
+    """Times whose ends are not off by a rounding error."""
     return torch.cat([as_float64([start]), times[1:-1], as_float64([end])])
 
 
@@ -158,17 +162,23 @@ class UniformLogSNR(Grid):
 
 @dataclass(frozen=True)
 class Rho(Grid):
-    """Equal steps of ``(sigma / alpha)^(1 / rho)``: the larger `rho`, the more steps near the data.
+    """Equal steps of ``kappa^(1 / rho)``, ``kappa = sigma / alpha``: the larger `rho`, the more steps near the data.
 
     Attributes:
-        rho: 7 by default; 1 has equal steps of ``kappa``, infinity those of `UniformLogSNR`.
+        rho: positive, 7 by default; 1 has equal steps of ``kappa``, infinity those of `UniformLogSNR`.
 
     Source: Karras et al., Elucidating the design space of diffusion-based generative models, 2022, equation 5.
     """
 
     rho: float = 7.0
 
+    def __post_init__(self) -> None:
+        if not self.rho > 0:
+            raise ValueError(f"rho must be positive; got {self.rho!r}")
+
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
+        if math.isinf(self.rho):
+            return UniformLogSNR().times(schedule, steps, start, end)
         first, last = _finite(schedule, start, end, "Rho()")
         roots = torch.exp(-first / self.rho), torch.exp(-last / self.rho)
         roots = roots[0] + _even(steps) * (roots[1] - roots[0])
@@ -177,20 +187,27 @@ class Rho(Grid):
 
 @dataclass(frozen=True)
 class UniformTime(Grid):
-    """Equal steps of ``t^(1 / power)``.
+    """Equal steps of ``u^(1 / power)``, ``t = shift u / (1 + (shift - 1) u)``.
 
     Attributes:
-        power: 1 by default; 2 is the quadratic spacing.
-        shift: ``t`` becomes ``shift t / (1 + (shift - 1) t)``, as flow models of large images want it.
+        power: positive, 1 by default; 2 is the quadratic spacing.
+        shift: positive; more than 1 means more steps near the noise, as flow models of large images want it. Only for
+            times between 0 and 1.
     """
 
     power: float = 1.0
     shift: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not (self.power > 0 and self.shift > 0):
+            raise ValueError(f"power and shift must be positive; got {self.power!r} and {self.shift!r}")
+
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
-        roots = start ** (1 / self.power), end ** (1 / self.power)
-        t = (roots[0] + _even(steps) * (roots[1] - roots[0])) ** self.power
-        return self.shift * t / (1.0 + (self.shift - 1.0) * t)
+        if self.shift != 1.0 and not 0.0 <= end < start <= 1.0:
+            raise ValueError(f"shift is for times between 0 and 1; got times from {start:.6g} to {end:.6g}")
+        roots = [(t / (self.shift - (self.shift - 1.0) * t)) ** (1 / self.power) for t in (start, end)]
+        u = (roots[0] + _even(steps) * (roots[1] - roots[0])) ** self.power
+        return _pinned(self.shift * u / (1.0 + (self.shift - 1.0) * u), start, end)
 
 
 @dataclass(frozen=True)
@@ -198,7 +215,7 @@ class Beta(Grid):
     """Times at the quantiles of a beta distribution: close together at both ends.
 
     Attributes:
-        a, b: its parameters.
+        a, b: its parameters, positive.
 
     Source: Lee et al., Beta sampling is all you need, 2024.
     """
@@ -206,18 +223,24 @@ class Beta(Grid):
     a: float = 0.6
     b: float = 0.6
 
+    def __post_init__(self) -> None:
+        if not (self.a > 0 and self.b > 0):
+            raise ValueError(f"a and b must be positive; got {self.a!r} and {self.b!r}")
+
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
         quantiles = as_float64(stats.beta.ppf(np.linspace(1.0, 0.0, steps + 1), self.a, self.b))
-        return end + quantiles * (start - end)
+        return _pinned(end + quantiles * (start - end), start, end)
 
 
 @dataclass(frozen=True)
 class TrainingSteps(Grid):
-    """Whole training steps of a `Discrete` schedule.
+    """Whole training steps of a `Discrete` schedule, as many different ones as there are.
 
     Attributes:
-        spacing: ``"linspace"``, both ends included; ``"leading"``, multiples of the ratio of the numbers of steps;
-            ``"trailing"``, such multiples counted from the last one.
+        spacing: ``"linspace"``, from the first time to the last; ``"leading"``, multiples of a whole number counted
+            from the last time, so that the first of them is not quite the noisiest; ``"trailing"``, equal distances
+            counted from the first time. The latter two end with a step to the last time, or with ``clean=True`` to
+            the data.
         offset: added to leading steps.
 
     Source: Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024, table 2.
@@ -229,16 +252,22 @@ class TrainingSteps(Grid):
     def __post_init__(self) -> None:
         if self.spacing not in ("linspace", "leading", "trailing"):
             raise ValueError(f'spacing must be "linspace", "leading" or "trailing"; got {self.spacing!r}')
+        if self.offset and self.spacing != "leading":
+            raise ValueError(f"offset is for leading steps; got {self.offset!r} with spacing={self.spacing!r}")
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
-        count = start - end + 1.0
+        if not isinstance(schedule, Discrete):
+            raise ValueError(f"TrainingSteps() is for kutta.diffusion.Discrete(betas); got {schedule!r}")
         if self.spacing == "linspace":
             return (start + _even(steps) * (end - start)).round()
+        if self.clean:
+            return self._spaced(steps + 1, start, end)
+        return torch.cat([self._spaced(steps, start, end), as_float64([end])])
+
+    def _spaced(self, count: int, start: float, end: float) -> Tensor:
+        total = start - end + 1.0
+        numbers = torch.arange(count, dtype=torch.float64)
         if self.spacing == "trailing":
-            times = (start + 1.0 - count / (steps + 1) * torch.arange(steps + 1, dtype=torch.float64)).round() - 1.0
-            return times.clamp(end, start)
-        ratio = count // (steps + 1)
-        return (end + ratio * torch.arange(steps, -1, -1, dtype=torch.float64) + self.offset).clamp(end, start)
-
-
-GridLike = Grid | Sequence[float] | Tensor
+            return ((start + 1.0 - total / count * numbers).round() - 1.0).clamp(end, start)
+        ratio = max(total // count, 1.0)
+        return (end + ratio * numbers.flip(0) + self.offset).clamp(end, start)

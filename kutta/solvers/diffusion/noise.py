@@ -21,10 +21,6 @@ class Noise:
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self.generator, list | tuple):
-            if len(self.generator) != len(x):
-                raise ValueError(
-                    f"generator must be one torch.Generator, or one a sample: {len(x)}; got {len(self.generator)}"
-                )
             return torch.cat([_drawn(x[:1], one) for one in self.generator])
         return _drawn(x, self.generator)
 

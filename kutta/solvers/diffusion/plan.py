@@ -21,8 +21,8 @@ from typing import Any
 
 from kutta.solvers.diffusion.grids import Nodes
 
-# What a model can be asked for: data and noise, and both without guidance.
-KINDS = ("data", "noise", "free data", "free noise")
+# What a model can be asked for: data and noise, what it returns as it is, and all that without guidance.
+KINDS = ("data", "noise", "output", "free data", "free noise", "free output")
 Weight = Any  # a number, or a 0-dimensional tensor where it is differentiated
 Terms = Mapping[int, Weight]
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.diffusion.denoiser import Denoiser
+from kutta.solvers.diffusion.folding import folded
 from kutta.solvers.diffusion.noise import Noise
 from kutta.solvers.diffusion.plan import Plan
+from kutta.solvers.diffusion.sums import weighted_sum
 
 Evaluate = Callable[[Tensor, Any, Iterable[str]], dict[str, Tensor]]
 
@@ -26,11 +28,12 @@ def states(plan: Plan, evaluate: Evaluate, x: Tensor, noise: Callable[[Tensor], 
         x: the initial state.
         noise: standard normal numbers like a state.
     """
-    levels, kinds, last = plan.levels, kinds_by_state(plan), last_uses(plan)
+    levels, kinds, first = plan.levels, kinds_by_state(plan), first_uses(plan)
+    last_states, last = last_states_of(plan), last_uses(plan)
     known: dict[int, Tensor] = {0: x}
     predicted: dict[int, dict[str, Tensor]] = {}
     for number, move in enumerate(plan.moves, 1):
-        for state in sorted({state for terms in move.predictions.values() for state in terms} - predicted.keys()):
+        for state in first[number]:
             predicted[state] = evaluate(known[state], levels[state], kinds[state])
         terms = [(weight, known[state]) for state, weight in move.states.items()]
         terms += [
@@ -41,10 +44,12 @@ def states(plan: Plan, evaluate: Evaluate, x: Tensor, noise: Callable[[Tensor], 
         if not isinstance(move.noise, float) or move.noise != 0.0:
             terms.append((move.noise, noise(x)))
         known[number] = weighted_sum(terms, x)
+        del terms
         yield known[number]
-        for state in [one for one in known if last[one] <= number]:
+        for state in [one for one in known if last_states[one] <= number]:
             known.pop(state)
-            predicted.pop(state, None)
+        for state in [one for one in predicted if last[one] <= number]:
+            predicted.pop(state)
 
 
 def kinds_by_state(plan: Plan) -> dict[int, tuple[str, ...]]:
@@ -57,6 +62,24 @@ def kinds_by_state(plan: Plan) -> dict[int, tuple[str, ...]]:
     return found
 
 
+def first_uses(plan: Plan) -> list[list[int]]:
+    """For each move the states at which the model is evaluated, as it is the first to use what comes of that."""
+    found, known = [[]], set()
+    for move in plan.moves:
+        found.append(sorted({state for terms in move.predictions.values() for state in terms} - known))
+        known.update(found[-1])
+    return found
+
+
+def last_states_of(plan: Plan) -> list[int]:
+    """The last move that needs each state itself, to add it or to evaluate the model there; its own if none does."""
+    last = list(range(len(plan.moves) + 1))
+    for number, (move, evaluated) in enumerate(zip(plan.moves, first_uses(plan)[1:], strict=True), 1):
+        for state in (*move.states, *evaluated):
+            last[state] = number
+    return last
+
+
 def last_uses(plan: Plan) -> list[int]:
     """The last move that uses each state or a prediction there; its own if none does."""
     last = list(range(len(plan.moves) + 1))
@@ -65,27 +88,6 @@ def last_uses(plan: Plan) -> list[int]:
             for state in terms:
                 last[state] = number
     return last
-
-
-def weighted_sum(terms: Sequence[tuple[Any, Tensor]], like: Tensor) -> Tensor:
-    """``sum_i w_i x_i``; weights are Python numbers, or tensors of one number or one a sample."""
-    if not terms:
-        return torch.zeros_like(like)
-    (weight, tensor), *others = terms
-    total = tensor * _along(weight, tensor)
-    in_place = not torch.is_grad_enabled()
-    for weight, tensor in others:
-        if isinstance(weight, Tensor):
-            total = total + _along(weight, tensor) * tensor
-        else:
-            total = total.add_(tensor, alpha=weight) if in_place else torch.add(total, tensor, alpha=weight)
-    return total
-
-
-def _along(weight: Any, x: Tensor) -> Any:
-    if not isinstance(weight, Tensor):
-        return weight
-    return weight.to(x) if weight.dim() == 0 else weight.to(x).reshape(-1, *[1] * (x.dim() - 1))
 
 
 def follow(
@@ -103,26 +105,38 @@ def follow(
     """
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
     denoiser, noise = Denoiser(problem, x.dtype), Noise(generator)
-    wanted, kept, state = set(plan.outputs), [x], x
-    for number, state in enumerate(states(plan, denoiser, x, noise), 1):
+    times = [plan.levels[one].t for one in plan.outputs]
+    wanted, kept, sums, state = set(plan.outputs), [x], [x.detach().sum()], x
+    for number, state in enumerate(states(folded(plan, problem.prediction), denoiser, x, noise), 1):
         if number in wanted:
             watch(plan.levels[number].t)
+            sums.append(state.detach().sum())
             kept = [*kept, state] if every else kept
-    kept = kept if every else [state]
-    outputs = plan.outputs if every else plan.outputs[-1:]
-    ts = torch.tensor([plan.levels[one].t for one in outputs], dtype=torch.float64)
-    ys = torch.stack(kept).to(problem.x.dtype)
-    finite = bool(torch.isfinite(ys[-1]).all())
-    steps = len(plan.outputs) - 1
+    ts = torch.tensor(times if every else times[-1:], dtype=torch.float64)
+    ys = torch.stack(kept if every else [state]).to(problem.x.dtype)
+    broken = _first_broken(sums, ys[-1])
     solution = Solution(
         ts=ts,
         ys=ys,
         y1=ys[-1],
         t1=ts[-1],
-        stats=Stats(steps, steps, 0, denoiser.evaluations),
-        result=Result.SUCCESS if finite else Result.NON_FINITE,
+        stats=Stats(len(times) - 1, len(times) - 1, 0, denoiser.evaluations),
+        result=Result.SUCCESS if broken is None else Result.NON_FINITE,
     )
-    if not finite and throw:
-        t0, t1 = (plan.levels[one].t for one in plan.outputs[-2:])
-        raise SolveError(Result.NON_FINITE, t1, t1 - t0, solution=solution)
+    if broken is not None and throw:
+        raise SolveError(Result.NON_FINITE, times[broken - 1], times[broken] - times[broken - 1], solution=solution)
     return solution
+
+
+def _first_broken(sums: Sequence[Tensor], y1: Tensor) -> int | None:
+    """The first node at which the state is infinite or NaN, if the last one is: the only time that the host waits.
+
+    Args:
+        sums: of the entries of the states at the nodes. One that is infinite though the entries are finite, as they are
+            huge, means nothing.
+        y1: the last state.
+    """
+    finite = torch.isfinite(torch.stack([*sums, y1.detach().sum()])).tolist()
+    if finite[-1] or bool(torch.isfinite(y1.detach()).all()):
+        return None
+    return next((node for node in range(1, len(sums)) if not finite[node]), len(sums) - 1)

@@ -170,17 +170,18 @@ class Cosine(_VariancePreserving):
     start: float = 0.9946
     end: float = 1e-3
 
-    def _angle(self, t: Tensor) -> Tensor:
-        return 0.5 * math.pi * (t + self.offset) / (1.0 + self.offset)
+    @property
+    def _whole(self) -> float:
+        """What is left of the right angle at ``t = 0``."""
+        return 0.5 * math.pi / (1.0 + self.offset)
 
     def log_alpha(self, t: Tensor) -> Tensor:
-        t = as_float64(t)
-        return torch.log(torch.cos(self._angle(t)) / torch.cos(self._angle(torch.zeros_like(t))))
+        # The sine of what is left of the right angle, which is exactly 0 at t = 1, as the cosine of the angle is not.
+        return torch.log(torch.sin(self._whole * (1.0 - as_float64(t))) / math.sin(self._whole))
 
     def time(self, log_snr: Tensor) -> Tensor:
         alpha = torch.exp(log_alpha_of(log_snr))
-        angle = torch.acos(alpha * torch.cos(self._angle(torch.zeros_like(alpha))))
-        return 2.0 / math.pi * angle * (1.0 + self.offset) - self.offset
+        return 1.0 - torch.asin(alpha * math.sin(self._whole)) / self._whole
 
 
 @dataclass(frozen=True)
@@ -244,8 +245,10 @@ class Discrete(_VariancePreserving):
         t = as_float64(t)
         left = t.detach().floor().clamp(0, len(self.betas) - 2).long()
         here, there, part = self._log_snr[left], self._log_snr[left + 1], t - left
-        # Not here + part (there - here), which has no value where there is infinite.
-        return torch.where(part == 0.0, here, torch.where(part == 1.0, there, (1.0 - part) * here + part * there))
+        finite = torch.isfinite(there)
+        # Written so that a last step with nothing left of the data has neither value nor slope inf - inf.
+        between = here + part * torch.where(finite, there - here, 0.0)
+        return torch.where(finite | (part == 0.0), between, there)
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return log_alpha_of(self.log_snr(t))

@@ -40,7 +40,10 @@ def solve_diffusion(
         given: the arguments of `kutta.solve` that are not at their defaults.
         solve: `kutta.solve`, for methods of differential equations.
     """
+    _check_given_grid(given.get("grid"), problem.t_span)
     problem = checked(problem)
+    if given.get("engine") not in (None, "auto") and type(given["engine"]).__name__ != "Eager":
+        raise NotImplementedError(f"a DiffusionProblem is solved by engine=Eager(); got {given['engine']!r}")
     method = DDIM() if method is None else method
     if isinstance(method, Method):
         return _by_method(problem, method, given, solve)
@@ -62,7 +65,7 @@ def checked(problem: DiffusionProblem) -> DiffusionProblem:
     x = torch.as_tensor(problem.x)
     if not x.is_floating_point() or x.dim() < 1:
         raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
-    if not bool(torch.isfinite(x.detach()).all()):
+    if not math.isfinite(float(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
         raise ValueError("x must be finite; got infinity or NaN among its entries")
     span = problem.t_span if problem.t_span is not None else (problem.schedule.start, problem.schedule.end)
     return replace(problem, x=x, t_span=_checked_span(span, problem))
@@ -76,26 +79,49 @@ def _checked_span(span: Any, problem: DiffusionProblem) -> tuple[float, float]:
     first, last = (float(problem.schedule.log_snr(as_float64(t))) for t in (start, end))
     if not first < last:
         raise ValueError(f"t_span must lead from noise to data, from larger to smaller times; got ({start}, {end})")
-    if math.isinf(first) and problem.prediction in ("epsilon", "score"):
+    return start, end
+
+
+def _check_given_grid(grid: Any, span: Any) -> None:
+    if grid is None or span is None or isinstance(grid, Grid | type):
+        return
+    times = as_float64(grid)
+    if times.dim() == 1 and len(times) and (float(times[0]), float(times[-1])) != tuple(map(float, span)):
         raise ValueError(
-            f"at t = {start:.6g} there is only noise, where prediction={problem.prediction!r} says nothing about the "
+            f"grid must lead from t_span[0] = {float(span[0]):.6g} to t_span[1] = {float(span[1]):.6g}, or t_span be "
+            f"left out; got times from {float(times[0]):.6g} to {float(times[-1]):.6g}"
+        )
+
+
+def _refuse_pure_noise(problem: DiffusionProblem, t: float) -> None:
+    if problem.prediction in ("epsilon", "score") and float(problem.schedule.alpha(as_float64(t))) == 0.0:
+        raise ValueError(
+            f"at t = {t:.6g} there is only noise, where prediction={problem.prediction!r} says nothing about the "
             "data: begin later by t_span, or use a model that predicts data, v or flow"
         )
-    return start, end
+
+
+def _check_generator(generator: Any, count: int) -> None:
+    if generator is None or isinstance(generator, torch.Generator):
+        return
+    if not isinstance(generator, list | tuple) or not all(isinstance(one, torch.Generator) for one in generator):
+        raise TypeError(f"generator must be a torch.Generator, or one for each sample; got {type(generator).__name__}")
+    if len(generator) != count:
+        raise ValueError(f"generator must be one torch.Generator, or one a sample: {count}; got {len(generator)}")
 
 
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
-    if given.get("engine") not in (None, "auto", "eager") and type(given["engine"]).__name__ != "Eager":
-        raise NotImplementedError(f"samplers run in engine=Eager(); got {given['engine']!r}")
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
     found = _nodes(problem, method, given)
+    _refuse_pure_noise(problem, float(found.t[0]))
+    _check_generator(given.get("generator"), len(problem.x))
     with torch.no_grad():
         plan = method.plan(found).fixed()
     every = save_at is not None
-    with progress_bar(given.get("progress", False), *_span(problem)) as watch:
+    with progress_bar(given.get("progress", False), float(found.t[0]), float(found.t[-1])) as watch:
         return follow(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
         )
@@ -130,15 +156,16 @@ def _by_method(
                 f"a DiffusionProblem has no {name}: solve kutta.diffusion.probability_flow(problem).equation"
             )
     _refuse({name: value for name, value in given.items() if name in _FOR_SAMPLERS}, (), f"{type(method).__name__}")
-    _refuse_clean_end(problem)
+    _refuse_ends(problem)
     flow = probability_flow(problem)
     if isinstance(given.get("save_at"), Tensor | list | tuple):
-        given = {**given, "save_at": flow.to_clock(as_float64(given["save_at"]))}
+        given = {**given, "save_at": flow.clock_times(as_float64(given["save_at"]))}
     return flow.solution(solve(flow.equation, method, **given))
 
 
-def _refuse_clean_end(problem: DiffusionProblem) -> None:
-    end = _span(problem)[1]
+def _refuse_ends(problem: DiffusionProblem) -> None:
+    start, end = _span(problem)
+    _refuse_pure_noise(problem, start)
     if problem.prediction == "data" and float(problem.schedule.sigma(as_float64(end))) == 0.0:
         raise ValueError(
             f"at t = {end:.6g} there is no noise, where prediction='data' says nothing about the slope: end earlier by "
