@@ -18,7 +18,9 @@ from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Reco
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adams import PLMS, PNDM
 from kutta.solvers.diffusion.deis import DEIS
+from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
 from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
 from kutta.solvers.diffusion.solver_schedule import SolverSchedule
 from kutta.solvers.diffusion.unipc import UniPC
@@ -65,6 +67,8 @@ __all__ = [
     "Backsolve",
     "Bosh3",
     "Compiled",
+    "DPMSolver",
+    "DPMSolverPP",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
@@ -75,6 +79,7 @@ __all__ = [
     "Euler",
     "Event",
     "EventRecord",
+    "ExponentialMultistep",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -130,7 +135,7 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": ("DPMSolver DPMSolverPP ExponentialMultistep HeavyBall GHVB AdaptiveMultistep"),
+    "diffusion sampling": ("HeavyBall GHVB AdaptiveMultistep"),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

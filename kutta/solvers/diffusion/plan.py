@@ -136,6 +136,10 @@ class Draft:
         nodes = self.nodes
         return Level(nodes.t[node], nodes.alpha[node], nodes.sigma[node], nodes.model_t[node])
 
+    def level_of(self, state: int) -> Level:
+        """The level of a state."""
+        return self.moves[state - 1].level if state else self.level(0)
+
     def between(self, t: Weight) -> Level:
         """The level of a time that is no node."""
         schedule = self.nodes.schedule

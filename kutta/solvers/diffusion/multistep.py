@@ -1,0 +1,135 @@
+"""Exact exponential multistep methods of any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kutta.solvers.diffusion.exponential import Form, form_of
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.phi import HIGHEST
+from kutta.solvers.diffusion.plan import Draft, Plan
+from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.starters import Ramp, Starter, Step
+from kutta.solvers.diffusion.walk import Walk, at_an_edge
+
+FinalOrders = Sequence[int] | Callable[[int], Sequence[int]]
+
+
+def euler_at_final(steps: int) -> tuple[int, ...]:
+    """Final orders: 1 in the last step."""
+    return (1,)
+
+
+def lower_order_final(steps: int) -> tuple[int, ...]:
+    """Final orders: 2 and 1 in the last two steps, where there are fewer than 15.
+
+    Source: Lu et al., DPM-Solver++, 2022.
+    """
+    return (2, 1) if steps < 15 else ()
+
+
+@dataclass(frozen=True)
+class ExponentialMultistep(Sampler):
+    """The polynomial through the last predictions, integrated exactly: one evaluation a step, and any order.
+
+    ``x_{n+1} = (sigma_{n+1} / sigma_n) x_n + alpha_{n+1} sum_j b_j D_{n-j}``, where the weights solve
+    ``sum_j b_j (lambda_{n-j} - lambda_n)^k = int_0^h exp(-(h - r)) r^k dr`` for ``k < order``, whatever the sizes of
+    the steps; or the same with predictions of the noise. A step that begins without data or ends without noise is of
+    order 1.
+
+    High orders are for many steps or smooth models: with strong guidance and few steps, order 2 errs less.
+
+    Attributes:
+        order: from 1 to 9.
+        prediction: what is interpolated, ``"data"`` or ``"noise"``; whatever the model predicts.
+        starter: the first steps: `Ramp` (the usual; order 2 as a whole), or, of the order of the method,
+            `CorrectedRamp` (up to order 3), `SinglestepStart` (up to order 5), `GradedStart`.
+        corrector: whether each step but the last is taken once more with the prediction at its end, which adds an
+            order and costs no evaluation.
+        final_orders: the largest orders in the last steps, such as ``(2, 1)``; or a rule that tells them for a number
+            of steps: `lower_order_final`, `euler_at_final`.
+
+    Source: Zhang and Chen, Fast sampling of diffusion models with exponential integrator, 2023; Zhao et al., UniPC,
+    2023, for the corrector.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [0.1, 0.1])
+        >>> schedule = kt.diffusion.VP()
+        >>> x = torch.randn(4, 1, generator=torch.Generator().manual_seed(0))
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, x)
+        >>> method = kt.ExponentialMultistep(3, starter=kt.diffusion.SinglestepStart())
+        >>> kt.solve(problem, method, steps=10).stats.function_evaluations  # the first two steps take 3 each
+        14
+    """
+
+    order: int = 3
+    prediction: str = "data"
+    starter: Starter = field(default_factory=Ramp)
+    corrector: bool = False
+    final_orders: FinalOrders = ()
+
+    def __post_init__(self) -> None:
+        form_of(self.prediction)
+        if not isinstance(self.starter, Starter):
+            raise TypeError(f"starter must be such as kutta.diffusion.Ramp(); got {self.starter!r}")
+        check_order(self.order, min(HIGHEST - 1, self.starter.highest), f"with {self.starter!r}")
+        check_final_orders(self.final_orders)
+
+    def plan(self, nodes: Nodes) -> Plan:
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form_of(self.prediction), orders, self.starter, self._step)
+
+    def _step(self, walk: Walk, order: int) -> None:
+        if self.corrector and walk.node < walk.draft.nodes.steps:
+            walk.correct(order)
+        else:
+            walk.predict(order)
+
+
+def multistep_plan(nodes: Nodes, form: Form, orders: Sequence[int], starter: Starter, step: Step) -> Plan:
+    """Steps along a grid, each of an order as far as there are predictions for it.
+
+    Args:
+        nodes: the grid.
+        form: of the steps.
+        orders: of each of them.
+        starter: takes the steps for whose order there are too few predictions.
+        step: takes the others.
+    """
+    walk = Walk(Draft(nodes), form)
+    for node, order in enumerate(orders, 1):
+        if at_an_edge(nodes, node):
+            walk.cross()
+        elif order > len(walk.past):
+            starter.step(walk, order, step)
+        else:
+            step(walk, order)
+    return walk.draft.plan()
+
+
+def orders_of_steps(order: int, final_orders: FinalOrders, steps: int) -> list[int]:
+    """The order of each step, lower in the last ones."""
+    finals = final_orders if isinstance(final_orders, Sequence) else final_orders(steps)
+    last = [min(order, one) for one in finals][-steps:]
+    return [order] * (steps - len(last)) + last
+
+
+def check_order(order: Any, highest: int, where: str = "") -> None:
+    """Refuse an order that there is not."""
+    if not isinstance(order, int) or isinstance(order, bool) or not 1 <= order <= highest:
+        raise ValueError(f"order must be a whole number from 1 to {highest}{' ' * bool(where)}{where}; got {order!r}")
+
+
+def check_final_orders(final_orders: Any) -> None:
+    """Refuse what is no sequence of orders and no rule for one."""
+    if callable(final_orders):
+        return
+    if isinstance(final_orders, list | tuple) and all(isinstance(one, int) and one >= 1 for one in final_orders):
+        return
+    raise ValueError(
+        f"final_orders must be positive whole numbers such as (2, 1), or a rule such as "
+        f"kutta.diffusion.lower_order_final; got {final_orders!r}"
+    )
