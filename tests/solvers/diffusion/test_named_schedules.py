@@ -25,7 +25,7 @@ CASES = [
     ("unipc bh2", 2, kt.UniPC(2, "bh2")),
     ("unipc bh2", 3, kt.UniPC(3, "bh2")),
     *[("exponential", order, kt.ExponentialMultistep(order, final_orders=())) for order in (1, 2, 3, 4)],
-    *[("exponential noise", order, kt.ExponentialMultistep(order, form="noise", final_orders=())) for order in (2, 3)],
+    *[("exponential noise", order, kt.ExponentialMultistep(order, prediction="noise", final_orders=())) for order in (2, 3)],
     *[("dpm-solver++", order, kt.DPMSolverPP(order, final_orders=())) for order in (1, 2, 3)],
 ]
 
