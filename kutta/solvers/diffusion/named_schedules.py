@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -46,7 +47,7 @@ def _halved(order: int) -> Estimates:
     return (Estimate(1, "bh2"),) if order == 2 else ()
 
 
-def _unipc(scaling: str) -> Callable[..., list[SolverStep]]:
+def _unipc(prediction: str, scaling: str) -> Callable[..., list[SolverStep]]:
     """Predictor and corrector of which the lowest orders are scaled, and the others exact."""
 
     def rule(order: int) -> Estimates:
@@ -56,9 +57,10 @@ def _unipc(scaling: str) -> Callable[..., list[SolverStep]]:
         found = []
         for index, t in enumerate(times):
             at = _possible(order, finite, index)
-            corrected = index < len(times) - 1 and finite[index] and finite[index + 1]
-            corrector = {"corrector": "pseudo", "corrections": rule(at + 1)} if corrected else {}
-            found.append(SolverStep(t, estimates=rule(at), **corrector))
+            step = SolverStep(t, prediction=prediction, estimates=rule(at))
+            if index < len(times) - 1 and finite[index] and finite[index + 1]:
+                step = replace(step, corrector="pseudo", corrections=rule(at + 1))
+            found.append(step)
         return found
 
     return steps
@@ -89,8 +91,10 @@ NAMED: dict[str, Callable[..., list[SolverStep]]] = {
     "dpm-solver++": _multistep("data", _halved),
     "dpm-solver": _singlestep("noise"),
     "dpm-solver++ singlestep": _singlestep("data"),
-    "unipc bh1": _unipc("bh1"),
-    "unipc bh2": _unipc("bh2"),
+    "unipc bh1": _unipc("data", "bh1"),
+    "unipc bh2": _unipc("data", "bh2"),
+    "unipc bh1 noise": _unipc("noise", "bh1"),
+    "unipc bh2 noise": _unipc("noise", "bh2"),
 }
 
 
@@ -103,7 +107,8 @@ def named_schedule(name: str, times: Tensor | Sequence[float], schedule: Schedul
       second derivative has half its weight, as in the published formula.
     - ``"dpm-solver"``, ``"dpm-solver++ singlestep"``: orders 1 to 3; the nodes of a group of `order` steps are its
       stages, usually at 1/2, or at 1/3 and 2/3 of the group in ``lambda``.
-    - ``"unipc bh1"``, ``"unipc bh2"``: orders 1 to 3, with the corrector on every step but the last.
+    - ``"unipc bh1"``, ``"unipc bh2"``, and either with ``" noise"``: orders 1 to 3, with the corrector on every step
+      but the last.
 
     Args:
         name: which one.

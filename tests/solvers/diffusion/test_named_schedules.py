@@ -1,5 +1,7 @@
 """Samplers with names as solver schedules, against samplers of their own."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ F64 = torch.float64
 def singlestep_times(count, ratios):
     """Groups of nodes from 5 to 0.05: the stages of a step divide it by some ratios in ``lambda``."""
     ends = torch.linspace(5.0**0.25, 0.05**0.25, count + 1, dtype=F64) ** 4
-    groups = [a * (b / a) ** torch.tensor([0.0, *ratios], dtype=F64) for a, b in zip(ends, ends[1:], strict=False)]
+    groups = [a * (b / a) ** torch.tensor([0.0, *ratios], dtype=F64) for a, b in pairwise(ends)]
     return torch.cat([*groups, ends[-1:]])
 
 
@@ -24,8 +26,13 @@ CASES = [
     ("unipc bh1", 3, kt.UniPC(3, "bh1")),
     ("unipc bh2", 2, kt.UniPC(2, "bh2")),
     ("unipc bh2", 3, kt.UniPC(3, "bh2")),
+    *[("unipc bh1 noise", order, kt.UniPC(order, "bh1", "noise")) for order in (1, 2, 3)],
+    *[("unipc bh2 noise", order, kt.UniPC(order, "bh2", "noise")) for order in (2, 3)],
     *[("exponential", order, kt.ExponentialMultistep(order, final_orders=())) for order in (1, 2, 3, 4)],
-    *[("exponential noise", order, kt.ExponentialMultistep(order, prediction="noise", final_orders=())) for order in (2, 3)],
+    *[
+        ("exponential noise", order, kt.ExponentialMultistep(order, prediction="noise", final_orders=()))
+        for order in (2, 3)
+    ],
     *[("dpm-solver++", order, kt.DPMSolverPP(order, final_orders=())) for order in (1, 2, 3)],
 ]
 

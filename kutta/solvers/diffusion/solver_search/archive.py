@@ -22,7 +22,7 @@ class Archive:
 
     Attributes:
         errors: of the schedules; those that are not finite are there too, and never the best.
-        polished: which schedules have been polished, or are what came of it.
+        polished: which schedules came of a polish.
         generation: how many generations are complete.
     """
 
@@ -36,8 +36,13 @@ class Archive:
         return sorted(finite, key=self.errors.__getitem__)[:count]
 
     def unpolished(self, count: int) -> list[SolverSchedule]:
-        """The best of those that have not been polished."""
-        return [one for one in self.best(len(self.errors)) if one not in self.polished][:count]
+        """The best one of each structure that has not been polished."""
+        done = {structure(one) for one in self.polished}
+        found: dict[Any, SolverSchedule] = {}
+        for one in self.best(len(self.errors)):
+            if structure(one) not in done:
+                found.setdefault(structure(one), one)
+        return list(found.values())[:count]
 
     def save(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         """Write all of it to a file, with the settings that it belongs to."""
@@ -77,6 +82,21 @@ class Archive:
             if entry["polished"]:
                 found.polished.add(one)
         return found
+
+
+def structure(found: SolverSchedule) -> tuple[Any, ...]:
+    """All of a schedule but its times and scalings, which a polish moves: two of one structure lead it to one end."""
+    steps = (
+        (
+            step.back,
+            step.prediction,
+            tuple(one.nodes for one in step.estimates),
+            step.corrector,
+            tuple(one.nodes for one in step.corrections),
+        )
+        for step in found.steps
+    )
+    return (found.analytic_start, *steps)
 
 
 def _written(error: float) -> float | None:

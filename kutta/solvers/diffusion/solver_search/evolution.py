@@ -4,7 +4,7 @@ The archive begins with samplers that have names, on several grids. In every gen
 
 1. a network learns from the archive to rank schedules;
 2. many children are bred from the best, and those that it ranks highest are judged;
-3. the best that have not been polished are, where the error has gradients.
+3. the best of structures that have not been polished are, where the error has gradients.
 
 Source: Liu et al., A unified sampling framework for solver searching of diffusion probabilistic models, 2024, for the
 evolution; the polish is an addition.
@@ -119,4 +119,4 @@ class Evolution:
                 return
             better = polished(one, teacher, steps)
             self.archive.errors[better] = teacher(better)
-            self.archive.polished |= {one, better}
+            self.archive.polished.add(better)

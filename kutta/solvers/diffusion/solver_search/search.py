@@ -28,7 +28,7 @@ def search(
     children: int = 200,
     judged: int = 30,
     polish: int = 3,
-    polish_steps: int = 100,
+    polish_steps: int = 150,
     seed: int = 0,
     seconds: float | None = None,
     path: str | os.PathLike[str] | None = None,
