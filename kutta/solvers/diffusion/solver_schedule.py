@@ -17,8 +17,9 @@ from kutta.files import replacing
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.plan import Draft, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.taylor import OF_FIRST, SCALINGS, Estimate, Expansion
+from kutta.solvers.diffusion.taylor import DATA, NOISE, OF_FIRST, SCALINGS, Estimate, Expansion, Form
 
+PREDICTIONS = ("data", "noise", "mixed")
 CORRECTORS = ("none", "pseudo", "implicit")
 SMALLEST_GAP = 1e-5  # of log(alpha / sigma) between two nodes: closer ones say nothing of a derivative
 FORMAT = "kutta solver schedule 1"
@@ -31,11 +32,12 @@ class SolverStep:
     Attributes:
         t: the time it leads to.
         back: where it starts: 0 at the latest node, 1 at the one before, and so on.
-        prediction: what is expanded, ``"data"`` or ``"noise"``.
+        prediction: what is expanded: ``"data"``, ``"noise"``, or ``"mixed"``, what `linear` and `growth` say.
         estimates: those of the first, second, ... derivative; their number and one is the order.
         corrector: ``"pseudo"`` takes the step again with the prediction made where it has led to, which the next step
             uses too; ``"implicit"`` evaluates the model once more at the corrected state.
         corrections: the estimates of the step taken again. The new node is the first of their nodes.
+        linear, growth: the numbers ``c`` and ``b`` of `kutta.solvers.diffusion.taylor`, for ``"mixed"``.
     """
 
     t: float
@@ -44,11 +46,18 @@ class SolverStep:
     estimates: tuple[Estimate, ...] = ()
     corrector: str = "none"
     corrections: tuple[Estimate, ...] = ()
+    linear: Weight = 0.0
+    growth: Weight = 0.0
 
     @property
     def order(self) -> int:
         """The order of the expansion: one more than there are derivatives."""
         return 1 + len(self.estimates)
+
+    @property
+    def form(self) -> Form:
+        """What is expanded, by its two numbers."""
+        return {"data": DATA, "noise": NOISE}.get(self.prediction) or Form(self.linear, self.growth)
 
 
 @dataclass(frozen=True)
@@ -207,12 +216,12 @@ class _Writer:
     def write(self, index: int, step: SolverStep, start: int) -> None:
         """Write one step, and its corrector."""
         history = [node for node in reversed(range(index + 1)) if node != start and self._has_slope(node)]
-        move = self._move(index, step.prediction, start, step.estimates, history)
+        move = self._move(index, step.form, start, step.estimates, history)
         if step.corrector == "none" or not self._has_slope(index + 1):
             self.made.append(self.draft.arrive(index + 1, *move))
             return
         self.made.append(self.draft.add(self.draft.level(index + 1), *move))
-        move = self._move(index, step.prediction, start, step.corrections, [index + 1, *history])
+        move = self._move(index, step.form, start, step.corrections, [index + 1, *history])
         corrected = self.draft.arrive(index + 1, *move)
         if step.corrector == "implicit":
             self.made[-1] = corrected
@@ -222,7 +231,7 @@ class _Writer:
         return bool(torch.isfinite(self.draft.nodes.log_snr[node]))
 
     def _move(
-        self, index: int, prediction: str, start: int, estimates: tuple[Estimate, ...], others: list[int]
+        self, index: int, form: Form, start: int, estimates: tuple[Estimate, ...], others: list[int]
     ) -> tuple[dict[int, Weight], dict[str, dict[int, Weight]]]:
         needed = max((estimate.nodes for estimate in estimates), default=0)
         if needed > len(others):
@@ -230,13 +239,16 @@ class _Writer:
                 f"steps[{index}] reads derivatives off {needed} nodes besides its start; on these times there are "
                 f"{len(others)} with both data and noise"
             )
-        kind, kept, weights = self.expansion.weights(index, start, prediction, estimates, others)
-        states, predictions = {self.draft.outputs[start]: kept}, {self.made[node]: w for node, w in weights.items()}
+        found = self.expansion.weights(index, start, form, estimates, others)
+        states = {self.draft.outputs[start]: found.kept}
+        for node, weight in found.seen.items():
+            states[self.made[node]] = states.get(self.made[node], 0.0) + weight
+        predictions = {self.made[node]: weight for node, weight in found.predictions.items()}
         if self.analytic_start and 0 in predictions:
             guessed = predictions.pop(0)
-            if kind == "noise":  # D = 0 means e = x / sigma
+            if found.kind == "noise":  # D = 0 means e = x / sigma
                 states[0] = states.get(0, 0.0) + guessed / self.draft.nodes.sigma[0]
-        return states, {kind: predictions}
+        return states, {found.kind: predictions}
 
 
 def _check_choices(index: int, step: SolverStep) -> None:
@@ -245,10 +257,12 @@ def _check_choices(index: int, step: SolverStep) -> None:
             f"steps[{index}].back must be a whole number from 0 to {index}, the number of nodes before the latest one; "
             f"got {step.back!r}"
         )
-    for name, choices in (("prediction", ("data", "noise")), ("corrector", CORRECTORS)):
+    for name, choices in (("prediction", PREDICTIONS), ("corrector", CORRECTORS)):
         value = getattr(step, name)
         if value not in choices:
             raise ValueError(f"steps[{index}].{name} must be one of {', '.join(choices)}; got {value!r}")
+    for name in ("linear", "growth"):
+        _check_finite(f"steps[{index}].{name}", getattr(step, name))
     if step.corrector == "none" and step.corrections:
         raise ValueError(f"steps[{index}].corrections must be empty without a corrector; got {step.corrections!r}")
 
@@ -266,8 +280,12 @@ def _check_estimates(name: str, estimates: tuple[Estimate, ...], available: int)
         allowed = [one for one in SCALINGS if k == 1 or one not in OF_FIRST]
         if estimate.scaling not in allowed:
             raise ValueError(f"{where}.scaling must be one of {', '.join(allowed)}; got {estimate.scaling!r}")
-        if not isinstance(estimate.coefficient, Tensor) and not math.isfinite(estimate.coefficient):
-            raise ValueError(f"{where}.coefficient must be finite; got {estimate.coefficient!r}")
+        _check_finite(f"{where}.coefficient", estimate.coefficient)
+
+
+def _check_finite(name: str, value: Weight) -> None:
+    if not isinstance(value, Tensor) and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite; got {value!r}")
 
 
 # What JSON holds in each field: a type, or the record of which there is a list.

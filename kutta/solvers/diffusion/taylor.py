@@ -9,7 +9,17 @@ where ``E_0`` is the prediction at the start, and ``E_k`` its k-th derivative in
 it: ``E_k = sum_j a_j (F_j - F_s)`` with ``sum_j a_j (lambda_j - lambda_s)^i / i! = 1`` for ``i = k`` and 0 for the
 other ``i = 1 ... m_k``.
 
-Source: Liu et al., A unified sampling framework for solver searching of diffusion probabilistic models, 2024.
+Both are members of one family. In ``y = x / alpha`` the flow is ``dy/dlambda = D - y``, and for any two numbers ``c``
+and ``b``, with ``kappa = exp(-lambda)``,
+
+    dy/dlambda = -c y + kappa^b F,    F = kappa^-b (D - (1 - c) y),
+    y_t = exp(-c h) y_s + kappa_s^b exp(-b h) sum_{k < p} h^{k+1} phi_{k+1}((b - c) h) E_k
+
+with ``c = 1, b = 0`` for data and ``c = 0, b = 1`` for noise. A model of which ``D = (1 - c) y`` holds on the whole is
+solved exactly, whatever ``h`` is; this is what preconditioning by statistics of the model is for.
+
+Source: Liu et al., A unified sampling framework for solver searching of diffusion probabilistic models, 2024; Zheng et
+al., DPM-Solver-v3, 2023, for linear terms and growth that suit the model.
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.phi import data_moments, noise_moments
+from kutta.solvers.diffusion.phi import data_moments, noise_moments, phi
 from kutta.solvers.diffusion.plan import Weight
 
 
@@ -56,6 +66,38 @@ SEARCHED = ("exponential", "linear", "constant")  # those whose coefficient is f
 OF_FIRST = ("bh1", "bh2")  # those of the first derivative only
 
 
+@dataclass(frozen=True)
+class Form:
+    """What is expanded, ``F = kappa^-growth (D - (1 - linear) y)``.
+
+    Attributes:
+        linear: ``c`` above.
+        growth: ``b`` above.
+    """
+
+    linear: Weight
+    growth: Weight
+
+    @property
+    def kind(self) -> str:
+        """The prediction of the model that stands for it, up to factors."""
+        return "noise" if self is NOISE else "data"
+
+
+# These two are told from others by being these: the same numbers as tensors have gradients.
+DATA, NOISE = Form(1.0, 0.0), Form(0.0, 1.0)
+
+
+@dataclass
+class Sum:
+    """A new state as it is written: weights of states and of predictions, by the nodes where they are."""
+
+    kept: Weight
+    kind: str
+    predictions: dict[int, Weight]
+    seen: dict[int, Weight]  # of the states at which the predictions were made
+
+
 class Expansion:
     """The weights of the steps along the nodes of a grid.
 
@@ -69,41 +111,66 @@ class Expansion:
         self.nodes = nodes
         h = nodes.log_snr[1:] - nodes.log_snr[list(starts)]
         self.h = torch.where(torch.isfinite(h), h, torch.ones_like(h))  # such a step is of first order
+        self.order = order
         self.moments = {"data": data_moments(self.h, order), "noise": noise_moments(self.h, order)}
 
-    def weights(
-        self, step: int, start: int, prediction: str, estimates: Sequence[Estimate], others: Sequence[int]
-    ) -> tuple[str, Weight, dict[int, Weight]]:
-        """The kind of prediction, the factor of the state at the start, and those of the predictions at nodes.
+    def weights(self, step: int, start: int, form: Form, estimates: Sequence[Estimate], others: Sequence[int]) -> Sum:
+        """One step.
 
         Args:
             step: its number; it leads to node ``step + 1``.
             start: the node where it starts.
-            prediction: ``"data"`` or ``"noise"``. Where no data or no noise are left only data make sense.
+            form: what is expanded. Where no data or no noise are left only data make sense.
             estimates: of the first, second, ... derivative.
             others: nodes with predictions besides the start, the latest first.
         """
-        nodes, target = self.nodes, step + 1
-        finite = bool(torch.isfinite(nodes.log_snr[[start, target]]).all())
-        if not finite or prediction == "data":
-            kept = nodes.sigma[target] / nodes.sigma[start]
-            found = {start: nodes.alpha[target] - kept * nodes.alpha[start]}
-            scale, z = nodes.alpha[target], -self.h[step]
-        else:
-            kept = nodes.alpha[target] / nodes.alpha[start]
-            found = {start: nodes.sigma[target] - kept * nodes.sigma[start]}
-            scale, z = -kept * nodes.sigma[start], self.h[step]
-        if not finite:
-            return "data", kept, found
+        log_snr, target = self.nodes.log_snr, step + 1
+        if not bool(torch.isfinite(log_snr[[start, target]]).all()):
+            kept = self.nodes.sigma[target] / self.nodes.sigma[start]
+            return Sum(kept, "data", {start: self.nodes.alpha[target] - kept * self.nodes.alpha[start]}, {})
+        kept, terms = self._terms(step, start, form)
+        found = {start: terms[0]}
+        z = -self.h[step] if form.kind == "data" else self.h[step]
         for k, estimate in enumerate(estimates, 1):
             near = list(others[: estimate.nodes])
-            factor = SCALINGS[estimate.scaling](z, self.h[step], estimate.coefficient)
-            factor = factor * scale * self.moments[prediction][step, k] / math.factorial(k)
-            distances = (nodes.log_snr[near] - nodes.log_snr[start]) / self.h[step]
+            factor = SCALINGS[estimate.scaling](z, self.h[step], estimate.coefficient) * terms[k]
+            distances = (log_snr[near] - log_snr[start]) / self.h[step]
             for node, share in zip(near, derivative(distances, k), strict=True):
                 found[node] = found.get(node, 0.0) + factor * share
                 found[start] = found[start] - factor * share
-        return prediction, kept, found
+        return self._in_predictions(start, form, kept, found)
+
+    def _terms(self, step: int, start: int, form: Form) -> tuple[Weight, Sequence[Weight]]:
+        """The factor of the state at the start, and ``h^{k+1} phi_{k+1}`` of each order with what stands before it.
+
+        The k-th one goes with ``h^-k E_k``.
+        """
+        nodes, target, h = self.nodes, step + 1, self.h[step]
+        factorials = [math.factorial(k) for k in range(self.order)]
+        if form is DATA:
+            terms = nodes.alpha[target] * self.moments["data"][step]
+            return nodes.sigma[target] / nodes.sigma[start], [
+                one / many for one, many in zip(terms, factorials, strict=True)
+            ]
+        kept = nodes.alpha[target] / nodes.alpha[start]
+        if form is NOISE:
+            terms = -kept * nodes.sigma[start] * self.moments["noise"][step]
+            return kept, [one / many for one, many in zip(terms, factorials, strict=True)]
+        before = nodes.alpha[target] * torch.exp(-form.growth * h) * h
+        rise = (form.growth - form.linear) * h
+        return kept * torch.exp(-form.linear * h), [before * phi(k + 1, rise) for k in range(self.order)]
+
+    def _in_predictions(self, start: int, form: Form, kept: Weight, weights: dict[int, Weight]) -> Sum:
+        """Weights of ``kappa_s^b F`` at nodes as those of predictions and of the states where they were made."""
+        if form is DATA or form is NOISE:
+            return Sum(kept, form.kind, weights, {})
+        nodes = self.nodes
+        data = {
+            node: weight * torch.exp(form.growth * (nodes.log_snr[node] - nodes.log_snr[start]))
+            for node, weight in weights.items()
+        }
+        seen = {node: -weight * (1.0 - form.linear) / nodes.alpha[node] for node, weight in data.items()}
+        return Sum(kept, "data", data, seen)
 
 
 def derivative(distances: Tensor, k: int) -> Tensor:

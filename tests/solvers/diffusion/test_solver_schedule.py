@@ -33,6 +33,11 @@ def example():
     return SolverSchedule(5.0, steps())
 
 
+def without_z(records):
+    """The steps without the scaling that depends on the sign of the exponent."""
+    return [replace(one, estimates=tuple(replace(e, scaling="none") for e in one.estimates)) for one in records]
+
+
 def nodes_of(found):
     return Nodes.at(EDM, found.times)
 
@@ -91,7 +96,7 @@ class TestValidation:
             (2, {"estimates": (Estimate(2), Estimate(2, "bh1"))}, r"estimates\[1\].scaling must be one of none, exp"),
             (1, {"estimates": (Estimate(1, "double"),)}, r"scaling must be one of none, bh1"),
             (1, {"estimates": (Estimate(1, "linear", math.inf),)}, "coefficient must be finite"),
-            (1, {"prediction": "v"}, "prediction must be one of data, noise"),
+            (1, {"prediction": "v"}, "prediction must be one of data, noise, mixed"),
             (1, {"corrector": "exact"}, "corrector must be one of none, pseudo, implicit"),
             (1, {"corrections": (Estimate(1),)}, "corrections must be empty without a corrector"),
             (1, {"corrector": "pseudo", "corrections": (Estimate(3),)}, r"corrections\[0\].nodes .* from 1 to 2"),
@@ -164,6 +169,33 @@ class TestOrder:
             errors.append(abs(float(end - exact[-1])))
         assert orders(errors)[-1] == pytest.approx(order + 1, abs=0.15)
 
+    @pytest.mark.parametrize("form", [("data", 1.0, 0.0), ("noise", 0.0, 1.0)], ids=["data", "noise"])
+    def test_data_and_noise_are_mixed_with_two_numbers(self, form):
+        """``c = 1, b = 0`` and ``c = 0, b = 1``, whose corrected steps, starts and derivatives agree."""
+        name, linear, growth = form
+        case, found = t1(), example()
+        pure = replace(found, steps=tuple(replace(step, prediction=name) for step in found.steps))
+        # Next to these numbers, where the general formula stands alone.
+        mixed = [replace(one, prediction="mixed", linear=linear + 1e-13, growth=growth) for one in found.steps]
+        torch.testing.assert_close(
+            kt.solve(case.problem, replace(found, steps=tuple(without_z(mixed)))).y1,
+            kt.solve(case.problem, replace(pure, steps=tuple(without_z(pure.steps)))).y1,
+            rtol=1e-10,
+            atol=1e-10,
+        )
+
+    def test_a_linear_model_is_solved_in_one_mixed_step(self):
+        """``D = (1 - c) y`` of data at 0 with some variance, where it holds at one level; made to hold at all."""
+        c = 0.3
+
+        def model(x, t):
+            return (1.0 - c) * x
+
+        problem = kt.DiffusionProblem(model, EDM, torch.ones(2, 3, dtype=F64), "data")
+        found = SolverSchedule(5.0, (SolverStep(0.05, prediction="mixed", linear=c, growth=0.4),))
+        expected = torch.full((2, 3), (0.05 / 5.0) ** c, dtype=F64)
+        torch.testing.assert_close(kt.solve(problem, found).y1, expected, rtol=1e-13, atol=0)
+
     def test_more_nodes_than_needed_estimate_a_derivative_better(self):
         nodes = Nodes.at(EDM, torch.tensor([5.0, 2.0, 1.0, 0.5], dtype=F64))
         few, many = (
@@ -175,15 +207,16 @@ class TestOrder:
 
 
 class TestGradients:
-    def weights(self, times, coefficient):
+    def weights(self, times, coefficient, linear, growth):
         changed = (2, {"estimates": (Estimate(2, "linear", coefficient), Estimate(2))})
-        plan = SolverSchedule(5.0, steps(changed)).plan(Nodes.at(EDM, times))
+        mixed = (3, {"prediction": "mixed", "linear": linear, "growth": growth})
+        plan = SolverSchedule(5.0, steps(changed, mixed)).plan(Nodes.at(EDM, times))
         return torch.stack([torch.as_tensor(one, dtype=F64) for one in numbers(plan)])
 
     def test_in_times_and_coefficients(self):
         times = example().times.requires_grad_()
-        coefficient = torch.tensor(0.25, dtype=F64, requires_grad=True)
-        assert torch.autograd.gradcheck(self.weights, (times, coefficient))
+        others = [torch.tensor(value, dtype=F64, requires_grad=True) for value in (0.25, 0.8, 0.3)]
+        assert torch.autograd.gradcheck(self.weights, (times, *others))
 
 
 def numbers(plan: Plan):

@@ -22,7 +22,7 @@ class Archive:
 
     Attributes:
         errors: of the schedules; those that are not finite are there too, and never the best.
-        polished: which schedules came of a polish.
+        polished: which schedules have been polished, or came of it.
         generation: how many generations are complete.
     """
 
@@ -85,7 +85,7 @@ class Archive:
 
 
 def structure(found: SolverSchedule) -> tuple[Any, ...]:
-    """All of a schedule but its times and scalings, which a polish moves: two of one structure lead it to one end."""
+    """All of a schedule but its times and numbers, which a polish moves: two of one structure lead it to one end."""
     steps = (
         (
             step.back,

@@ -104,7 +104,7 @@ class _Child:
 
 
 # What is inherited together.
-_FIELDS = (("back",), ("prediction",), ("estimates",), ("corrector", "corrections"))
+_FIELDS = (("back",), ("prediction", "linear", "growth"), ("estimates",), ("corrector", "corrections"))
 
 
 def insert(child: _Child, numbers: np.random.Generator) -> None:
@@ -160,8 +160,12 @@ def rescale(step: SolverStep, numbers: np.random.Generator) -> SolverStep:
 
 
 def repredict(step: SolverStep, numbers: np.random.Generator) -> SolverStep:
-    """The other prediction."""
-    return replace(step, prediction="noise" if step.prediction == "data" else "data")
+    """The prediction of data or of noise, or other numbers for what is mixed of them."""
+    if step.prediction == "mixed" and numbers.random() < 0.5:
+        linear, growth = JITTER * numbers.standard_normal(2)
+        return replace(step, linear=float(step.linear + linear), growth=float(step.growth + growth))
+    prediction = str(numbers.choice([one for one in ("data", "noise") if one != step.prediction]))
+    return replace(step, prediction=prediction, linear=0.0, growth=0.0)
 
 
 def recorrect(step: SolverStep, numbers: np.random.Generator) -> SolverStep:

@@ -119,4 +119,4 @@ class Evolution:
                 return
             better = polished(one, teacher, steps)
             self.archive.errors[better] = teacher(better)
-            self.archive.polished.add(better)
+            self.archive.polished |= {one, better}

@@ -1,14 +1,14 @@
-"""What gradients can do for a solver schedule: its times and the scaling of its derivatives.
+"""What gradients can do for a solver schedule: its times, its scalings, and what it expands.
 
-The weights of a plan are differentiable in the times of its nodes and in the coefficients of its scalings, and its
-end states in the weights. So the error of a schedule has a gradient, which Adam follows. All that is discrete stays:
-orders, nodes, starts, predictions and correctors.
+The weights of a plan are differentiable in the times of its nodes, in the coefficients of its scalings and in the two
+numbers of what is expanded, and its end states in the weights. So the error of a schedule has a gradient, which Adam
+follows. All that is discrete stays: orders, nodes, starts and correctors.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -31,19 +31,19 @@ def polished(found: SolverSchedule, teacher: Teacher, steps: int) -> SolverSched
         teacher: tells the error.
         steps: how many, at a rate that falls to zero as half a cosine.
     """
-    form = _Form(freed(found, teacher.axis), teacher.axis)
-    optimiser = torch.optim.Adam(form.parameters, lr=RATE)
+    numbers = _Numbers(freed(found, teacher.axis), teacher.axis)
+    optimiser = torch.optim.Adam(numbers.parameters, lr=RATE)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     lowest, best = teacher(found), found
     for _ in range(steps):
         optimiser.zero_grad()
         with torch.enable_grad():
-            error = teacher.error(form.schedule(), form.nodes())
+            error = teacher.error(numbers.schedule(), numbers.nodes())
             error.backward()
-        if not _finite(form.parameters, error):
+        if not _finite(numbers.parameters, error):
             break
         if float(error.detach()) < lowest:
-            lowest, best = float(error.detach()), form.written()
+            lowest, best = float(error.detach()), numbers.written()
         optimiser.step()
         rates.step()
     return best
@@ -55,7 +55,9 @@ def _finite(parameters: list[Tensor], error: Tensor) -> bool:
 
 
 def freed(found: SolverSchedule, axis: Axis) -> SolverSchedule:
-    """The same schedule with a coefficient in every scaling: ``R(h) = 1 + c h`` with ``c`` such that `R` is as before.
+    """The same schedule with numbers that can move.
+
+    Every scaling becomes ``R(h) = 1 + c h`` with ``c`` such that `R` is as before, and every prediction ``"mixed"``.
 
     Steps to or from an infinite place of ``log(alpha / sigma)`` are of first order, and stay as they are.
     """
@@ -74,20 +76,19 @@ def freed(found: SolverSchedule, axis: Axis) -> SolverSchedule:
         estimates, corrections = (
             tuple(free(step, size, one) for one in group) for group in (step.estimates, step.corrections)
         )
-        steps.append(replace(step, estimates=estimates, corrections=corrections))
+        form = {"prediction": "mixed", "linear": step.form.linear, "growth": step.form.growth}
+        steps.append(replace(step, estimates=estimates, corrections=corrections, **form))
     return replace(found, steps=tuple(steps))
 
 
-class _Form:
-    """A schedule as numbers without bounds: logarithms of the shares of the steps in the axis, and coefficients."""
+class _Numbers:
+    """A schedule as numbers without bounds: logarithms of the shares of the steps in the axis, and all coefficients."""
 
     def __init__(self, found: SolverSchedule, axis: Axis):
         self.found, self.axis = found, axis
         places = axis.place(found.times[1:-1])
         self.shares = torch.diff(torch.cat([as_float64([0.0]), places, as_float64([1.0])])).log().requires_grad_()
-        self.coefficients = [
-            as_float64(float(one.coefficient)).requires_grad_() for one in _estimates(found) if one.scaling in SEARCHED
-        ]
+        self.coefficients = [as_float64(float(one)).requires_grad_() for one in _read(found)]
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -102,34 +103,38 @@ class _Form:
 
     def schedule(self) -> SolverSchedule:
         """The schedule with coefficients that are differentiated."""
-        return _with_coefficients(self.found, iter(self.coefficients))
+        return _written(self.found, iter(self.coefficients))
 
     def written(self) -> SolverSchedule:
         """The schedule as numbers."""
-        found = _with_coefficients(self.found, iter([float(one.detach()) for one in self.coefficients]))
+        found = _written(self.found, iter([float(one.detach()) for one in self.coefficients]))
         times = self.times().tolist()
         steps = [replace(step, t=t) for step, t in zip(found.steps, times[1:], strict=True)]
         return replace(found, steps=tuple(steps))
 
 
-def _estimates(found: SolverSchedule) -> list[Estimate]:
-    return [one for step in found.steps for one in (*step.estimates, *step.corrections)]
+def _read(found: SolverSchedule) -> Iterator[float | Tensor]:
+    """The numbers of a schedule that move, besides its times."""
+    for step in found.steps:
+        yield from (step.linear, step.growth)
+        for one in (*step.estimates, *step.corrections):
+            if one.scaling in SEARCHED:
+                yield one.coefficient
 
 
-def _with_coefficients(found: SolverSchedule, values: Iterator[float | Tensor]) -> SolverSchedule:
-    def filled(one: Estimate) -> Estimate:
-        return replace(one, coefficient=next(values)) if one.scaling in SEARCHED else one
+def _written(found: SolverSchedule, values: Iterator[float | Tensor]) -> SolverSchedule:
+    """The schedule with other numbers, in the same order."""
 
-    return _with_estimates(found, filled)
+    def filled(group: tuple[Estimate, ...]) -> tuple[Estimate, ...]:
+        return tuple(replace(one, coefficient=next(values)) if one.scaling in SEARCHED else one for one in group)
 
-
-def _with_estimates(found: SolverSchedule, change: Callable[[Estimate], Estimate]) -> SolverSchedule:
-    """The schedule with every estimate changed, in order."""
     steps = [
         replace(
             step,
-            estimates=tuple(change(one) for one in step.estimates),
-            corrections=tuple(change(one) for one in step.corrections),
+            linear=next(values),
+            growth=next(values),
+            estimates=filled(step.estimates),
+            corrections=filled(step.corrections),
         )
         for step in found.steps
     ]

@@ -23,7 +23,7 @@ WIDTH = 48
 ROUNDS = 150
 PAIRS = 512  # of a round
 _PER_DERIVATIVE = 3 + len(SCALINGS)
-FEATURES = 5 + len(CORRECTORS) + 2 * DERIVATIVES * _PER_DERIVATIVE
+FEATURES = 6 + len(CORRECTORS) + 2 * DERIVATIVES * _PER_DERIVATIVE
 
 
 class Ranker:
@@ -89,7 +89,8 @@ def encoded(found: SolverSchedule, axis: Axis) -> Tensor:
             place,
             (place - before) * len(found.steps),
             float(step.back),
-            float(step.prediction == "noise"),
+            float(step.form.linear),
+            float(step.form.growth),
             float(found.analytic_start),
             *(float(step.corrector == one) for one in CORRECTORS),
             *_derivatives(step.estimates),

@@ -105,7 +105,7 @@ def _check_counts(counts: Mapping[str, Any], at_least: int) -> None:
             raise ValueError(f"{name} must be a whole number from {at_least} on; got {value!r}")
 
 
-def _target(target: Any, references: Any, reference_steps: int, schedule: Any) -> tuple[Error, Axis]:
+def _target(target: Any, references: Any, reference_steps: int, schedule: Any) -> tuple[Any, Axis]:
     """What says how good a schedule is, and the axis of the times."""
     if callable(target):
         if not isinstance(schedule, Schedule):
