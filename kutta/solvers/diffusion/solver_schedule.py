@@ -144,7 +144,9 @@ class SolverSchedule(Sampler):
         self._check_nodes(nodes)
         starts = [index - step.back for index, step in enumerate(self.steps)]
         order = max(1 + max(len(step.estimates), len(step.corrections)) for step in self.steps)
-        writer = _Writer(nodes, Expansion(nodes, starts, order), self.analytic_start)
+        writer = _Writer(
+            nodes, Expansion(nodes, starts, [step.form for step in self.steps], order), self.analytic_start
+        )
         for index, (step, start) in enumerate(zip(self.steps, starts, strict=True)):
             writer.write(index, step, start)
         return writer.draft.plan()
@@ -216,12 +218,12 @@ class _Writer:
     def write(self, index: int, step: SolverStep, start: int) -> None:
         """Write one step, and its corrector."""
         history = [node for node in reversed(range(index + 1)) if node != start and self._has_slope(node)]
-        move = self._move(index, step.form, start, step.estimates, history)
+        move = self._move(index, start, step.estimates, history)
         if step.corrector == "none" or not self._has_slope(index + 1):
             self.made.append(self.draft.arrive(index + 1, *move))
             return
         self.made.append(self.draft.add(self.draft.level(index + 1), *move))
-        move = self._move(index, step.form, start, step.corrections, [index + 1, *history])
+        move = self._move(index, start, step.corrections, [index + 1, *history])
         corrected = self.draft.arrive(index + 1, *move)
         if step.corrector == "implicit":
             self.made[-1] = corrected
@@ -231,7 +233,7 @@ class _Writer:
         return bool(torch.isfinite(self.draft.nodes.log_snr[node]))
 
     def _move(
-        self, index: int, form: Form, start: int, estimates: tuple[Estimate, ...], others: list[int]
+        self, index: int, start: int, estimates: tuple[Estimate, ...], others: list[int]
     ) -> tuple[dict[int, Weight], dict[str, dict[int, Weight]]]:
         needed = max((estimate.nodes for estimate in estimates), default=0)
         if needed > len(others):
@@ -239,7 +241,7 @@ class _Writer:
                 f"steps[{index}] reads derivatives off {needed} nodes besides its start; on these times there are "
                 f"{len(others)} with both data and noise"
             )
-        found = self.expansion.weights(index, start, form, estimates, others)
+        found = self.expansion.weights(index, start, estimates, others)
         states = {self.draft.outputs[start]: found.kept}
         for node, weight in found.seen.items():
             states[self.made[node]] = states.get(self.made[node], 0.0) + weight

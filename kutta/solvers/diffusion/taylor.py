@@ -32,8 +32,9 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.phi import data_moments, noise_moments, phi
+from kutta.solvers.diffusion.phi import phi
 from kutta.solvers.diffusion.plan import Weight
+from kutta.solvers.diffusion.schedules import as_float64
 
 
 @dataclass(frozen=True)
@@ -104,31 +105,32 @@ class Expansion:
     Args:
         nodes: times from noise to data; the weights have their gradients.
         starts: the node at which each step starts.
+        forms: what each step expands.
         order: the highest one of a step.
     """
 
-    def __init__(self, nodes: Nodes, starts: Sequence[int], order: int):
-        self.nodes = nodes
+    def __init__(self, nodes: Nodes, starts: Sequence[int], forms: Sequence[Form], order: int):
+        self.nodes, self.forms = nodes, forms
         h = nodes.log_snr[1:] - nodes.log_snr[list(starts)]
         self.h = torch.where(torch.isfinite(h), h, torch.ones_like(h))  # such a step is of first order
-        self.order = order
-        self.moments = {"data": data_moments(self.h, order), "noise": noise_moments(self.h, order)}
+        rates = torch.stack([as_float64(form.growth) - as_float64(form.linear) for form in forms])
+        self.phis = torch.stack([phi(k + 1, rates * self.h) for k in range(order)], -1)
 
-    def weights(self, step: int, start: int, form: Form, estimates: Sequence[Estimate], others: Sequence[int]) -> Sum:
-        """One step.
+    def weights(self, step: int, start: int, estimates: Sequence[Estimate], others: Sequence[int]) -> Sum:
+        """One step, of which only data make sense where no data or no noise are left.
 
         Args:
             step: its number; it leads to node ``step + 1``.
             start: the node where it starts.
-            form: what is expanded. Where no data or no noise are left only data make sense.
             estimates: of the first, second, ... derivative.
             others: nodes with predictions besides the start, the latest first.
         """
-        log_snr, target = self.nodes.log_snr, step + 1
+        log_snr, target, form = self.nodes.log_snr, step + 1, self.forms[step]
         if not bool(torch.isfinite(log_snr[[start, target]]).all()):
             kept = self.nodes.sigma[target] / self.nodes.sigma[start]
             return Sum(kept, "data", {start: self.nodes.alpha[target] - kept * self.nodes.alpha[start]}, {})
-        kept, terms = self._terms(step, start, form)
+        kept, scale = self._form(step, start, form)
+        terms = scale * self.h[step] * self.phis[step]  # those of ``h^-k E_k``
         found = {start: terms[0]}
         z = -self.h[step] if form.kind == "data" else self.h[step]
         for k, estimate in enumerate(estimates, 1):
@@ -140,25 +142,15 @@ class Expansion:
                 found[start] = found[start] - factor * share
         return self._in_predictions(start, form, kept, found)
 
-    def _terms(self, step: int, start: int, form: Form) -> tuple[Weight, Sequence[Weight]]:
-        """The factor of the state at the start, and ``h^{k+1} phi_{k+1}`` of each order with what stands before it.
-
-        The k-th one goes with ``h^-k E_k``.
-        """
+    def _form(self, step: int, start: int, form: Form) -> tuple[Weight, Weight]:
+        """The factor of the state at the start, and what stands before the sum, ``kappa_s^b`` left to `F`."""
         nodes, target, h = self.nodes, step + 1, self.h[step]
-        factorials = [math.factorial(k) for k in range(self.order)]
         if form is DATA:
-            terms = nodes.alpha[target] * self.moments["data"][step]
-            return nodes.sigma[target] / nodes.sigma[start], [
-                one / many for one, many in zip(terms, factorials, strict=True)
-            ]
+            return nodes.sigma[target] / nodes.sigma[start], nodes.alpha[target]
         kept = nodes.alpha[target] / nodes.alpha[start]
         if form is NOISE:
-            terms = -kept * nodes.sigma[start] * self.moments["noise"][step]
-            return kept, [one / many for one, many in zip(terms, factorials, strict=True)]
-        before = nodes.alpha[target] * torch.exp(-form.growth * h) * h
-        rise = (form.growth - form.linear) * h
-        return kept * torch.exp(-form.linear * h), [before * phi(k + 1, rise) for k in range(self.order)]
+            return kept, -nodes.sigma[target]
+        return kept * torch.exp(-form.linear * h), nodes.alpha[target] * torch.exp(-form.growth * h)
 
     def _in_predictions(self, start: int, form: Form, kept: Weight, weights: dict[int, Weight]) -> Sum:
         """Weights of ``kappa_s^b F`` at nodes as those of predictions and of the states where they were made."""
