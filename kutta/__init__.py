@@ -25,6 +25,7 @@ from kutta.solvers.diffusion.ghvb import GHVB
 from kutta.solvers.diffusion.heavy_ball import HeavyBall
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.solver_schedule import SolverSchedule
 from kutta.solvers.diffusion.unipc import UniPC
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
@@ -111,6 +112,7 @@ __all__ = [
     "SemiImplicitEuler",
     "Solution",
     "SolveError",
+    "SolverSchedule",
     "Stats",
     "Step",
     "StepTo",
@@ -141,6 +143,7 @@ _PLANNED = {
     ),
     "diffusion sampling": "AdaptiveMultistep SolverSchedule",
     "diffusion sampling": "HeavyBall GHVB SolverSchedule",
+    "diffusion sampling": ("HeavyBall GHVB AdaptiveMultistep"),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

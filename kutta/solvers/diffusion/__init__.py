@@ -18,13 +18,18 @@ from kutta.solvers.diffusion.inversion import Inversion, invert
 from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
+from kutta.solvers.diffusion.named_schedules import named_schedule
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
 from kutta.solvers.diffusion.singlestep import Singlestep
 from kutta.solvers.diffusion.splitting import LTSP
 from kutta.solvers.diffusion.stability import MomentumRule
+from kutta.solvers.diffusion.solver_schedule import SolverSchedule, SolverStep
+from kutta.solvers.diffusion.solver_search.search import search
 from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
+from kutta.solvers.diffusion.taylor import Estimate
 
 __all__ = [
     "CFG",
@@ -46,6 +51,7 @@ __all__ = [
     "Draft",
     "EulerAtFinal",
     "ExponentialGHVB",
+    "Estimate",
     "ExponentialMultistep",
     "FinalOrders",
     "GaussianMixture",
@@ -68,6 +74,8 @@ __all__ = [
     "Schedule",
     "Singlestep",
     "SinglestepStart",
+    "SolverSchedule",
+    "SolverStep",
     "Starter",
     "TrainingSteps",
     "UniformLogSNR",
@@ -81,4 +89,7 @@ __all__ = [
     "one_call",
     "probability_flow",
     "two_calls",
+    "named_schedule",
+    "probability_flow",
+    "search",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.plan import Plan
 
@@ -11,6 +13,11 @@ class Sampler:
 
     One of one's own derives from this and gives `plan`.
     """
+
+    @property
+    def times(self) -> Tensor | None:
+        """The times of its nodes, if it brings them with it; ``None`` for one that follows any grid."""
+        return None
 
     def plan(self, nodes: Nodes) -> Plan:
         """All that is done along the nodes of a grid.

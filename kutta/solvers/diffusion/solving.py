@@ -17,7 +17,7 @@ from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
 from kutta.solvers.diffusion.adaptive_solving import sample_adaptively
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
-from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
+from kutta.solvers.diffusion.grids import Grid, Nodes, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.guidance import Guidance
 from kutta.solvers.diffusion.plan import Plan
 from kutta.solvers.diffusion.sampler import Sampler
@@ -126,7 +126,15 @@ def _adaptively(problem: DiffusionProblem, method: Any, given: dict[str, Any]) -
 
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
+<<<<<<< HEAD
     _check_save_at(given)
+=======
+    save_at = given.get("save_at")
+    if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
+        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
+    found = _nodes(problem, method, given)
+    _refuse_pure_noise(problem, float(found.t[0]))
+>>>>>>> 56d2a9050eda18395d95605fd74e24108b5dcb14
     _check_generator(given.get("generator"), len(problem.x))
     plan = planned(problem, method, given.get("steps"), given.get("grid"))
     every = given.get("save_at") is not None
@@ -136,6 +144,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
         )
 
 
+<<<<<<< HEAD
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
     grid = _grid(grid, problem)
@@ -151,6 +160,26 @@ def _check_save_at(given: dict[str, Any]) -> None:
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
+=======
+def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
+    times = method.times
+    if times is None:
+        grid = _grid(given.get("grid"), problem)
+        steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
+        return nodes(grid, problem.schedule, steps, *_span(problem))
+    what = f"the sampler {type(method).__name__}, which brings its times"
+    _refuse({name: given[name] for name in ("steps", "grid") if name in given}, (), what)
+    own = (float(times[0]), float(times[-1]))
+    if not all(
+        math.isclose(one, asked, rel_tol=1e-9, abs_tol=1e-12) for one, asked in zip(own, _span(problem), strict=True)
+    ):
+        raise ValueError(
+            f"the times of this {type(method).__name__} lead from {own[0]:.9g} to {own[1]:.9g}, those of the problem "
+            f"from {_span(problem)[0]:.9g} to {_span(problem)[1]:.9g}: give the problem t_span={own} and a state x "
+            "that belongs to its beginning"
+        )
+    return nodes(times, problem.schedule, None, *own)
+>>>>>>> 56d2a9050eda18395d95605fd74e24108b5dcb14
 
 
 def _by_method(
