@@ -12,7 +12,8 @@ except ImportError as missing:
 from kutta.training.batches import Batches
 from kutta.training.figures import Figures
 from kutta.training.fit import fit
+from kutta.training.flow_matching import FlowMatching
 from kutta.training.task import Task
 from kutta.training.weights import load_weights, save_weights
 
-__all__ = ["Batches", "Figures", "Task", "fit", "load_weights", "save_weights"]
+__all__ = ["Batches", "Figures", "FlowMatching", "Task", "fit", "load_weights", "save_weights"]

@@ -51,6 +51,11 @@ class GaussianMixture:
                 f"variances must have shape ({count},), ({count}, {size}) or ({count}, {size}, {size}); "
                 f"got {tuple(variances.shape)}"
             )
+        if not (bool((self.weights >= 0).all()) and 0.0 < float(self.weights.sum()) < math.inf):
+            raise ValueError(f"weights must be positive numbers; got {self.weights.tolist()}")
+        least = variances if variances.dim() < 3 else torch.linalg.eigvalsh(variances)
+        if not bool((least >= -1e-12 * least.abs().max()).all()):
+            raise ValueError(f"variances must not be negative; the least is {float(least.min()):.4g}")
         self.weights = self.weights / self.weights.sum()
         self.axes: Tensor | None = None  # (K, d, d): principal axes of the components, in columns
         if variances.dim() == 3:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 
 def as_float64(value: Any) -> Tensor:
-    """Numbers as a float64 tensor on the host; gradients stay."""
-    return torch.as_tensor(value).to("cpu", torch.float64)
+    """Numbers as a float64 tensor on the host; gradients stay, and Python numbers keep all their digits."""
+    return value.to("cpu", torch.float64) if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
 
 
 class Schedule:

@@ -1,0 +1,126 @@
+"""Flow matching: training a model whose velocity leads from noise to data.
+
+    z_t = (1 - t) z_0 + (e + (1 - e) t) z_1,   loss = E |u(z_t, t) - ((1 - e) z_1 - z_0)|^2
+
+with data ``z_0``, noise ``z_1 ~ N(0, I)``, times uniform in [0, 1], and a little noise `e` in the data. What the loss
+tends to is not zero but the part of the velocity that ``z_t`` leaves open.
+
+Source: Lipman et al., Flow matching for generative modeling, 2023; Liu, Gong and Liu, Flow straight and fast, 2023; in
+the latent space of an autoencoder, with labels dropped, Dao et al., Flow matching in latent space, 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from kutta.training.task import Task
+
+
+class FlowMatching(Task):
+    """The training of a velocity model, to be sampled with ``prediction="flow"`` and ``RectifiedFlow()``.
+
+    Batches are data of shape ``(B, ...)``, or pairs of data and conditions ``(B, ...)``.
+
+    Args:
+        model: called as ``model(z, t)``, or with conditions as ``model(z, t, condition)``, with ``t`` of shape
+            ``(B,)``; returns the velocity, of the shape of ``z``.
+        encode: makes latents of the data, such as an autoencoder's encoder; it is not trained.
+        null: the condition that stands for none, which broadcasts with those of a sample; needed where there are
+            conditions and `drop` is not zero.
+        drop: the share of the conditions that are replaced by it, so that samples can be guided.
+        least: the noise ``e`` in the data.
+        average: how slowly an exponential average of the weights follows them, per step, or ``None`` for none. In the
+            first steps it follows faster, as ``(1 + n) / (10 + n)``.
+        generator: of times, noise and dropping, on the device of the data; it is kept in checkpoints.
+        task: further arguments of `Task`, such as ``optimizer`` and ``schedule``.
+
+    Attributes:
+        averaged: the model with averaged weights, or the model itself.
+
+    Raises:
+        ValueError: for numbers out of their ranges, before the training; for conditions without `null`, and outputs of
+            another shape than the data, at the first step.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> from kutta.training import Batches, FlowMatching, fit
+        >>> class Velocity(torch.nn.Linear):
+        ...     def forward(self, z, t):
+        ...         return super().forward(torch.cat([z, t[:, None]], 1))
+        >>> model = Velocity(3, 2)
+        >>> task = FlowMatching(model, average=None)
+        >>> figures = fit(task, Batches(torch.randn(256, 2), size=64), steps=8, progress=False)
+        >>> noise = torch.randn(5, 2)
+        >>> problem = kt.DiffusionProblem(task.averaged, kt.diffusion.RectifiedFlow(), noise, prediction="flow")
+        >>> with torch.no_grad():
+        ...     samples = kt.solve(problem, kt.Dopri5()).y1
+        >>> samples.shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        encode: Callable[[Tensor], Tensor] | None = None,
+        null: Any = None,
+        drop: float = 0.1,
+        least: float = 1e-5,
+        average: float | None = 0.999,
+        generator: torch.Generator | None = None,
+        keep: Mapping[str, Any] | None = None,
+        **task: Any,
+    ):
+        for name, value in (("drop", drop), ("least", least), ("average", 0.0 if average is None else average)):
+            if not 0.0 <= value < 1.0:
+                raise ValueError(f"{name} must lie in [0, 1); got {value!r}")
+        kept = dict(keep or {}) | ({} if generator is None else {"flow matching": generator})
+        super().__init__(model, self._loss, keep=kept, **task)
+        self.encode, self.null, self.drop, self.least, self.generator = encode, null, drop, least, generator
+        self._average = None if average is None else AveragedModel(model, avg_fn=_following(average))
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The model with averaged weights, or where there are none the model itself."""
+        return self.model if self._average is None else self._average.module
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Let the average follow."""
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+
+    def _loss(self, model: Any, batch: Any, progress: float) -> Tensor:
+        data, *condition = batch if isinstance(batch, list | tuple) else (batch,)
+        if self.encode is not None:
+            with torch.no_grad():
+                data = self.encode(data)
+        t = torch.rand(len(data), generator=self.generator, dtype=data.dtype, device=data.device)
+        noise = torch.randn(data.shape, generator=self.generator, dtype=data.dtype, device=data.device)
+        along = t.reshape(-1, *[1] * (data.dim() - 1))
+        z = (1.0 - along) * data + (self.least + (1.0 - self.least) * along) * noise
+        velocity = model(z, t, *(self._dropped(one) for one in condition))
+        if velocity.shape != data.shape:
+            raise ValueError(f"the model must return the data's shape {tuple(data.shape)}; got {tuple(velocity.shape)}")
+        return (velocity - ((1.0 - self.least) * noise - data)).square().mean()
+
+    def _dropped(self, condition: Tensor) -> Tensor:
+        if self.drop == 0.0:
+            return condition
+        if self.null is None:
+            raise ValueError("null must say which condition stands for none, as the batches have conditions; or drop=0")
+        gone = torch.rand(len(condition), generator=self.generator, device=condition.device) < self.drop
+        null = torch.as_tensor(self.null, dtype=condition.dtype, device=condition.device)
+        return torch.where(gone.reshape(-1, *[1] * (condition.dim() - 1)), null, condition)
+
+
+def _following(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
+    def follow(averaged: Tensor, current: Tensor, count: Any) -> Tensor:
+        count = torch.as_tensor(count, device=averaged.device)
+        return torch.lerp(averaged, current, (1.0 - ((1 + count) / (10 + count)).clamp(max=decay)).to(averaged.dtype))
+
+    return follow

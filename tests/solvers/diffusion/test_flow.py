@@ -1,0 +1,62 @@
+"""The probability flow of straight paths in time: orders of the plain methods, and adaptive ones."""
+
+from functools import cache
+
+import pytest
+import torch
+
+import kutta as kt
+from tests._helpers import F64
+from tests.solvers.diffusion.problems import Case, orders, reference, t1
+
+D = kt.diffusion
+
+
+@cache
+def straight():
+    """The blobs of T1 by the flow from pure noise to data without any."""
+    teacher, schedule = t1().teacher, D.RectifiedFlow()
+    x = t1().problem.x / 5.0
+    problem = kt.DiffusionProblem(teacher.model(schedule, "flow"), schedule, x, prediction="flow")
+    return Case(problem, reference(problem), teacher)
+
+
+@pytest.mark.parametrize(
+    ("method", "order", "counts"),
+    [
+        (kt.Euler(), 1, (160, 320, 640)),
+        (kt.Heun(), 2, (80, 160, 320)),
+        (kt.RK4(), 4, (40, 80, 160)),
+        (kt.AdamsBashforth(2), 2, (160, 320, 640)),
+    ],
+    ids=["Euler", "Heun", "RK4", "AB2"],
+)
+def test_orders_in_time(method, order, counts):
+    case = straight()
+    errors = [case.error(kt.solve(case.problem, method, controller=kt.Fixed(1.0 / n)).y1) for n in counts]
+    assert orders(errors)[-1] == pytest.approx(order, abs=0.25), errors
+
+
+def test_ddim_is_euler_in_time():
+    case = straight()
+    euler = kt.solve(case.problem, kt.Euler(), controller=kt.Fixed(0.05)).y1
+    assert torch.allclose(kt.solve(case.problem, kt.DDIM(), steps=20).y1, euler, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_adaptive_errors(tolerance):
+    case = straight()
+    x = kt.solve(case.problem, kt.Dopri5(), rtol=tolerance, atol=tolerance).y1
+    assert case.error(x) <= 10 * tolerance
+
+
+def test_samples_have_the_law_of_the_data():
+    """Many samples of the exact flow, against the moments of the mixture."""
+    case = straight()
+    x = torch.randn(20_000, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
+    samples = kt.solve(
+        kt.DiffusionProblem(case.problem.model, case.problem.schedule, x, prediction="flow"), kt.Dopri5()
+    )
+    drawn = case.teacher.sample(20_000, torch.Generator().manual_seed(1))
+    assert torch.allclose(samples.y1.mean(0), drawn.mean(0), atol=0.05)
+    assert torch.allclose(torch.cov(samples.y1.T), torch.cov(drawn.T), atol=0.06)
