@@ -3,12 +3,13 @@
 from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
 from kutta.solvers.diffusion.conversions import convert
 from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
 from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
-from kutta.solvers.diffusion.multistep import ExponentialMultistep, euler_at_final, lower_order_final
+from kutta.solvers.diffusion.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
@@ -29,12 +30,15 @@ __all__ = [
     "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "EulerAtFinal",
     "ExponentialMultistep",
+    "FinalOrders",
     "GaussianMixture",
     "GradedStart",
     "Grid",
     "Guidance",
     "Level",
+    "LowerOrderFinal",
     "Move",
     "Nodes",
     "Plan",

@@ -5,29 +5,29 @@ predictions the flavour ``"midpoint"`` takes 1/2 for the mean of ``r / h``, whic
 of ``"heun"``. With three, their multistep rule takes half of the mean of ``(r / h)^2``, and so is of order 2 when
 steps are many; `kutta.ExponentialMultistep` has the exact one.
 
-Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022, with algorithms 1 and 2 and appendix A.
+Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential import FORMS, Form, StochasticForm, form_of
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.multistep import (
-    FinalOrders,
+from kutta.solvers.diffusion.final_orders import (
+    FinalOrdersLike,
+    LowerOrderFinal,
     check_final_orders,
     check_order,
-    lower_order_final,
-    multistep_plan,
     orders_of_steps,
 )
+from kutta.solvers.diffusion.grids import Nodes
+from kutta.solvers.diffusion.multistep import multistep_plan
 from kutta.solvers.diffusion.plan import Draft, Level, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.starters import Ramp
@@ -88,7 +88,7 @@ class DPMSolver(Sampler):
 
     order: int = 2
     solver_type: str = "midpoint"
-    final_orders: FinalOrders = lower_order_final
+    final_orders: FinalOrdersLike = field(default_factory=LowerOrderFinal)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -124,7 +124,7 @@ class DPMSolverPP(Sampler):
     order: int = 2
     solver_type: str = "midpoint"
     eta: float = 0.0
-    final_orders: FinalOrders = lower_order_final
+    final_orders: FinalOrdersLike = field(default_factory=LowerOrderFinal)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -150,7 +150,7 @@ class DPMSolverSinglestep(Sampler):
         solver_type: ``"midpoint"`` or ``"heun"``. With ``"midpoint"`` a step of order 3 uses the first and the third
             prediction only, which is of order 3 where the third is made after two thirds of the step.
 
-    Source: Lu et al., DPM-Solver, 2022, algorithms 1, 2 and 6; the same, DPM-Solver++, 2022.
+    Source: Lu et al., DPM-Solver, 2022; Lu et al., DPM-Solver++, 2022.
     """
 
     order: int = 3

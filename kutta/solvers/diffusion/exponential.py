@@ -91,7 +91,7 @@ class StochasticForm(DataForm):
     Attributes:
         eta: 0 for the probability flow, 1 for the reverse diffusion.
 
-    Source: Lu et al., DPM-Solver++, 2022, section 5, for 1; Zhang and Chen, 2023, for the family.
+    Source: Lu et al., DPM-Solver++, 2022, for 1.
     """
 
     eta: float

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kutta.solvers.diffusion.exponential import Form, form_of
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders, check_order, orders_of_steps
 from kutta.solvers.diffusion.grids import Nodes
 from kutta.solvers.diffusion.phi import HIGHEST
 from kutta.solvers.diffusion.plan import Draft, Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.starters import Ramp, Starter, Step
 from kutta.solvers.diffusion.walk import Walk, at_an_edge
-
-FinalOrders = Sequence[int] | Callable[[int], Sequence[int]]
-
-
-def euler_at_final(steps: int) -> tuple[int, ...]:
-    """Final orders: 1 in the last step."""
-    return (1,)
-
-
-def lower_order_final(steps: int) -> tuple[int, ...]:
-    """Final orders: 2 and 1 in the last two steps, where there are fewer than 15.
-
-    Source: Lu et al., DPM-Solver++, 2022.
-    """
-    return (2, 1) if steps < 15 else ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +34,7 @@ class ExponentialMultistep(Sampler):
         corrector: whether each step but the last is taken once more with the prediction at its end, which adds an
             order and costs no evaluation.
         final_orders: the largest orders in the last steps, such as ``(2, 1)``; or a rule that tells them for a number
-            of steps: `lower_order_final`, `euler_at_final`.
+            of steps: `LowerOrderFinal`, `EulerAtFinal`.
 
     Source: Zhang and Chen, Fast sampling of diffusion models with exponential integrator, 2023; Zhao et al., UniPC,
     2023, for the corrector.
@@ -69,13 +54,13 @@ class ExponentialMultistep(Sampler):
     prediction: str = "data"
     starter: Starter = field(default_factory=Ramp)
     corrector: bool = False
-    final_orders: FinalOrders = ()
+    final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
         form_of(self.prediction)
         if not isinstance(self.starter, Starter):
             raise TypeError(f"starter must be such as kutta.diffusion.Ramp(); got {self.starter!r}")
-        check_order(self.order, min(HIGHEST - 1, self.starter.highest), f"with {self.starter!r}")
+        check_order(self.order, min(HIGHEST - 1, self.starter.highest), f" with {self.starter!r}")
         check_final_orders(self.final_orders)
 
     def plan(self, nodes: Nodes) -> Plan:
@@ -108,28 +93,3 @@ def multistep_plan(nodes: Nodes, form: Form, orders: Sequence[int], starter: Sta
         else:
             step(walk, order)
     return walk.draft.plan()
-
-
-def orders_of_steps(order: int, final_orders: FinalOrders, steps: int) -> list[int]:
-    """The order of each step, lower in the last ones."""
-    finals = final_orders if isinstance(final_orders, Sequence) else final_orders(steps)
-    last = [min(order, one) for one in finals][-steps:]
-    return [order] * (steps - len(last)) + last
-
-
-def check_order(order: Any, highest: int, where: str = "") -> None:
-    """Refuse an order that there is not."""
-    if not isinstance(order, int) or isinstance(order, bool) or not 1 <= order <= highest:
-        raise ValueError(f"order must be a whole number from 1 to {highest}{' ' * bool(where)}{where}; got {order!r}")
-
-
-def check_final_orders(final_orders: Any) -> None:
-    """Refuse what is no sequence of orders and no rule for one."""
-    if callable(final_orders):
-        return
-    if isinstance(final_orders, list | tuple) and all(isinstance(one, int) and one >= 1 for one in final_orders):
-        return
-    raise ValueError(
-        f"final_orders must be positive whole numbers such as (2, 1), or a rule such as "
-        f"kutta.diffusion.lower_order_final; got {final_orders!r}"
-    )

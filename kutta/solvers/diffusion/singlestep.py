@@ -69,7 +69,7 @@ class Singlestep(Sampler):
         order: from 1 to 4.
         prediction: what is interpolated, ``"data"`` or ``"noise"``.
 
-    Source: Lu et al., DPM-Solver, 2022, algorithms 4 and 5, for orders 2 and 3; see `STAGES` for order 4.
+    Source: Lu et al., DPM-Solver, 2022, for orders 2 and 3; see `STAGES` for order 4.
 
     Example:
         >>> import torch, kutta as kt
