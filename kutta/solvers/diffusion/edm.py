@@ -66,12 +66,13 @@ class EDMHeun(Sampler):
     def _churned(self, draft: Draft, n: int) -> tuple[int, Level]:
         """The state from which a step starts."""
         nodes, state = draft.nodes, draft.outputs[n]
-        gain = self._gain(float(nodes.kappa[n]), nodes.steps)
+        gain = self._gain(float(nodes.kappa[n].detach()), nodes.steps)
         if gain == 0.0:
             return state, draft.level(n)
-        kappa = nodes.kappa[n] * (1.0 + gain)
-        level = draft.between(nodes.schedule.time(-torch.log(kappa)))
-        noise = self.s_noise * level.alpha * torch.sqrt(kappa**2 - nodes.kappa[n] ** 2)
+        kappa = nodes.sigma[n] / nodes.alpha[n]
+        raised = (1.0 + gain) * kappa
+        level = draft.between(nodes.schedule.time(-torch.log(raised)))
+        noise = self.s_noise * level.alpha * torch.sqrt(raised**2 - kappa**2)
         return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise), level
 
     def _gain(self, kappa: float, steps: int) -> float:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from kutta.solvers.diffusion.exponential import Form, form_of
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders, orders_of_steps
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.orders import check_orders, orders_of_steps, regular
-from kutta.solvers.diffusion.phi import data_moments, noise_moments
-from kutta.solvers.diffusion.plan import Draft, Plan, Terms
+from kutta.solvers.diffusion.multistep import multistep_plan
+from kutta.solvers.diffusion.orders import check_orders
+from kutta.solvers.diffusion.phi import phi
+from kutta.solvers.diffusion.plan import Level, Plan, Weight
 from kutta.solvers.diffusion.sampler import Sampler
-
-
-class Integral(NamedTuple):
-    """What a step adds up: ``x_{n+1} = kept x_n + scale int q``, with an exponential weight in the integral.
-
-    Attributes:
-        kept, scale: these factors.
-        moments: the integrals of ``q = r^k``, where r goes from 0 to 1 over the step.
-        plain: that of ``q = 1`` with the weight at the start of the step throughout.
-    """
-
-    kept: Tensor
-    scale: Tensor
-    moments: Tensor
-    plain: Tensor
+from kutta.solvers.diffusion.starters import Ramp
+from kutta.solvers.diffusion.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -40,14 +29,15 @@ class UniPC(Sampler):
     anyway; the corrector repeats the step with this prediction among the others, one order higher. The next step starts
     from the corrected state. The last state is not corrected, which would cost an evaluation.
 
-    Where the polynomial goes through two predictions, its slope is not integrated exactly but as ``B / 2``, with
-    ``B = h`` or ``B = exp(h) - 1``. That is all that the two variants differ in.
+    Where the polynomial is a line, through two predictions, its slope is not integrated exactly but as ``B / 2``. That
+    is all that the two variants differ in, and all that tells them from `ExponentialMultistep` with a corrector.
 
     Attributes:
         order: of the predictor after the start, from 1 to 6.
-        variant: ``"bh1"`` with ``B = h``, or ``"bh2"``, with ``B = 1 - exp(-h)`` for data and ``exp(h) - 1`` for noise.
-        form: which prediction the polynomial goes through, ``"data"`` or ``"noise"``.
-        final_orders: upper limits to the orders of the last steps, such as ``(2, 1)``.
+        variant: ``"bh1"``, where ``B`` is the size `h` of the step, or ``"bh2"``, where it is ``1 - exp(-h)`` for
+            predictions of the data and ``exp(h) - 1`` for those of the noise.
+        prediction: what is interpolated, ``"data"`` or ``"noise"``; whatever the model predicts.
+        final_orders: upper limits to the orders of the last steps, as for `ExponentialMultistep`.
 
     Source: Zhao et al., UniPC: a unified predictor-corrector framework for fast sampling of diffusion models, 2023.
 
@@ -63,66 +53,51 @@ class UniPC(Sampler):
 
     order: int = 2
     variant: str = "bh2"
-    form: str = "data"
-    final_orders: tuple[int, ...] = ()
+    prediction: str = "data"
+    final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 6, self.final_orders)
+        check_orders(type(self).__name__, self.order, 6)
+        check_final_orders(self.final_orders)
+        form_of(self.prediction)
         if self.variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {self.variant!r}")
-        if self.form not in FORMS:
-            raise ValueError(f"form must be one of {', '.join(FORMS)}; got {self.form!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft, evaluated = Draft(nodes), [0]  # the state at which each node's prediction is made
-        for n, order in enumerate(orders_of_steps(nodes, self.order, self.final_orders)):
-            used = {node: evaluated[node] for node in range(n - order + 1, n + 1)}
-            if not regular(nodes, n):
-                evaluated.append(draft.arrive(n + 1, *_euler(draft, n, used[n])))
-            elif n + 1 == nodes.steps:
-                evaluated.append(draft.arrive(n + 1, *self._terms(draft, n, used)))
-            else:
-                evaluated.append(draft.add(draft.level(n + 1), *self._terms(draft, n, used)))
-                draft.arrive(n + 1, *self._terms(draft, n, {**used, n + 1: evaluated[-1]}))
-        return draft.plan()
-
-    def _terms(self, draft: Draft, n: int, used: Mapping[int, int]) -> tuple[Terms, Mapping[str, Terms]]:
-        """The step from node `n` with the predictions at some nodes, made at the given states."""
-        nodes, count = draft.nodes, len(used)
-        h = nodes.log_snr[n + 1] - nodes.log_snr[n]
-        over = FORMS[self.form](nodes, n, h, count)
-        moments = over.moments
-        if count == 2:
-            moments = torch.stack([moments[0], 0.5 * VARIANTS[self.variant](over)])
-        positions = (nodes.log_snr[list(used)] - nodes.log_snr[n]) / h
-        weights = over.scale * torch.linalg.solve(positions ** torch.arange(count)[:, None], moments)
-        return {draft.outputs[n]: over.kept}, {self.form: dict(zip(used.values(), weights, strict=True))}
+        form = StraightLines(self.prediction, VARIANTS[self.variant])
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form, orders, Ramp(), _corrected_but_the_last)
 
 
-def _euler(draft: Draft, n: int, state: int) -> tuple[Terms, Mapping[str, Terms]]:
-    """The step of `DDIM` from node `n` with the prediction at a state."""
-    nodes = draft.nodes
-    kept = nodes.sigma[n + 1] / nodes.sigma[n]
-    return {draft.outputs[n]: kept}, {"data": {state: nodes.alpha[n + 1] - kept * nodes.alpha[n]}}
+def _corrected_but_the_last(walk: Walk, order: int) -> None:
+    (walk.correct if walk.node < walk.draft.nodes.steps else walk.predict)(order)
 
 
-def of_data(nodes: Nodes, n: int, h: Tensor, count: int) -> Integral:
-    """``x_{n+1} = (sigma_{n+1} / sigma_n) x_n + alpha_{n+1} int_0^h exp(-(h - s)) D ds``."""
-    return Integral(nodes.sigma[n + 1] / nodes.sigma[n], nodes.alpha[n + 1], data_moments(h, count), h)
+class StraightLines(Form):
+    """The form of a prediction, but with another mean of straight lines.
 
-
-def of_noise(nodes: Nodes, n: int, h: Tensor, count: int) -> Integral:
-    """``x_{n+1} = (alpha_{n+1} / alpha_n) x_n - sigma_{n+1} int_0^h exp(h - s) e ds``.
-
-    A factor ``exp(-h)`` in the integral, which keeps it small, turns ``sigma_{n+1}`` into
-    ``sigma_n alpha_{n+1} / alpha_n``.
+    Args:
+        prediction: which.
+        middle: the mean of ``r / h`` over a step of size `h`, as a function of the exponent ``z`` that the density of
+            the form gains over the step.
     """
-    kept = nodes.alpha[n + 1] / nodes.alpha[n]
-    return Integral(kept, -kept * nodes.sigma[n], noise_moments(h, count), h * torch.exp(-h))
+
+    def __init__(self, prediction: str, middle: Callable[[Tensor], Tensor]):
+        self.exact, self.sign, self.middle = form_of(prediction), SIGNS[prediction], middle
+        self.kind = self.exact.kind
+
+    def step(self, start: Level, end: Level) -> tuple[Weight, Weight]:
+        return self.exact.step(start, end)
+
+    def means(self, h: Tensor, count: int) -> Tensor:
+        if count != 2:
+            return self.exact.means(h, count)
+        return torch.stack([torch.ones_like(h), self.middle(self.sign * h)], -1)
 
 
-FORMS: dict[str, Callable[[Nodes, int, Tensor, int], Integral]] = {"data": of_data, "noise": of_noise}
-VARIANTS: dict[str, Callable[[Integral], Tensor]] = {
-    "bh1": lambda over: over.plain,
-    "bh2": lambda over: over.moments[0],
+SIGNS = {"data": -1.0, "noise": 1.0}
+# ``B / 2``, divided by the integral of a constant, which is ``h phi_1(z)``.
+VARIANTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "bh1": lambda z: 0.5 / phi(1, z),
+    "bh2": lambda z: 0.5 * torch.ones_like(z),
 }
