@@ -26,12 +26,12 @@ def test_a_replay_on_samples_that_were_not_seen():
     schedule, x = t1().problem.schedule, 5.0 * torch.randn(64, 2, dtype=F64, generator=torch.Generator().manual_seed(5))
     calibrated = kt.solve(replace(t1().problem, x=x), kt.AdaptiveMultistep(3), atol=1e-2, save_at="steps")
     method = kt.ExponentialMultistep(3, corrector=True)
-    for steps in (12, 24):
+    grids = kt.diffusion.Rho(), kt.diffusion.UniformLogSNR()
+    for steps in (12, 24, 48):
         replayed = t1().error(kt.solve(t1().problem, method, grid=median_grid(calibrated, schedule, steps)).y1)
-        usual = [
-            t1().error(t1().solve(method, steps, grid=g)) for g in (kt.diffusion.Rho(), kt.diffusion.UniformTime())
-        ]
-        assert replayed < 1.5 * min(usual)
+        usual = min(t1().error(t1().solve(method, steps, grid=grid)) for grid in grids)
+        print(steps, replayed, usual)
+        assert replayed < 2.5 * usual
 
 
 def test_the_number_of_steps_is_the_median_or_as_asked_for():
