@@ -54,8 +54,6 @@ __all__ = [
     "UniformLogSNR",
     "UniformTime",
     "convert",
-    "euler_at_final",
-    "lower_order_final",
     "median_grid",
     "one_call",
     "probability_flow",

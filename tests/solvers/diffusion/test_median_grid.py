@@ -22,16 +22,15 @@ def test_samples_that_share_their_steps_give_them_back():
 
 
 def test_a_replay_on_samples_that_were_not_seen():
-    """Calibrated on other starts, the grid is as good as the best usual one for 12 to 24 steps, or nearly so."""
+    """Calibrated on other starts, it is as good as the best usual grid with many steps; with few, its start is slow."""
     schedule, x = t1().problem.schedule, 5.0 * torch.randn(64, 2, dtype=F64, generator=torch.Generator().manual_seed(5))
     calibrated = kt.solve(replace(t1().problem, x=x), kt.AdaptiveMultistep(3), atol=1e-2, save_at="steps")
     method = kt.ExponentialMultistep(3, corrector=True)
     grids = kt.diffusion.Rho(), kt.diffusion.UniformLogSNR()
-    for steps in (12, 24, 48):
+    for steps, factor in ((12, 2.5), (24, 1.5), (48, 1.1)):
         replayed = t1().error(kt.solve(t1().problem, method, grid=median_grid(calibrated, schedule, steps)).y1)
         usual = min(t1().error(t1().solve(method, steps, grid=grid)) for grid in grids)
-        print(steps, replayed, usual)
-        assert replayed < 2.5 * usual
+        assert replayed < factor * usual
 
 
 def test_the_number_of_steps_is_the_median_or_as_asked_for():
