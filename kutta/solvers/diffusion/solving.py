@@ -52,7 +52,9 @@ def solve_diffusion(
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
         raise TypeError(f"method must be a sampler such as kutta.DDIM(), or a method; got {method!r}")
-    return (_adaptively if isinstance(method, AdaptiveMultistep) else _by_sampler)(problem, method, given)
+    if isinstance(method, AdaptiveMultistep):
+        return _adaptively(problem, method, given)
+    return _by_sampler(problem, method, given)
 
 
 def checked(problem: DiffusionProblem) -> DiffusionProblem:
@@ -115,7 +117,7 @@ def _check_generator(generator: Any, count: int) -> None:
         raise ValueError(f"generator must be one torch.Generator, or one a sample: {count}; got {len(generator)}")
 
 
-def _adaptively(problem: DiffusionProblem, method: Any, given: dict[str, Any]) -> Solution:
+def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
     _check_save_at(given)
     _refuse_pure_noise(problem, _span(problem)[0])
