@@ -64,7 +64,7 @@ def solve(
     Args:
         problem: what to solve.
         method: how; by default `Tsit5`, and for a `DiffusionProblem` what `kutta.diffusion.default_sampler` says. Such
-            a problem is solved by samplers, with `steps`, `grid` and `generator`, and as its probability-flow equation
+            a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and `atol`), and as its probability-flow equation
             by the methods for `ODEProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory.

@@ -45,7 +45,7 @@ class AdaptiveMultistep(Sampler):
         first_step: size of the first step in ``log(alpha / sigma)``.
         largest_step: of all steps.
         limit: the largest error ratio that is accepted. Above 1 it lets the better, corrected state pass; with
-            infinity no step is ever rejected.
+            infinity no step is ever rejected, and the tolerance is no more than a wish.
         shared: ``None`` for a step size for each sample; otherwise all samples share one, and the error ratio is this
             quantile of theirs, such as 0.9.
 
@@ -146,9 +146,8 @@ class Pace:
         self.before = torch.where(accepted, scaled, self.before)
         self.size = torch.where(self.running, self.size * factor, self.size).clamp(max=self.method.largest_step)
         self._end(accepted & (trial.log_snr >= self.end), Result.SUCCESS)
-        hopeless = rejected & (self.size < SMALLEST_STEP)
-        self._end(hopeless & ~torch.isfinite(error), Result.NON_FINITE)
-        self._end(hopeless, Result.STEP_UNDERFLOW)
+        self._end((self.size < SMALLEST_STEP) & ~torch.isfinite(error), Result.NON_FINITE)
+        self._end(self.size < SMALLEST_STEP, Result.STEP_UNDERFLOW)
         return accepted
 
     def give_up(self, max_steps: int) -> None:

@@ -127,7 +127,9 @@ def fitted(r: Tensor, means: Tensor, count: Tensor) -> Tensor:
     """
     k = torch.arange(r.shape[1])
     used = k < count[:, None]
-    powers = torch.where(used[:, :, None] & used[:, None, :], r[:, None, :] ** k[:, None], torch.eye(len(k)).to(r))
+    powers = torch.where(
+        used[:, :, None] & used[:, None, :], r[:, None, :] ** k[:, None], torch.eye(len(k), dtype=r.dtype)
+    )
     return torch.linalg.solve(powers, torch.where(used, means, 0.0))
 
 

@@ -34,21 +34,28 @@ def one_call(model: Any, x: Tensor, t: Tensor, null: Any, condition: Any) -> tup
     Raises:
         ValueError: for conditions that cannot be put together.
     """
-
-    def rows(tensor: Any) -> Tensor:
-        if not isinstance(tensor, Tensor) or tensor.dim() < 1 or len(tensor) not in (1, len(x)):
-            got = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else repr(tensor)
+    leaves, structure = pytree.tree_flatten(null)
+    others, same = pytree.tree_flatten(condition)
+    if structure != same:
+        raise ValueError(f"one_call needs null and condition of one structure; got {null!r} and {condition!r}")
+    pairs = [(_rows_of(one, len(x)), _rows_of(other, len(x))) for one, other in zip(leaves, others, strict=True)]
+    for one, other in pairs:
+        if one.shape != other.shape:
             raise ValueError(
-                f"one_call needs null and condition to be tensors of {len(x)} rows, or of one; got {got}: use two_calls"
+                f"one_call needs null and condition of one shape; got {tuple(one.shape)} and {tuple(other.shape)}"
             )
-        return tensor.expand(len(x), *tensor.shape[1:])
-
-    try:
-        both = pytree.tree_map(lambda one, other: torch.cat([rows(one), rows(other)]), null, condition)
-    except (RuntimeError, TypeError) as problem:
-        raise ValueError(f"one_call needs null and condition of one structure and shape: {problem}") from problem
+    both = pytree.tree_unflatten([torch.cat(pair) for pair in pairs], structure)
     free, bound = model(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
     return free, bound
+
+
+def _rows_of(condition: Any, count: int) -> Tensor:
+    if not isinstance(condition, Tensor) or condition.dim() < 1 or len(condition) not in (1, count):
+        got = f"shape {tuple(condition.shape)}" if isinstance(condition, Tensor) else repr(condition)
+        raise ValueError(
+            f"one_call needs null and condition to be tensors of {count} rows, or of one; got {got}: use two_calls"
+        )
+    return condition.expand(count, *condition.shape[1:])
 
 
 class Guidance:

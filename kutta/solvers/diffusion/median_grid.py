@@ -40,14 +40,14 @@ def median_grid(solution: Solution, schedule: Schedule, steps: int | None = None
         12
     """
     ts, (first, last) = solution.ts, _ends(solution)
-    log_snr = schedule.log_snr(ts)
     # An end without data or noise lies infinitely far: it is a node of its own.
     begins, finishes = (bool(torch.isinf(schedule.log_snr(end))) for end in (first, last))
     if steps is None:
         steps = int(torch.as_tensor(solution.stats.accepted).median())
     if not isinstance(steps, int) or steps <= begins + finishes:
         raise ValueError(f"steps must be a whole number, {1 + begins + finishes} or more here; got {steps!r}")
-    paths = [_resampled(path[torch.isfinite(path)], steps - begins - finishes) for path in log_snr.T]
+    paths = [schedule.log_snr(path[torch.isfinite(path)]) for path in ts.T]
+    paths = [_resampled(path[torch.isfinite(path)], steps - begins - finishes) for path in paths]
     times = schedule.time(torch.stack(paths).median(0).values)
     return torch.cat([first[None], times[0 if begins else 1 : None if finishes else -1], last[None]])
 

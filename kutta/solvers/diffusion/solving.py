@@ -53,7 +53,9 @@ def solve_diffusion(
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
         raise TypeError(f"method must be a sampler such as kutta.DDIM(), or a method; got {method!r}")
-    return (_adaptively if isinstance(method, AdaptiveMultistep) else _by_sampler)(problem, method, given)
+    if isinstance(method, AdaptiveMultistep):
+        return _adaptively(problem, method, given)
+    return _by_sampler(problem, method, given)
 
 
 def checked(problem: DiffusionProblem) -> DiffusionProblem:
@@ -116,7 +118,7 @@ def _check_generator(generator: Any, count: int) -> None:
         raise ValueError(f"generator must be one torch.Generator, or one a sample: {count}; got {len(generator)}")
 
 
-def _adaptively(problem: DiffusionProblem, method: Any, given: dict[str, Any]) -> Solution:
+def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
     _check_save_at(given)
     _refuse_pure_noise(problem, _span(problem)[0])
@@ -126,15 +128,12 @@ def _adaptively(problem: DiffusionProblem, method: Any, given: dict[str, Any]) -
 
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
-<<<<<<< HEAD
     _check_save_at(given)
-=======
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
     found = _nodes(problem, method, given)
     _refuse_pure_noise(problem, float(found.t[0]))
->>>>>>> 56d2a9050eda18395d95605fd74e24108b5dcb14
     _check_generator(given.get("generator"), len(problem.x))
     plan = planned(problem, method, given.get("steps"), given.get("grid"))
     every = given.get("save_at") is not None
@@ -144,7 +143,6 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
         )
 
 
-<<<<<<< HEAD
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
     grid = _grid(grid, problem)
@@ -160,7 +158,6 @@ def _check_save_at(given: dict[str, Any]) -> None:
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
-=======
 def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
     times = method.times
     if times is None:
@@ -179,7 +176,6 @@ def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) ->
             "that belongs to its beginning"
         )
     return nodes(times, problem.schedule, None, *own)
->>>>>>> 56d2a9050eda18395d95605fd74e24108b5dcb14
 
 
 def _by_method(
