@@ -141,9 +141,6 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "diffusion sampling": "AdaptiveMultistep SolverSchedule",
-    "diffusion sampling": "HeavyBall GHVB SolverSchedule",
-    "diffusion sampling": ("HeavyBall GHVB AdaptiveMultistep"),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
@@ -161,7 +158,8 @@ def __getattr__(name: str) -> object:
     for what, planned in _PLANNED.items():
         if name in planned.split():
             raise AttributeError(
-                f"kutta.{name} is not part of this version, which solves ordinary differential equations; "
+                f"kutta.{name} is not part of this version, which solves ordinary differential equations and samples "
+                f"from diffusion models; "
                 f"it comes with {what}"
             )
     raise AttributeError(f"module 'kutta' has no attribute {name!r}")

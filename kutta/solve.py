@@ -64,8 +64,8 @@ def solve(
     Args:
         problem: what to solve.
         method: how; by default `Tsit5`, and for a `DiffusionProblem` what `kutta.diffusion.default_sampler` says. Such
-            a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and `atol`), and as its probability-flow equation
-            by the methods for `ODEProblem`.
+            a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and
+            `atol`), and as its probability-flow equation by the methods for `ODEProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory.
         atol: absolute tolerance, likewise. In the units of the state.

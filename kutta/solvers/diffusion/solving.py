@@ -12,9 +12,9 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
-from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
 from kutta.solvers.diffusion.adaptive_solving import sample_adaptively
+from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Grid, Nodes, Rho, UniformTime, nodes
@@ -158,6 +158,8 @@ def _check_save_at(given: dict[str, Any]) -> None:
     save_at = given.get("save_at")
     if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
+
+
 def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
     times = method.times
     if times is None:
