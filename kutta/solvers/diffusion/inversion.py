@@ -35,7 +35,8 @@ class Inversion(Solution):
 
     Attributes:
         residuals: of each step, from the data on, the largest residual of a sample relative to its state, before the
-            last change; ``(steps,)``.
+            last change; ``(steps,)``. The last one is at least the change of the noise in the last sweep, where there
+            are several.
         iterations: of each step, over all sweeps.
     """
 
@@ -148,11 +149,14 @@ class Way:
         self._sweep()
         if all(state >= here for here, _, moves in self._steps() for move in moves for state in _used(move)):
             return
+        change = 0.0
         for _ in range(self.most - 1):
             before = self.states[0]
             self._sweep()
-            if float((self.states[0] - before).abs().max()) <= self.tolerance * float(before.abs().max()):
-                return
+            change = float((self.states[0] - before).abs().max() / before.abs().max())
+            if change <= self.tolerance:
+                break
+        self.residuals[-1] = max(self.residuals[-1], change)
 
     def _steps(self) -> list[tuple[int, int, tuple[Move, ...]]]:
         """The states of each step's nodes, and the moves between them, from the data on."""
