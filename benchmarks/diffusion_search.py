@@ -97,7 +97,7 @@ def searched(exam: Exam, evaluations: int, seed: int, **options: Any) -> kt.Solv
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=3)
-    sizes = (4, 16, 4, 16) if options.quick else (16, 128, 64, 128)
+    sizes = (4, 16, 4, 16) if options.quick else (64, 64, 64, 128)
     effort = {"generations": 1, "children": 20, "judged": 5, "polish": 1, "polish_steps": 5} if options.quick else {}
     training, held_out = Exam.drawn(*sizes[:2], seed=0), Exam.drawn(*sizes[2:], seed=1)
     settings = {
