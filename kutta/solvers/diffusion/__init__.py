@@ -7,6 +7,7 @@ from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, Lowe
 from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
 from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
+from kutta.solvers.diffusion.inversion import Inversion, invert
 from kutta.solvers.diffusion.median_grid import median_grid
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.multistep import ExponentialMultistep
@@ -37,6 +38,7 @@ __all__ = [
     "GradedStart",
     "Grid",
     "Guidance",
+    "Inversion",
     "Level",
     "LowerOrderFinal",
     "Move",
@@ -54,6 +56,9 @@ __all__ = [
     "UniformLogSNR",
     "UniformTime",
     "convert",
+    "euler_at_final",
+    "invert",
+    "lower_order_final",
     "median_grid",
     "one_call",
     "probability_flow",

@@ -19,6 +19,7 @@ from kutta.solvers.diffusion.flow import probability_flow
 from kutta.solvers.diffusion.grids import Grid, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.guidance import Guidance
 from kutta.solvers.diffusion.one_step import DDIM
+from kutta.solvers.diffusion.plan import Plan
 from kutta.solvers.diffusion.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
 from kutta.solvers.diffusion.schedules import Schedule, as_float64
@@ -128,19 +129,24 @@ def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dic
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
     _check_save_at(given)
-    grid = _grid(given.get("grid"), problem)
-    steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
-    found = nodes(grid, problem.schedule, steps, *_span(problem))
-    _refuse_pure_noise(problem, float(found.t[0]))
     _check_generator(given.get("generator"), len(problem.x))
-    with torch.no_grad():
-        plan = method.plan(found).fixed()
-    plan = plan if problem.guidance is None else problem.guidance.planned(plan)
+    plan = planned(problem, method, given.get("steps"), given.get("grid"))
     every = given.get("save_at") is not None
-    with progress_bar(given.get("progress", False), float(found.t[0]), float(found.t[-1])) as watch:
+    with progress_bar(given.get("progress", False), plan.first.t, plan.levels[plan.outputs[-1]].t) as watch:
         return follow(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
         )
+
+
+def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
+    """All that a sampler does for a problem whose arguments are checked."""
+    grid = _grid(grid, problem)
+    steps = STEPS if steps is None and isinstance(grid, Grid) else steps
+    found = nodes(grid, problem.schedule, steps, *_span(problem))
+    _refuse_pure_noise(problem, float(found.t[0]))
+    with torch.no_grad():
+        plan = method.plan(found).fixed()
+    return plan if problem.guidance is None else problem.guidance.planned(plan)
 
 
 def _check_save_at(given: dict[str, Any]) -> None:
