@@ -117,7 +117,8 @@ FORMS: dict[str, Form] = {"data": DataForm(), "noise": NoiseForm()}
 
 def log_snr(level: Level) -> Tensor:
     """``lambda = log(alpha / sigma)`` of a level."""
-    return torch.log(torch.as_tensor(level.alpha)) - torch.log(torch.as_tensor(level.sigma))
+    alpha, sigma = (torch.as_tensor(one, dtype=torch.float64) for one in (level.alpha, level.sigma))
+    return torch.log(alpha) - torch.log(sigma)
 
 
 def weights(places: Tensor, means: Tensor) -> Tensor:

@@ -42,14 +42,11 @@ def test_order_of_single_steps_along_a_grid(order, solver_type, prediction):
     assert orders(t1().errors(sampler, [288, 576], grid=GRIDS[1])) == pytest.approx([order], abs=0.1)
 
 
-@pytest.mark.parametrize(("order", "steps"), [(2, 20), (3, 21)])
-def test_nodes_as_stages_are_stages_between_nodes(order, steps):
-    """On a grid of equal steps, one that takes all its nodes and one that takes those at the ends of groups."""
-    case = t1()
-    along = case.solve(
-        kt.diffusion.DPMSolverSinglestep(order, "noise", "heun" if order == 2 else "midpoint"), steps, grid=GRIDS[1]
-    )
-    between = case.solve(kt.diffusion.Singlestep(order, "noise"), steps // order, grid=GRIDS[1])
+@pytest.mark.parametrize("prediction", ["data", "noise"])
+def test_nodes_as_stages_are_stages_between_nodes(prediction):
+    """On a grid of equal steps, one that takes all its nodes and one that takes every second."""
+    along = t1().solve(kt.diffusion.DPMSolverSinglestep(2, prediction, "heun"), 20, grid=GRIDS[1])
+    between = t1().solve(kt.diffusion.Singlestep(2, prediction), 10, grid=GRIDS[1])
     torch.testing.assert_close(along, between, rtol=1e-11, atol=1e-11)
 
 

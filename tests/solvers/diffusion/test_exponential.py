@@ -89,6 +89,17 @@ def test_levels_of_each_sample(form):
         torch.testing.assert_close(torch.stack(factors)[:, one], torch.stack(others))
 
 
+@pytest.mark.parametrize("form", ["data", "noise"])
+def test_levels_may_be_python_numbers(form):
+    levels = [preserving(value) for value in (-0.3, 0.1, 0.4)]
+    numbers = [Level(*(float(one) for one in (level.t, level.alpha, level.sigma, level.model_t))) for level in levels]
+    kept, factors = combination(FORMS[form], levels[1], levels[:2], levels[2])
+    same, others = combination(FORMS[form], numbers[1], numbers[:2], numbers[2])
+    torch.testing.assert_close(
+        torch.stack([kept, *factors]), torch.tensor([same, *others], dtype=F64), rtol=1e-14, atol=0
+    )
+
+
 def test_weights_sum_to_one_and_are_those_of_adams_in_short_steps():
     """Under a constant density the means are ``1 / (k + 1)`` and the weights those of Adams and Bashforth."""
     moments = data_moments(1e-9, 4)
