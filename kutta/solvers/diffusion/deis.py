@@ -9,21 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential import weights
-from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders
-from kutta.solvers.diffusion.final_orders import orders_of_steps as wanted_orders
+from kutta.solvers.diffusion.exponential import form_of, weights
+from kutta.solvers.diffusion.final_orders import FinalOrdersLike, check_final_orders, orders_of_steps
 from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.one_step import euler
-from kutta.solvers.diffusion.orders import check_orders, orders_of_steps
-from kutta.solvers.diffusion.phi import noise_moments
-from kutta.solvers.diffusion.plan import Draft, Plan
+from kutta.solvers.diffusion.multistep import multistep_plan
+from kutta.solvers.diffusion.orders import check_orders
+from kutta.solvers.diffusion.plan import Level, Plan
 from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.schedules import as_float64
+from kutta.solvers.diffusion.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.starters import Ramp
+from kutta.solvers.diffusion.walk import Walk
 
 # Points of the quadrature in time, one step long.
 _POINTS = 32
-
-Rule = Callable[[Nodes, int, int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -65,52 +63,31 @@ class DEIS(Sampler):
             raise ValueError(f"variable must be one of {', '.join(VARIABLES)}; got {self.variable!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft, wanted = Draft(nodes), wanted_orders(self.order, self.final_orders, nodes.steps)
-        for n, order in enumerate(map(min, orders_of_steps(nodes, self.order), wanted)):
-            if order == 1:
-                euler(draft, n, n, n + 1)
-            else:
-                integrate(draft, n, order, VARIABLES[self.variable])
-        return draft.plan()
+        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
+        return multistep_plan(nodes, form_of("noise"), orders, Ramp(), VARIABLES[self.variable])
 
 
-def integrate(draft: Draft, n: int, order: int, rule: Rule) -> int:
-    """The step from node `n` with the last predictions, where the states are those of the nodes."""
-    alpha = draft.nodes.alpha
-    found = alpha[n + 1] * weights(*rule(draft.nodes, n, order))
-    noise = {n - i: weight for i, weight in enumerate(found)}
-    return draft.arrive(n + 1, {n: alpha[n + 1] / alpha[n]}, {"noise": noise})
+def step_in_time(walk: Walk, order: int) -> None:
+    """Go to the next node by the polynomial in time through the latest predictions."""
+    start, end, past = walk.draft.level_of(walk.here), walk.next, walk.past[-order:]
+    places = torch.stack([(walk.draft.level_of(one).t - start.t) / (end.t - start.t) for one in past])
+    found = end.alpha * weights(places, moments_in_time(walk.draft.nodes.schedule, start, end, order))
+    terms = {walk.here: end.alpha / start.alpha}, {"noise": dict(zip(past, found, strict=True))}
+    walk.past.append(walk.draft.arrive(walk.node, *terms))
 
 
-def in_log_snr(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
-    """Positions ``r`` of the last nodes, newest first, and ``int r^k dkappa`` over the step, where r goes from 0 to 1.
+def moments_in_time(schedule: Schedule, start: Level, end: Level, count: int) -> Tensor:
+    """``int r^k dkappa`` over a step for ``k < count``, where `r` is linear in time, from 0 to 1; by Gauss's rule.
 
-    With ``kappa = exp(-lambda)``, the integral is ``-kappa_n exp(-h) int_0^h exp(h - s) (s / h)^k ds``.
+    By parts, this is ``-k int_0^1 r^(k-1) (kappa(r) - kappa(1)) dr`` for ``k > 0``.
     """
-    kappa = _kappa(nodes, n, order)
-    log_snr = -torch.log(kappa)
-    h = log_snr[0] - log_snr[1]
-    return (log_snr[1:] - log_snr[1]) / h, -kappa[1] * noise_moments(h, order)
-
-
-def in_time(nodes: Nodes, n: int, order: int) -> tuple[Tensor, Tensor]:
-    """The same with a position that is linear in time, by Gauss's quadrature.
-
-    By parts, ``int r^k dkappa = -k int_0^1 r^(k-1) (kappa(r) - kappa_{n+1}) dr`` for ``k > 0``.
-    """
-    kappa, past, step = _kappa(nodes, n, order), nodes.t[n - order + 1 : n + 1].flip(0), nodes.t[n + 1] - nodes.t[n]
+    first, last = start.sigma / start.alpha, end.sigma / end.alpha
     roots, shares = (as_float64(one) for one in np.polynomial.legendre.leggauss(_POINTS))
     r = 0.5 * (1.0 + roots)
-    excess = torch.exp(-nodes.schedule.log_snr(nodes.t[n] + r * step)) - kappa[0]
-    k = torch.arange(1, order)
-    moments = -k * ((r ** (k[:, None] - 1) * excess) @ (0.5 * shares))
-    return (past - nodes.t[n]) / step, torch.cat([kappa[:1] - kappa[1:2], moments])
+    excess = torch.exp(-schedule.log_snr(start.t + r * (end.t - start.t))) - last
+    k = torch.arange(1, count)
+    higher = -k * ((r ** (k[:, None] - 1) * excess) @ (0.5 * shares))
+    return torch.cat([(last - first)[None], higher])
 
 
-def _kappa(nodes: Nodes, n: int, order: int) -> Tensor:
-    """That of the next node and of the last ones, newest first; a ratio elsewhere may be infinite."""
-    some = slice(n - order + 1, n + 2)
-    return (nodes.sigma[some] / nodes.alpha[some]).flip(0)
-
-
-VARIABLES: dict[str, Rule] = {"log_snr": in_log_snr, "time": in_time}
+VARIABLES: dict[str, Callable[[Walk, int], None]] = {"log_snr": Walk.predict, "time": step_in_time}

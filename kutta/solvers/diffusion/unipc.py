@@ -70,7 +70,10 @@ class UniPC(Sampler):
 
 
 def _corrected_but_the_last(walk: Walk, order: int) -> None:
-    (walk.correct if walk.node < walk.draft.nodes.steps else walk.predict)(order)
+    if walk.node < walk.draft.nodes.steps:
+        walk.correct(order)
+    else:
+        walk.predict(order)
 
 
 class StraightLines(Form):

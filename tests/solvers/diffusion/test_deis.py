@@ -1,15 +1,13 @@
 """DEIS: the integrals, the order, and what it is in lambda."""
 
-import math
-
 import pytest
 import torch
 from scipy.integrate import quad
 
 import kutta as kt
-from kutta.solvers.diffusion.deis import VARIABLES
-from kutta.solvers.diffusion.exponential import weights
+from kutta.solvers.diffusion.deis import moments_in_time
 from kutta.solvers.diffusion.grids import nodes
+from kutta.solvers.diffusion.plan import Draft
 from tests.solvers.diffusion.exact_starts import errors_with_exact_starts
 from tests.solvers.diffusion.problems import F64, orders, t1
 
@@ -17,38 +15,35 @@ VP = kt.diffusion.VP()
 RHO = kt.diffusion.Rho(7)
 
 
-def kappa(t):
-    return float(torch.exp(-VP.log_snr(t)))
+def step_of(found, n):
+    draft = Draft(found)
+    return draft.level(n), draft.level(n + 1)
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 3])
-@pytest.mark.parametrize("n", [3, 6, 9])
+@pytest.mark.parametrize("n", [0, 3, 6, 9])
 def test_integrals_are_those_of_a_quadrature(n, k):
-    """``int r^k dkappa``, with ``dkappa = kappa' dt`` and ``dkappa = -exp(-lambda) dlambda``."""
+    """``int r^k kappa' dt``, with ``kappa' = beta (1 + kappa^2) / (2 kappa)`` for a rate ``beta``."""
     found = nodes(RHO, VP, 10, 1.0, 1e-3)
-    t, log_snr = found.t.tolist(), found.log_snr.tolist()
+    start, end = (float(one.t) for one in step_of(found, n))
 
-    def in_time(s):
-        rate = VP.beta_min + s * (VP.beta_max - VP.beta_min)  # of log(1 + kappa^2)
-        return ((s - t[n]) / (t[n + 1] - t[n])) ** k * 0.5 * rate * (kappa(s) + 1.0 / kappa(s))
+    def integrand(t):
+        kappa, rate = float(torch.exp(-VP.log_snr(t))), VP.beta_min + t * (VP.beta_max - VP.beta_min)
+        return ((t - start) / (end - start)) ** k * 0.5 * rate * (kappa + 1.0 / kappa)
 
-    def in_lambda(s):
-        return -(((s - log_snr[n]) / (log_snr[n + 1] - log_snr[n])) ** k) * math.exp(-s)
-
-    for variable, integrand, places in (("time", in_time, t), ("log_snr", in_lambda, log_snr)):
-        moments = VARIABLES[variable](found, n, 4)[1]
-        exact, _ = quad(integrand, places[n], places[n + 1], epsabs=1e-13)
-        assert float(moments[k]) == pytest.approx(exact, rel=1e-9)
+    moments = moments_in_time(VP, *step_of(found, n), 4)
+    assert float(moments[k]) == pytest.approx(quad(integrand, start, end, epsabs=1e-13)[0], rel=1e-9)
 
 
 def test_in_time_where_time_is_kappa_the_weights_are_those_of_adams_on_unequal_steps():
-    found = nodes(RHO, kt.diffusion.EDM(), 8, 80.0, 0.002)
-    places, moments = VARIABLES["time"](found, 5, 4)
+    schedule = kt.diffusion.EDM()
+    found = nodes(RHO, schedule, 8, 80.0, 0.002)
     step = float(found.t[6] - found.t[5])
+    moments = moments_in_time(schedule, *step_of(found, 5), 4)
     assert torch.allclose(moments, step / torch.arange(1, 5, dtype=F64), rtol=1e-12)
-    h = (found.t[5] - found.t[4]) / (found.t[6] - found.t[5])
-    second = weights(places[:2], moments[:2]) / step
-    assert torch.allclose(second, torch.stack([1.0 + 0.5 / h, -0.5 / h]), rtol=1e-12)
+    h = float(found.t[5] - found.t[4]) / step
+    last = kt.DEIS(2, "time").plan(found).fixed().moves[5]
+    assert last.predictions["noise"] == pytest.approx({4: -0.5 * step / h, 5: step * (1.0 + 0.5 / h)})
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
