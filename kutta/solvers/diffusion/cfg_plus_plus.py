@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from kutta.solvers.diffusion.guidance import CFG, Evaluate, Guidance, check_count, check_weight, two_calls
-from kutta.solvers.diffusion.plan import Level, Move, Plan, Weight
+from kutta.solvers.diffusion.plan import Level, Move, Plan
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,6 @@ class CFGPlusPlus(Guidance):
     def planned(self, plan: Plan) -> Plan:
         levels = plan.levels
         return replace(plan, moves=tuple(_renoised(move, levels) for move in plan.moves))
-
-    def upward(self, here: Level, there: Level) -> Mapping[str, Weight]:
-        """The noise that is taken away is free, the one that is added is guided."""
-        return {"free noise": -there.alpha / here.alpha * here.sigma, "noise": there.sigma}
 
     def at_step(self, h: float) -> CFG:
         """The guidance that CFG++ amounts to in first-order steps of one size, for any number of steps.

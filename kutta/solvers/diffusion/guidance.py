@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from kutta.solvers.diffusion.plan import Level, Plan, Weight
+from kutta.solvers.diffusion.plan import Plan
 
 # ``(model, x, t, null, condition)`` to the outputs without and with the condition.
 Evaluate = Callable[[Any, Tensor, Tensor, Any, Any], tuple[Tensor, Tensor]]
@@ -90,13 +90,6 @@ class Guidance:
             plan: of the sampler, with Python numbers (`Plan.fixed`).
         """
         return plan
-
-    def upward(self, here: Level, there: Level) -> Mapping[str, Weight]:
-        """Weights of predictions, by kind, in the first-order step to a noisier level, as inversion takes it.
-
-        ``x_there = (alpha_there / alpha_here) x + sum of these``: noise is added to what was data.
-        """
-        return {"noise": there.sigma - there.alpha / here.alpha * here.sigma}
 
 
 @dataclass(frozen=True)

@@ -168,29 +168,3 @@ def test_there_is_no_equation_behind_it(method):
 def test_scales_that_are_none_are_refused():
     with pytest.raises(ValueError, match="scale must be finite"):
         CFGPlusPlus(math.inf)
-
-
-def test_a_step_up_removes_free_noise_and_adds_guided_noise():
-    """``y_up = (y - kappa e_u) + kappa_up e_g``; evaluated at its end, it inverts the step down exactly."""
-    guidance, where = CFGPlusPlus(0.6), grid(8)
-    states = kt.solve(guided(guidance), kt.DDIM(), steps=8, save_at="steps").ys
-    draft = kt.diffusion.Draft(where)
-    weights = guidance.upward(draft.level(4), draft.level(3))
-    bound, free = data(states[3], where.kappa[3])
-    noise = {"free noise": (states[3] - free) / where.kappa[3]}
-    noise["noise"] = (states[3] - free - 0.6 * (bound - free)) / where.kappa[3]
-    back = states[4] + sum(weight * noise[kind] for kind, weight in weights.items())
-    assert torch.allclose(back, states[3], rtol=0, atol=1e-12)
-    assert guidance.upward(draft.level(4), draft.level(3)).keys() == noise.keys()
-
-
-def test_a_step_up_without_it_is_ddim_backwards():
-    schedule = kt.diffusion.VP()
-    draft = kt.diffusion.Draft(kt.diffusion.Nodes.at(schedule, torch.tensor([0.6, 0.4], dtype=F64)))
-    up, down = draft.level(0), draft.level(1)
-    data_part, noise_part = torch.tensor(1.3, dtype=F64), torch.tensor(-0.2, dtype=F64)
-    x = down.alpha * data_part + down.sigma * noise_part
-    ((kind, weight),) = CFG(3.0).upward(down, up).items()
-    assert kind == "noise"
-    found = up.alpha / down.alpha * x + weight * noise_part
-    assert torch.allclose(found, up.alpha * data_part + up.sigma * noise_part)
