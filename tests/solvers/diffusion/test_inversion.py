@@ -64,7 +64,7 @@ def test_other_samplers_there_and_back(sampler):
     assert off < 1e-8 and float(back.residuals.max()) < 1e-13
 
 
-@pytest.mark.parametrize("guidance", [D.CFG(3.0), D.CFGPlusPlus(0.6)], ids=repr)
+@pytest.mark.parametrize("guidance", [D.CFG(3.0), D.CFGPlusPlus(0.6)], ids=["CFG", "CFGPlusPlus"])
 def test_guided_samples(guidance):
     condition = torch.tensor([True, True, False])
     problem = replace(t1().problem, condition=condition, guidance=guidance)
