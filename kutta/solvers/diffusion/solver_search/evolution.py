@@ -6,6 +6,8 @@ The archive begins with samplers that have names, on several grids. In every gen
 2. many children are bred from the best, and those that it ranks highest are judged;
 3. the best of structures that have not been polished are, where the error has gradients.
 
+At the end the best of all is polished for longer.
+
 Source: Liu et al., A unified sampling framework for solver searching of diffusion probabilistic models, 2024, for the
 evolution; the polish is an addition.
 """
@@ -120,3 +122,9 @@ class Evolution:
             better = polished(one, teacher, steps)
             self.archive.errors[better] = teacher(better)
             self.archive.polished |= {one, better}
+
+    def finish(self, teacher: Teacher, steps: int) -> None:
+        """Polish the best of all once more, for longer."""
+        if not self.clock.over:
+            better = polished(self.archive.best(1)[0], teacher, steps)
+            self.archive.errors[better] = teacher(better)

@@ -16,6 +16,8 @@ from kutta.solvers.diffusion.solver_search.breeding import Breeder
 from kutta.solvers.diffusion.solver_search.evolution import Clock, Error, Evolution, seeds
 from kutta.solvers.diffusion.solver_search.teacher import Axis, Teacher, alone
 
+LONGER = 4  # the last polish, than the others
+
 
 def search(
     target: DiffusionProblem | Sequence[DiffusionProblem] | Error,
@@ -53,7 +55,7 @@ def search(
         children: bred in each of them.
         judged: how many of these are judged; the network chooses which.
         polish: how many schedules are polished in each of them; 0 for evolution alone.
-        polish_steps: steps of Adam for each.
+        polish_steps: steps of Adam for each; the best of all has four times as many at the end.
         seed: of all random choices. The same one leads to the same schedule, unless time or an interrupt ends the
             search.
         seconds: begin nothing more after that time.
@@ -96,6 +98,8 @@ def search(
             if path is not None and not evolution.clock.over:
                 archive.save(path, settings)
             shown(archive)
+        if isinstance(error, Teacher) and generations and polish:
+            evolution.finish(error, LONGER * polish_steps)
     return _best(archive)
 
 
