@@ -149,3 +149,24 @@ def test_compiled_solves_of_networks_and_their_gradients_are_those_of_the_eager_
     assert set(solves) == {"eager", "compiled"}
     tight = {"rtol": 1e-4, "atol": 1e-5} if dtype == F32 else {"rtol": 1e-11, "atol": 1e-11}
     torch.testing.assert_close(solves["compiled"], solves["eager"], **tight)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_two_threads_find_the_gradients_of_one():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 8)).double()
+    problem = kutta.ODEProblem(lambda t, y: net(y), torch.randn(300, 8, dtype=F64), (0.0, 1.0))
+
+    def gradients(engine):
+        solution = kutta.solve(problem, kutta.Heun(), engine=engine, controller=kutta.Fixed(0.25))
+        return torch.autograd.grad(solution.y1.square().sum(), list(net.parameters()))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found, again = gradients(kutta.Compiled()), gradients(kutta.Compiled())
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, gradients(kutta.Eager()), rtol=1e-11, atol=1e-11)
+    assert all(map(torch.equal, found, again))
