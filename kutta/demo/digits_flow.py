@@ -47,15 +47,15 @@ class Settings:
         average: decay, per step, of the averaged weights, which are those of the trained model.
     """
 
-    width: int = 256
+    width: int = 192
     depth: int = 3
     frequencies: int = 16
-    steps: int = 1200
-    batch: int = 256
+    steps: int = 1600
+    batch: int = 128
     rate: float = 2e-3
     decay: float = 1e-2
     drop: float = 0.1
-    average: float = 0.99
+    average: float = 0.995
 
 
 class Velocity(nn.Module):
