@@ -1,7 +1,7 @@
 """The `kutta` command."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 if TYPE_CHECKING:
     import typer
 
+    from kutta.solvers.diffusion.sampler import Sampler
     from kutta.solvers.method import Method
 
 MISSING_CLI = 'the kutta command needs typer and rich: pip install "kutta[cli]" (for `kutta demo`: "kutta[demo]")'
-MISSING_DEMO = 'kutta demo needs {name}: pip install "kutta[demo]"'
+MISSING_EXTRA = 'kutta {command} needs {name}: pip install "kutta[demo]"'
 NO_CHECKOUT = (
     "kutta bench runs the benchmarks of a source checkout, and there are none beside {package}. "
     "Clone the repository, install it with pip install -e and run kutta bench there."
@@ -47,6 +48,7 @@ def application() -> "typer.Typer":
         pass
 
     _add_demo(app)
+    _add_sample(app)
     _add_methods(app)
     _add_bench(app)
     return app
@@ -61,8 +63,8 @@ def _add_demo(app: "typer.Typer") -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
     ) -> None:
-        """Fit an ODE to the hare and lynx record, train neural ODEs plain and cheap to solve, and write a report."""
-        _require_demo()
+        """Fit an ODE to a record, train neural ODEs, sample from mixtures and digits, and write a report."""
+        _require("demo", _OF_DEMO)
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -70,6 +72,39 @@ def _add_demo(app: "typer.Typer") -> None:
         from kutta.demo.run import run
 
         run(out, seed, quick)
+
+
+def _add_sample(app: "typer.Typer") -> None:
+    import typer
+
+    @app.command()
+    def sample(
+        model: Annotated[Path, typer.Argument(help="Folder of the model, such as kutta-demo/digits-flow.")],
+        method: Annotated[str | None, typer.Option(help='A sampler or method: UniPC, or "GHVB(3, beta=0.8)".')] = None,
+        steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler; 20 by default.")] = None,
+        grid: Annotated[str | None, typer.Option(help='Where it stops: Beta, or "UniformTime(shift=3)".')] = None,
+        label: Annotated[int | None, typer.Option(min=0, max=9, help="The digit; by default all in turn.")] = None,
+        count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 10,
+        seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of the noise.")] = 0,
+        guidance: Annotated[float, typer.Option(help="Weight of classifier-free guidance; 1 is none.")] = 1.0,
+        out: Annotated[Path, typer.Option(help="A .png or .safetensors file to write.")] = Path("samples.png"),
+    ) -> None:
+        """Sample digits from a model that `kutta demo` saved, by a method of choice."""
+        _require("sample", _OF_SAMPLE)
+        if out.suffix not in (".png", ".safetensors"):
+            _fail(f"--out must end in .png or .safetensors; got {out}")
+        from kutta import SolveError
+        from kutta.demo import sample as sampling
+
+        try:
+            solution, digits = sampling.sample(model, method, steps, grid, label, count, seed, guidance)
+        except (ValueError, TypeError, NotImplementedError, SolveError) as problem:
+            _fail(str(problem))
+        try:
+            sampling.write(solution.y1, digits, out)
+        except OSError as problem:
+            _fail(f"--out must name a file that can be written: {problem}")
+        print(f"{count} images, {sampling.evaluations(solution)} evaluations of the model: {out}")
 
 
 def _add_methods(app: "typer.Typer") -> None:
@@ -112,20 +147,22 @@ def _show_version(wanted: bool) -> None:
         raise SystemExit(0)
 
 
-def _require_demo() -> None:
-    """Exit with the name of the first package of the extra `demo` that is missing."""
+_OF_SAMPLE = {"matplotlib": "matplotlib", "pytorch_lightning": "pytorch-lightning", "safetensors": "safetensors"}
+_OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm", **_OF_SAMPLE}
+
+
+def _require(command: str, packages: "Mapping[str, str]") -> None:
+    """Exit with the name of the first package that is missing.
+
+    Args:
+        command: that needs them.
+        packages: their names, by that of the module.
+    """
     from importlib.util import find_spec
 
-    packages = {
-        "matplotlib": "matplotlib",
-        "jinja2": "jinja2",
-        "sklearn": "scikit-learn",
-        "tqdm": "tqdm",
-        "pytorch_lightning": "pytorch-lightning",
-    }
     for module, package in packages.items():
         if find_spec(module) is None:
-            _fail(MISSING_DEMO.format(name=package))
+            _fail(MISSING_EXTRA.format(command=command, name=package))
 
 
 def public_methods() -> "Iterator[tuple[str, type[Method]]]":
@@ -135,6 +172,18 @@ def public_methods() -> "Iterator[tuple[str, type[Method]]]":
     for name in kutta.__all__:
         value = getattr(kutta, name)
         if isinstance(value, type) and issubclass(value, kutta.Method) and value is not kutta.Method:
+            yield name, value
+
+
+def public_samplers() -> "Iterator[tuple[str, type[Sampler]]]":
+    """Name and class of every public sampler of diffusion models."""
+    import kutta
+
+    everything = {name: getattr(kutta, name) for name in kutta.__all__}
+    everything |= {name: getattr(kutta.diffusion, name) for name in kutta.diffusion.__all__}
+    base = kutta.diffusion.Sampler
+    for name, value in everything.items():
+        if isinstance(value, type) and issubclass(value, base) and value is not base:
             yield name, value
 
 
@@ -152,7 +201,9 @@ def methods_table() -> Any:
     )
     for header, settings in _COLUMNS.items():
         table.add_column(header, **settings)
-    listed = sorted((describe(name, method) for name, method in public_methods()), key=lambda one: one.place)
+    rows = [describe(name, method) for name, method in public_methods()]
+    rows += [describe_sampler(name, sampler) for name, sampler in public_samplers()]
+    listed = sorted(rows, key=lambda one: one.place)
     for kind in dict.fromkeys(one.kind for one in listed):
         table.add_row(f"[bold]{kind}[/]")
         for one in listed:
@@ -200,6 +251,23 @@ def describe(name: str, method: "type[Method]") -> Row:
     lowest, highest = _orders(method)
     adapts = "–" if one.error_order is None else "yes"
     return Row(one.kind, name, f"{lowest}–{highest}", adapts, str(one.interpolant_order), one.source, place)
+
+
+def describe_sampler(name: str, sampler: "type[Sampler]") -> Row:
+    """The row of one sampler: its orders, if they are an argument, and the source that its documentation names."""
+    from dataclasses import fields
+    from inspect import getdoc
+
+    orders = ""
+    if "order" in {one.name for one in fields(sampler)}:  # type: ignore[arg-type]
+        lowest, highest = _orders(sampler)
+        orders = f"{lowest}–{highest}"
+    _, _, source = (getdoc(sampler) or "").partition("Source: ")
+    source = " ".join(source.split("\n\n")[0].split())
+    return Row(_SAMPLERS, name, orders, "", "", source, (_SAMPLERS, 0.0, name))
+
+
+_SAMPLERS = "sampler"
 
 
 def _orders(method: Any) -> tuple[int, int]:

@@ -106,7 +106,7 @@ def confusion(study: digits.Study, theme: Theme) -> Figure:
     for axes, model in zip(figure.subplots(1, 2, sharey=True), study.models, strict=True):
         counts = model.outcome.confusion.numpy()
         axes.grid(False)
-        axes.imshow(np.sqrt(counts), cmap=_fading(theme.blue), vmin=0.0)
+        axes.imshow(np.sqrt(counts), cmap=fading(theme.blue), vmin=0.0)
         full = counts > counts.max() / 3
         for row, column in np.argwhere(counts):
             colour = theme.paper if full[row, column] else theme.ink
@@ -119,7 +119,7 @@ def confusion(study: digits.Study, theme: Theme) -> Figure:
     return figure
 
 
-def _fading(colour: str) -> LinearSegmentedColormap:
+def fading(colour: str) -> LinearSegmentedColormap:
     """From transparent to a colour."""
     return LinearSegmentedColormap.from_list("fading", [to_rgba(colour, 0.0), to_rgba(colour, 1.0)])
 
@@ -139,7 +139,7 @@ def mistakes(study: digits.Study, theme: Theme, most: int = 10) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, row in zip(grid.flat, wrong, strict=False):
-        axes.imshow(images.pixels[row].view(SIDE, SIDE).numpy(), cmap=_fading(theme.ink), vmin=0, vmax=1)
+        axes.imshow(images.pixels[row].view(SIDE, SIDE).numpy(), cmap=fading(theme.ink), vmin=0, vmax=1)
         plain, penalised = (int(model.outcome.predicted[row]) for model in study.models)
         axes.set_title(f"{int(images.labels[row])} read as {plain} / {penalised}", fontsize=9)
     return figure
