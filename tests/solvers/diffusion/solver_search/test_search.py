@@ -58,7 +58,7 @@ class TestResult:
     def test_errs_half_as_much_on_other_mixtures(self, evaluations):
         """Against the best named sampler of other families too: see benchmarks/diffusion_search.py."""
         problem, reference = exam(64, 64, 0)
-        found = search(problem, evaluations, references=[reference], generations=4)
+        found = search(problem, evaluations, references=[reference])
         unseen, truth = exam(64, 128, 1)
         named = [
             float((kt.solve(unseen, one, steps=evaluations, grid=kt.diffusion.Rho(rho)).y1 - truth).abs().mean())
@@ -74,10 +74,9 @@ class TestResult:
         errors = [float((kt.solve(problem, one).y1 - reference).abs().mean()) for one in named]
         assert found == named[errors.index(min(errors))]
 
-    def test_is_no_worse_after_more_generations(self):
-        errors = [error(small_search(generations=count), 2, 16, 0) for count in (0, 1, 3)]
-        assert errors[0] >= errors[1] >= errors[2]
-        assert errors[2] < 0.95 * errors[0]
+    def test_is_better_than_what_it_begins_with(self):
+        first, last = (error(small_search(generations=count), 2, 16, 0) for count in (0, 2))
+        assert last < 0.9 * first
 
     def test_references_by_many_steps(self):
         assert small_search(references=None, reference_steps=400).evaluations == 4
