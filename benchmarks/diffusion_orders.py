@@ -1,7 +1,8 @@
-"""Of which order are samplers in practice, begun as they begin, on the grid in use whose steps grow towards the noise?"""
+"""Of which order are samplers when they begin by themselves, on a grid whose steps grow towards the noise?"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     report = Report("diffusion-orders", str(__doc__), {**settings, "steps": steps, "bar": f"within {WITHIN}"})
     met = []
     for library, rows in contenders(target).items():
-        columns = [f"{few} to {many}" for few, many in zip(steps, steps[1:], strict=False)]
+        columns = [f"{few} to {many}" for few, many in itertools.pairwise(steps)]
         table = report.table(f"Slopes of {library}", "sampler", *columns, f"error at {steps[-1]}", "bar")
         for name, (order, solve) in rows.items():
             errors = [target.case.error(solve(count)) for count in steps]

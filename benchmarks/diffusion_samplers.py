@@ -112,7 +112,8 @@ def best(rows: Rows, at: int, measure: str) -> tuple[float, str]:
 
 def compare(report: Report, target: Target, evaluations: Sequence[int]) -> None:
     """The tables of one problem."""
-    usual = on_their_own(target, evaluations) if target.name != "T1, two dimensions" else {}
+    trained = isinstance(target.problem.schedule, kt.diffusion.Discrete)
+    usual = on_their_own(target, evaluations) if trained else {}
     for label, grid in target.grids.items():
         found = on_grid(target, grid, evaluations)
         table = report.table(f"{target.name}, grid {label}", "library", "sampler", *map(str, evaluations))
@@ -164,11 +165,10 @@ def draw(report: Report, evaluations: Sequence[int], names: Sequence[str], path:
         rows = next(table for table in report.tables if table.title == f"{name}: AdaptiveMultistep").records()
         rows = [row for row in rows if row["order"] == 3]
         means = [row["evaluations, mean"] for row in rows]
-        axis.loglog(
-            means, [_drawn(row["error"]) for row in rows], "k:", marker="x", label="AdaptiveMultistep(3), by tolerance"
-        )
+        axis.loglog(means, [_drawn(row["error"]) for row in rows], "k:", marker="x", label="AdaptiveMultistep(3)")
         axis.set(title=name, xlabel="evaluations", ylabel="root mean square error", ylim=(None, 3.0))
-        axis.set_xticks(evaluations, map(str, evaluations), minor=False)
+        axis.set_xticks(evaluations, map(str, evaluations))
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=7, ncol=2)
     axes[0, 1].legend(fontsize=7, ncol=2)
