@@ -15,7 +15,6 @@ from torch import Tensor
 
 from benchmarks._diffusion import Target
 from tests.solvers.diffusion.problems import stable_diffusion_betas
-from tests.solvers.diffusion.test_against_diffusers import Wide
 
 TRAINED = {"trained_betas": stable_diffusion_betas().tolist()}
 HALF = 0.5  # the deviation of the data that Karras's preconditioning assumes
@@ -108,12 +107,21 @@ class Peer:
         return (data - HALF**2 / total * x) * total.sqrt() / (HALF * kappa)
 
 
+class _Wide:
+    """PyTorch, but what asks for float32 gets float64."""
+
+    float32 = torch.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
 class _Double:
     """The class of a scheduler, whose tables and steps are in float64 meanwhile: it would round them to float32."""
 
     def __init__(self, name: str):
         self.kind = getattr(importlib.import_module("diffusers"), name)
-        self.patch = mock.patch.object(sys.modules[self.kind.__module__], "torch", Wide())
+        self.patch = mock.patch.object(sys.modules[self.kind.__module__], "torch", _Wide())
 
     def __enter__(self) -> Any:
         self.patch.start()
@@ -123,18 +131,19 @@ class _Double:
         self.patch.stop()
 
 
-def _of_order(order: int, **config: Any) -> dict[str, Any]:
+def of_order(order: int, **config: Any) -> dict[str, Any]:
+    """Arguments of a multistep scheduler."""
     return {**TRAINED, "solver_order": order, **config}
 
 
 # With two evaluations a step but in the last one where that ends without noise.
 HEUN = (lambda evaluations: (evaluations + 1) // 2, lambda evaluations: evaluations // 2)
 SCHEDULERS = {
-    "DPMSolverMultistep 2": Peer("DPMSolverMultistepScheduler", _of_order(2)),
-    "DPMSolverMultistep 3": Peer("DPMSolverMultistepScheduler", _of_order(3)),
-    "UniPCMultistep 2": Peer("UniPCMultistepScheduler", _of_order(2)),
-    "UniPCMultistep 3": Peer("UniPCMultistepScheduler", _of_order(3)),
-    "DEISMultistep 3": Peer("DEISMultistepScheduler", _of_order(3)),
+    "DPMSolverMultistep 2": Peer("DPMSolverMultistepScheduler", of_order(2)),
+    "DPMSolverMultistep 3": Peer("DPMSolverMultistepScheduler", of_order(3)),
+    "UniPCMultistep 2": Peer("UniPCMultistepScheduler", of_order(2)),
+    "UniPCMultistep 3": Peer("UniPCMultistepScheduler", of_order(3)),
+    "DEISMultistep 3": Peer("DEISMultistepScheduler", of_order(3)),
     "EulerDiscrete": Peer("EulerDiscreteScheduler", exploding=True),
     "HeunDiscrete": Peer("HeunDiscreteScheduler", steps=HEUN, exploding=True, repeats=2),
     "EDMEuler": Peer("EDMEulerScheduler", {}, exploding=True),

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks._diffusion import CORRECTED, GRADED, MULTISTEP, RHO, SAMPLERS, SINGLE, Target, targets
 from benchmarks._peers import missing
 from benchmarks._report import Report, arguments, finish
-from benchmarks._schedulers import K_DIFFUSION, SCHEDULERS, by_k_diffusion
+from benchmarks._schedulers import K_DIFFUSION, SCHEDULERS, Peer, by_k_diffusion, of_order
 
 STEPS = (20, 40, 80, 160, 320, 640)
 WITHIN = 0.15
@@ -28,10 +28,10 @@ USUAL = (
     "exponential 2", "exponential 3", "exponential 4", "DPM-Solver++ 2M", "DPM-Solver++ 3M", "UniPC 3", "DEIS 3",
     "PLMS 4", "GHVB 3.8", "Heun (EDM)",
 )  # fmt: skip
-THEIRS = (
-    "DPMSolverMultistep 2", "DPMSolverMultistep 3", "UniPCMultistep 2", "UniPCMultistep 3", "DEISMultistep 3",
-    "EulerDiscrete", "HeunDiscrete", "EDMDPMSolverMultistep 2",
-)  # fmt: skip
+THEIRS = {
+    **SCHEDULERS,
+    "UniPCMultistep 3, final": Peer("UniPCMultistepScheduler", of_order(3, lower_order_final=False)),
+}
 
 Solve = Callable[[int], Tensor]
 
@@ -51,7 +51,7 @@ def contenders(target: Target) -> dict[str, dict[str, tuple[int | None, Solve]]]
             **{name: (None, ours(SAMPLERS[name])) for name in USUAL},
         },
         "diffusers": {
-            name: (None, lambda steps, name=name: SCHEDULERS[name].along(target, kappa(steps))) for name in THEIRS
+            name: (None, lambda steps, peer=peer: peer.along(target, kappa(steps))) for name, peer in THEIRS.items()
         },
     }
     if not missing(("k_diffusion",)):
@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         "begins by itself; none is given exact states to start from. Steps of Heun's method and of sample_dpm_2 have "
         "two evaluations, of singlestep and graded starts the first ones.",
         "The tables and states of diffusers are in float64 here, which it would round to float32.",
+        "UniPCMultistep ends with lower orders by default, which limits it to order 2; `final` is without.",
         f"Orders 3 and 4 with starters: {sum(met)} of {len(met)} slopes within {WITHIN} at {steps[-1]} steps.",
     ]
     if missing(("k_diffusion",)):

@@ -39,7 +39,7 @@ NOTES = (
     "where they do by default, most of them without noise, and are compared with the exact samples there. PNDM begins "
     "at a lower noise level than its samples have.",
     "Options are those of each library by default: the multistep schedulers of diffusers end with lower orders where "
-    "steps are fewer than 15; of kutta's samplers only DPM-Solver does.",
+    "steps are fewer than 15, and UniPC's always; of kutta's samplers only DPM-Solver does.",
     "The default is the one sampler here that is chosen for the guidance and the grid.",
 )
 
