@@ -11,8 +11,10 @@ from typing import Any
 from torch import Tensor
 
 import kutta as kt
+from benchmarks._diffusion import most_steps
 from benchmarks._mixtures import NOISE, Family
 from benchmarks._report import Report, Table, arguments, finish
+from kutta.solvers.diffusion.grids import nodes
 from kutta.solvers.diffusion.solver_search.archive import Archive
 from kutta.solvers.diffusion.solver_search.breeding import Breeder
 from kutta.solvers.diffusion.solver_search.evolution import Clock, Evolution, seeds
@@ -60,22 +62,15 @@ class Exam:
         return float((end - self.reference).abs().mean())
 
 
-def most_steps(sampler: kt.diffusion.Sampler, grid: kt.diffusion.Grid, evaluations: int) -> int | None:
-    """The most steps that a sampler can take with so many evaluations."""
-    for steps in range(evaluations, 0, -1):
-        nodes = kt.diffusion.Nodes.at(NOISE, grid.times(NOISE, steps, NOISE.start, NOISE.end))
-        if sampler.plan(nodes).evaluations <= evaluations:
-            return steps
-    return None
-
-
 def best_grids(exam: Exam, evaluations: int) -> list[tuple[float, str, str, int]]:
     """Error, name, grid and steps of each named sampler on the grid that suits it best, the best first."""
     found = []
     for name, sampler in NAMED.items():
         tried = []
         for label, grid in GRIDS.items():
-            steps = most_steps(sampler, grid, evaluations)
+            steps = most_steps(
+                sampler, lambda count, grid=grid: nodes(grid, NOISE, count, NOISE.start, NOISE.end), evaluations
+            )
             if steps is not None:
                 tried.append((exam.error(sampler, grid=grid, steps=steps), name, label, steps))
         found += [min(tried)] if tried else []

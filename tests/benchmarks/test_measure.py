@@ -30,6 +30,10 @@ BENCHMARKS = {
     "kernel_single": ("diffrax",),
     "kernel_fit": ("diffrax",),
     "kernel_symbolic": (),
+    "diffusion_samplers": ("diffusers",),
+    "diffusion_orders": ("diffusers",),
+    "diffusion_artefacts": (),
+    "diffusion_digits": ("sklearn", "lightning", "diffusers"),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
