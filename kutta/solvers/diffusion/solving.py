@@ -129,11 +129,6 @@ def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dic
 def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_SAMPLERS, *_FOR_BOTH), f"the sampler {type(method).__name__}")
     _check_save_at(given)
-    save_at = given.get("save_at")
-    if not (save_at is None or (isinstance(save_at, str) and save_at == "steps")):
-        raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its grid')
-    found = _nodes(problem, method, given)
-    _refuse_pure_noise(problem, float(found.t[0]))
     _check_generator(given.get("generator"), len(problem.x))
     plan = planned(problem, method, given.get("steps"), given.get("grid"))
     every = given.get("save_at") is not None
@@ -145,9 +140,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
 
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
-    grid = _grid(grid, problem)
-    steps = STEPS if steps is None and isinstance(grid, Grid) else steps
-    found = nodes(grid, problem.schedule, steps, *_span(problem))
+    found = _nodes(problem, method, steps, grid)
     _refuse_pure_noise(problem, float(found.t[0]))
     with torch.no_grad():
         plan = method.plan(found).fixed()
@@ -160,14 +153,18 @@ def _check_save_at(given: dict[str, Any]) -> None:
         raise ValueError('save_at must be None or "steps" for a sampler, whose times are those of its steps')
 
 
-def _nodes(problem: DiffusionProblem, method: Sampler, given: dict[str, Any]) -> Nodes:
-    times = method.times
-    if times is None:
-        grid = _grid(given.get("grid"), problem)
-        steps = given.get("steps", STEPS if isinstance(grid, Grid) else None)
-        return nodes(grid, problem.schedule, steps, *_span(problem))
+def _nodes(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Nodes:
+    if method.times is not None:
+        return _own_nodes(problem, method, method.times, steps, grid)
+    grid = _grid(grid, problem)
+    steps = STEPS if steps is None and isinstance(grid, Grid) else steps
+    return nodes(grid, problem.schedule, steps, *_span(problem))
+
+
+def _own_nodes(problem: DiffusionProblem, method: Sampler, times: Tensor, steps: int | None, grid: Any) -> Nodes:
+    """The nodes of a sampler that brings its times."""
     what = f"the sampler {type(method).__name__}, which brings its times"
-    _refuse({name: given[name] for name in ("steps", "grid") if name in given}, (), what)
+    _refuse({name: one for name, one in (("steps", steps), ("grid", grid)) if one is not None}, (), what)
     own = (float(times[0]), float(times[-1]))
     if not all(
         math.isclose(one, asked, rel_tol=1e-9, abs_tol=1e-12) for one, asked in zip(own, _span(problem), strict=True)
