@@ -61,7 +61,7 @@ def _add_demo(app: "typer.Typer") -> None:
     def demo(
         out: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("kutta-demo"),
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
-        quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
+        quick: Annotated[bool, typer.Option("--quick", help="Fewer draws, epochs and samples.")] = False,
     ) -> None:
         """Fit an ODE to a record, train neural ODEs, sample from mixtures and digits, and write a report."""
         _require("demo", _OF_DEMO)

@@ -151,12 +151,13 @@ def study_mixture(seed: int = 0, samples: int = 256) -> Mixture:
     adaptive = Curve(
         tuple(int(one.stats.function_evaluations.max()) for one in tried), tuple(error(one) for one in tried)
     )
-    exact = kt.solve(shown, kt.Vern8(), rtol=1e-9, atol=1e-9, save_at="steps").ys
+    times = grid.times(schedule, 100, schedule.start, schedule.end)
+    exact = kt.solve(shown, kt.Vern8(), rtol=1e-9, atol=1e-9, save_at=times).ys
     paths = {
         name: kt.solve(shown, SAMPLERS[name], steps=10, grid=grid, save_at="steps").ys for name in ("DDIM", "GHVB 2.8")
     }
     curves = {name: curve(sampler) for name, sampler in SAMPLERS.items()} | {ADAPTIVE: adaptive}
-    return Mixture(teacher.sample(600, generator), exact, paths, curves, samples)
+    return Mixture(teacher.sample(350, generator), exact, paths, curves, samples)
 
 
 def study_digits(
