@@ -56,7 +56,7 @@ def test_methods_for_differential_equations_can_be_written_too():
         ("open('file')", "there is no open"),
         ("__import__('os').getcwd()", "malformed"),
         ("kt.DDIM()", "malformed"),
-        ("DDIM(**{})", "malformed"),
+        ("DDIM(**{})", "must be written out"),
         ("DDIM(*(1, 2))", "malformed"),
         ("HeavyBall(Sampler)", "there is no Sampler"),
     ],
