@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -133,7 +133,7 @@ def _add_bench(app: "typer.Typer") -> None:
             raise typer.Exit(run_benchmark(folder, name, arguments or ()))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     """Print an error and exit with status 2."""
     print(f"Error: {message}", file=sys.stderr)
     raise SystemExit(2)

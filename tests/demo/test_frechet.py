@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -36,8 +37,10 @@ def test_the_distance_is_symmetric_and_that_of_a_matrix_square_root():
 
     first, second = normal(80, 5, 0) @ normal(5, 5, 1), normal(90, 5, 2) @ normal(5, 5, 3) + 1.0
     covariances = torch.cov(first.T), torch.cov(second.T)
-    root = torch.from_numpy(sqrtm((covariances[0] @ covariances[1]).numpy()).real)
-    expected = (first.mean(0) - second.mean(0)).square().sum() + sum(covariances).trace() - 2.0 * root.trace()
+    root = torch.from_numpy(np.asarray(sqrtm((covariances[0] @ covariances[1]).numpy()))).real
+    expected = (
+        (first.mean(0) - second.mean(0)).square().sum() + torch.stack(covariances).sum(0).trace() - 2.0 * root.trace()
+    )
     assert frechet_distance(first, second) == pytest.approx(float(expected), rel=1e-9)
     assert frechet_distance(second, first) == pytest.approx(frechet_distance(first, second), rel=1e-9)
 

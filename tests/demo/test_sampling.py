@@ -9,7 +9,8 @@ from kutta.demo.sampling import ADAPTIVE, FEW, SAMPLERS
 
 
 def test_the_blobs_are_as_far_from_the_middle_as_from_their_neighbours():
-    distances = torch.cdist(*2 * [sampling.seven_blobs().means])
+    means = sampling.seven_blobs().means
+    distances = torch.cdist(means, means)
     assert torch.allclose(distances[-1, :-1], torch.tensor(2.0, dtype=torch.float64))
     assert torch.allclose(distances[:-1].topk(2, largest=False).values[:, 1], torch.tensor(2.0, dtype=torch.float64))
 
@@ -29,7 +30,7 @@ def test_every_sampler_comes_nearer_to_the_exact_ends_with_more_evaluations(samp
     for name, curve in samples.mixture.curves.items():
         assert curve.errors[-1] < 0.2 * curve.errors[0], name
     last = {name: curve.errors[-1] for name, curve in samples.mixture.curves.items()}
-    assert max(last, key=last.get) == "DDIM" and min(last, key=last.get) == ADAPTIVE
+    assert max(last.values()) == last["DDIM"] and min(last.values()) == last[ADAPTIVE]
 
 
 def test_the_adaptive_curve_ends_below_its_tolerance(samples):
@@ -76,6 +77,6 @@ def test_tables_show_the_scores(samples):
 def test_tiles_name_the_best_sampler_with_its_figures(samples):
     error, distance = sampling_report.tiles(samples)
     errors = {name: curve.errors[2] for name, curve in samples.mixture.curves.items() if name != ADAPTIVE}
-    best = min(errors, key=errors.get)
+    best = min(errors, key=lambda name: errors[name])
     assert error["value"].endswith(f"→ {errors[best]:.2g}") and error["label"].endswith(f"→ {best}")
     assert distance["value"].startswith(f"{samples.digits.scores['DDIM', 6].distance:.2f} →")
