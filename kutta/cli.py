@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -61,7 +61,7 @@ def _add_demo(app: "typer.Typer") -> None:
     def demo(
         out: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("kutta-demo"),
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
-        quick: Annotated[bool, typer.Option("--quick", help="Fewer draws and epochs.")] = False,
+        quick: Annotated[bool, typer.Option("--quick", help="Fewer draws, epochs and samples.")] = False,
     ) -> None:
         """Fit an ODE to a record, train neural ODEs, sample from mixtures and digits, and write a report."""
         _require("demo", _OF_DEMO)
@@ -133,7 +133,7 @@ def _add_bench(app: "typer.Typer") -> None:
             raise typer.Exit(run_benchmark(folder, name, arguments or ()))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     """Print an error and exit with status 2."""
     print(f"Error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -23,7 +23,7 @@ def test_version():
 
 def test_without_a_command_the_help_is_shown():
     text = invoke().output
-    assert all(command in text for command in ("demo", "methods", "bench"))
+    assert all(command in text for command in ("demo", "sample", "methods", "bench"))
 
 
 def test_methods_lists_every_public_method_with_its_own_figures():
@@ -41,6 +41,21 @@ def test_methods_lists_every_public_method_with_its_own_figures():
         row = next(line for line in result.stdout.splitlines() if line.split()[:1] == [name])
         assert row.split()[1:4] == figures.split()
     assert "explicit Runge-Kutta" in result.stdout and "Rosenbrock" in result.stdout and "Tsitouras" in result.stdout
+
+
+def test_methods_lists_the_samplers_with_their_orders_and_sources():
+    lines = invoke("methods").stdout.splitlines()
+    listed = dict(cli.public_samplers())
+    assert {"DDIM", "GHVB", "AdaptiveMultistep", "Nesterov"} <= set(listed) and "Sampler" not in listed
+    for name in listed:
+        assert any(line.split()[:1] == [name] for line in lines), name
+    assert cli.describe_sampler("UniPC", kutta.UniPC).order == "1–6"
+    assert cli.describe_sampler("DDIM", kutta.DDIM).order == ""
+    assert all(
+        cli.describe_sampler(name, one).source.endswith(".")
+        for name, one in listed.items()
+        if name != "AdaptiveMultistep"
+    )
 
 
 def test_methods_are_all_those_of_the_package():
@@ -97,6 +112,72 @@ def test_demo_names_the_package_that_is_missing(module, package, monkeypatch, tm
     assert result.exit_code == 2
     assert f'kutta demo needs {package}: pip install "kutta[demo]"' in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def model(tmp_path):
+    """The folder of a model that was not trained."""
+    from kutta.demo import digits_flow
+
+    settings = digits_flow.Settings(width=8, depth=1, frequencies=2)
+    digits_flow.save(digits_flow.build(settings, 0), settings, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("kind", ["png", "safetensors"])
+def test_sample_writes_images_and_says_what_they_cost(kind, model):
+    out = model / f"digits.{kind}"
+    result = invoke(
+        "sample",
+        str(model),
+        "--method",
+        "GHVB(2, beta=0.8)",
+        "--steps",
+        "4",
+        "--grid",
+        "Beta",
+        "--label",
+        "7",
+        "--count",
+        "3",
+        "--out",
+        str(out),
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.replace("\n", "") == f"3 images, 4 evaluations of the model: {out}"
+    assert out.stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--method", "GHVB(7)"), "order must be a whole number from 1 to 5; got 7"),
+        (("--method", "Nope"), "there is no Nope; there are"),
+        (("--method", "Tsit5", "--steps", "4"), "steps means nothing to Tsit5"),
+        (("--method", "DDIM", "--grid", "Rho"), "needs both data and noise at its ends"),
+        (("--out", "digits.jpg"), "--out must end in .png or .safetensors; got digits.jpg"),
+        (("--out", "nowhere/digits.png"), "--out must name a file that can be written"),
+    ],
+)
+def test_sample_refuses_what_does_not_fit_and_says_why(options, reason, model, monkeypatch):
+    monkeypatch.chdir(model)
+    result = invoke("sample", str(model), *options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ") and reason in result.stderr
+    assert not list(model.glob("*.png"))
+
+
+def test_sample_refuses_a_folder_without_a_model(tmp_path):
+    result = invoke("sample", str(tmp_path))
+    assert result.exit_code == 2
+    assert "must describe a model that was saved by `kutta demo`" in result.stderr
+
+
+def test_sample_names_the_package_that_is_missing(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    result = invoke("sample", str(model))
+    assert result.exit_code == 2
+    assert 'kutta sample needs safetensors: pip install "kutta[demo]"' in result.stderr
 
 
 @pytest.mark.parametrize("module", ["typer", "rich"])

@@ -197,4 +197,7 @@ def _settings(folder: Path) -> Settings:
     given, known = described.get("settings"), {one.name for one in fields(Settings)}
     if not isinstance(given, dict) or set(given) != known:
         raise ValueError(f"{path} must have the settings {', '.join(sorted(known))}; got {given!r}")
+    for name in ("width", "depth", "frequencies"):
+        if not isinstance(given[name], int) or given[name] < 1:
+            raise ValueError(f"{path} must have whole numbers above 0 for width, depth and frequencies; got {given!r}")
     return Settings(**given)

@@ -8,69 +8,17 @@ import math
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kutta.demo import digits, digits_pictures, hare_lynx, hare_lynx_pictures
-from kutta.demo.pictures import Picture
+from kutta.demo import digits, digits_pictures, hare_lynx, hare_lynx_pictures, sampling, sampling_report
+from kutta.demo.content import Content, Section, Table, seconds
 from kutta.files import replacing
 
 REPORT = "report.html"
 PACKAGES = ("kutta", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "matplotlib")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        name: its identifier in the page.
-        title: its caption.
-        header: names of the columns.
-        rows: the first cell of each names the row.
-    """
-
-    name: str
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the page."""
-
-    title: str
-    text: Sequence[str]
-    equations: Sequence[str]
-    tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    sources: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Content:
-    """All that the page shows.
-
-    Attributes:
-        tiles: the headline figures, each with ``value`` and ``label``.
-        sections: the parts of the page.
-        provenance: versions, machine and date.
-        results: the figures in machine-readable form.
-    """
-
-    tiles: Sequence[dict[str, str]]
-    sections: Sequence[Section]
-    provenance: Table
-    results: dict[str, Any] = field(default_factory=dict)
-
-
-def seconds(value: float) -> str:
-    """A duration in seconds or milliseconds."""
-    return f"{value:.1f} s" if value >= 1.0 else f"{1e3 * value:.3g} ms"
 
 
 def parameter_table(study: hare_lynx.Study) -> Table:
@@ -245,7 +193,7 @@ def provenance_table(seed: int, wall: float) -> Table:
     rows = [
         ("date", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
         ("seed", str(seed)),
-        ("wall time of both studies", seconds(wall)),
+        ("wall time of all studies", seconds(wall)),
         ("machine", f"{platform.machine()}, {os.cpu_count()} CPU cores, {platform.system()}"),
         ("Python", platform.python_version()),
         *((name, _version(name)) for name in PACKAGES),
@@ -260,7 +208,7 @@ def _version(package: str) -> str:
         return "not installed as a package"
 
 
-def tiles_of(hares: hare_lynx.Study, images: digits.Study) -> list[dict[str, str]]:
+def tiles_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study) -> list[dict[str, str]]:
     """The headline figures."""
     fit, ahead = hares.fit, hares.ahead
     plain, penalised = (model.outcome for model in images.models)
@@ -280,11 +228,12 @@ def tiles_of(hares: hare_lynx.Study, images: digits.Study) -> list[dict[str, str
             "value": f"{100 * plain.accuracy:.1f} → {penalised.accuracy:.1%}",
             "label": "test accuracy, plain → penalised",
         },
+        *sampling_report.tiles(samples),
     ]
 
 
-def results_of(hares: hare_lynx.Study, images: digits.Study, seed: int) -> dict[str, Any]:
-    """The figures of both studies as plain numbers."""
+def results_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, seed: int) -> dict[str, Any]:
+    """The figures of all studies as plain numbers."""
     fit, ahead = hares.fit, hares.ahead
     return {
         "seed": seed,
@@ -307,6 +256,7 @@ def results_of(hares: hare_lynx.Study, images: digits.Study, seed: int) -> dict[
             "coefficient": images.settings.coefficient,
             **{model.name: results_of_model(model) for model in images.models},
         },
+        "sampling": sampling_report.results(samples),
     }
 
 
@@ -328,13 +278,15 @@ def results_of_model(model: digits.Trained) -> dict[str, Any]:
     }
 
 
-def content_of(hares: hare_lynx.Study, images: digits.Study, seed: int, wall: float) -> Content:
+def content_of(
+    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, seed: int, wall: float
+) -> Content:
     """The content of the page, pictures rendered."""
     return Content(
-        tiles=tiles_of(hares, images),
-        sections=(hare_lynx_section(hares), digits_section(images)),
+        tiles=tiles_of(hares, images, samples),
+        sections=(hare_lynx_section(hares), digits_section(images), sampling_report.section(samples)),
         provenance=provenance_table(seed, wall),
-        results=results_of(hares, images, seed),
+        results=results_of(hares, images, samples, seed),
     )
 
 

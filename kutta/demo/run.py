@@ -1,4 +1,4 @@
-"""The whole demo: both studies, the report, and a short table in the terminal."""
+"""The whole demo: all studies, the report, and a short table in the terminal."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kutta.demo import digits, hare_lynx, report
+from kutta.demo import digits, digits_flow, hare_lynx, report, sampling, sampling_report
 from kutta.demo.classifier import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from kutta.demo.content import Table as Shown
+
 QUICK = Settings(epochs=6)
+QUICK_FLOW = digits_flow.Settings(width=128, steps=300, average=0.98)
+MODEL = "digits-flow"
+"""The folder of the model of digits, inside that of the report."""
 
 
 def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True) -> Path:
-    """Run both studies and write the report.
+    """Run all studies, write the report and save the model of digits, which `kutta sample` takes.
 
     Args:
-        folder: where the report and its pictures go; made when missing.
+        folder: where the report, its pictures and the model go; made when missing.
         seed: of everything random.
-        quick: fewer draws and epochs.
+        quick: fewer draws, epochs and samples.
         progress: show progress bars.
 
     Returns:
@@ -31,13 +36,15 @@ def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True)
     with digits.one_thread():
         hares = hare_lynx.study(seed, draws=60 if quick else 500, progress=progress)
     images = digits.study(seed, QUICK if quick else None, progress=progress)
-    content = report.content_of(hares, images, seed, time.perf_counter() - began)
+    samples = sampling.study(seed, QUICK_FLOW if quick else None, samples=200 if quick else 1000, progress=progress)
+    content = report.content_of(hares, images, samples, seed, time.perf_counter() - began)
     path = report.write(content, folder)
-    _summarise(hares, images, path)
+    digits_flow.save(samples.digits.model, samples.digits.settings, folder / MODEL)
+    _summarise(hares, images, samples, path)
     return path
 
 
-def _summarise(hares: hare_lynx.Study, images: digits.Study, path: Path) -> None:
+def _summarise(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, path: Path) -> None:
     from rich.console import Console
 
     console = Console()
@@ -45,6 +52,7 @@ def _summarise(hares: hare_lynx.Study, images: digits.Study, path: Path) -> None
     console.print(parameter_summary(hares))
     console.print(cost_summary(hares))
     console.print(digits_summary(images))
+    console.print(sampling_summary(samples))
     console.print("Report:", str(path), soft_wrap=True, highlight=False)
 
 
@@ -89,13 +97,21 @@ def cost_summary(hares: hare_lynx.Study) -> Table:
 
 def digits_summary(images: digits.Study) -> Table:
     """The plain and the penalised classifier beside each other, as a rich table."""
+    return _in_terminal(report.digits_table(images), "Handwritten digits")
+
+
+def sampling_summary(samples: sampling.Study) -> Table:
+    """The Fréchet distances of sampled digits, as a rich table."""
+    return _in_terminal(sampling_report.distance_table(samples.digits), "Sampled digits, Fréchet distance")
+
+
+def _in_terminal(shown: Shown, title: str) -> Table:
     from rich.table import Table
 
-    shown = report.digits_table(images)
-    name, *models = shown.header
-    table = Table(name, title="Handwritten digits")
-    for model in models:
-        table.add_column(model, justify="right")
+    first, *others = shown.header
+    table = Table(first, title=title)
+    for column in others:
+        table.add_column(column, justify="right")
     for row in shown.rows:
         table.add_row(*row)
     return table

@@ -51,6 +51,8 @@ def _value(node: ast.expr) -> Any:
         return _named(node.id)()
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         given = {one.arg: _value(one.value) for one in node.keywords if one.arg is not None}
+        if len(given) < len(node.keywords):
+            raise ValueError("arguments must be written out, without **")
         return _named(node.func.id)(*map(_value, node.args), **given)
     if isinstance(node, ast.Tuple):
         return tuple(map(_value, node.elts))

@@ -149,14 +149,16 @@ def study_mixture(seed: int = 0, samples: int = 256) -> Mixture:
     tried = [kt.solve(problem, kt.AdaptiveMultistep(3), atol=tolerance) for tolerance in TOLERANCES]
     # All samples are evaluated until the last one ends.
     adaptive = Curve(
-        tuple(int(one.stats.function_evaluations.max()) for one in tried), tuple(error(one) for one in tried)
+        tuple(int(torch.as_tensor(one.stats.function_evaluations).max()) for one in tried),
+        tuple(error(one) for one in tried),
     )
-    exact = kt.solve(shown, kt.Vern8(), rtol=1e-9, atol=1e-9, save_at="steps").ys
+    times = grid.times(schedule, 100, schedule.start, schedule.end)
+    exact = kt.solve(shown, kt.Vern8(), rtol=1e-9, atol=1e-9, save_at=times).ys
     paths = {
         name: kt.solve(shown, SAMPLERS[name], steps=10, grid=grid, save_at="steps").ys for name in ("DDIM", "GHVB 2.8")
     }
     curves = {name: curve(sampler) for name, sampler in SAMPLERS.items()} | {ADAPTIVE: adaptive}
-    return Mixture(teacher.sample(600, generator), exact, paths, curves, samples)
+    return Mixture(teacher.sample(350, generator), exact, paths, curves, samples)
 
 
 def study_digits(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional
 
 from kutta.demo import sampling
 from kutta.demo.classifier import CLASSES, SIDE
@@ -16,6 +18,8 @@ from kutta.demo.pictures import Picture, Theme, render
 # Okabe and Ito's colours without black and yellow, which one theme or the other would hide, and a grey.
 COLOURS = ("#8a8f98", "#e69f00", "#56b4e9", "#cc79a7", "#d55e00", "#009e73", "#0f77c0")
 MARKS = ("o", "s", "^", "v", "D", "P", "X")
+SHOWN = ("DDIM", "UniPC", "GHVB 2.8", "exponential 3")
+"""The samplers whose digits are shown."""
 
 
 def paths(study: sampling.Mixture, theme: Theme) -> Figure:
@@ -24,7 +28,7 @@ def paths(study: sampling.Mixture, theme: Theme) -> Figure:
     for axes, (name, states), colour in zip(
         figure.subplots(1, 2, sharey=True), study.paths.items(), (theme.orange, theme.blue), strict=True
     ):
-        axes.scatter(*study.data.T, s=4, color=theme.faint, linewidths=0, label="data")
+        axes.scatter(*study.data.T, s=5, color=theme.ink, alpha=0.3, linewidths=0, label="data")
         for sample in range(states.shape[1]):
             axes.plot(*study.exact[:, sample].T, color=theme.ink, linewidth=1.0, alpha=0.7)
             axes.plot(*states[:, sample].T, "o-", color=colour, linewidth=1.2, markersize=3)
@@ -53,37 +57,33 @@ def errors(study: sampling.Mixture, theme: Theme) -> Figure:
 
 
 def samples(study: sampling.Digits, theme: Theme) -> Figure:
-    """Digits from the same noise, by all samplers at few evaluations, and exactly."""
-    names = list(dict.fromkeys(name for name, _ in study.images))
-    figure = Figure(figsize=(8.2, 7.6))
-    columns = figure.subplots(len(names) + 1, len(sampling.FEW), gridspec_kw={"hspace": 0.05, "wspace": 0.03})
-    for column, steps in enumerate(sampling.FEW):
-        for row, name in enumerate(names):
-            _strip(columns[row, column], study.images[name, steps], theme)
-        _strip(columns[-1, column], study.exact, theme)
-        columns[0, column].set_title(f"{steps} evaluations")
-    for axes, name in zip(columns[:, 0], (*names, "exact"), strict=True):
-        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    """Digits from the same noise, by some samplers at few evaluations, and exactly."""
+    figure = Figure(figsize=(6.6, 9.0))
+    count = len(SHOWN)
+    panels = figure.subplots(len(sampling.FEW) + 1, 1, gridspec_kw={"height_ratios": [count] * len(sampling.FEW) + [1]})
+    for axes, steps in zip(panels[:-1], sampling.FEW, strict=True):
+        _rows_of_digits(axes, torch.stack([study.images[name, steps] for name in SHOWN]), SHOWN, theme)
+        axes.set_title(f"{steps} evaluations")
+    _rows_of_digits(panels[-1], study.exact[None], ["exact"], theme)
     return figure
 
 
 def digit_paths(study: sampling.Digits, theme: Theme) -> Figure:
     """From noise to digits: a row a time."""
-    figure = Figure(figsize=(6.6, 7.0))
-    rows = figure.subplots(len(study.ts), 1, gridspec_kw={"hspace": 0.0})
-    for axes, t, images in zip(rows, study.ts.tolist(), study.paths, strict=True):
-        _strip(axes, images, theme)
-        axes.set_ylabel(f"t = {t:.2f}", rotation=0, ha="right", va="center")
+    figure = Figure(figsize=(6.6, 6.3))
+    _rows_of_digits(figure.subplots(), study.paths, [f"t = {t:.2f}" for t in study.ts.tolist()], theme)
     return figure
 
 
-def _strip(axes: Any, images: Tensor, theme: Theme) -> None:
-    """The ten digits in a line, with a gap between each two."""
-    gap = -torch.ones(CLASSES, SIDE, 1)
-    line = torch.cat((images.view(CLASSES, SIDE, SIDE), gap), dim=2).permute(1, 0, 2).reshape(SIDE, -1)[:, :-1]
-    axes.imshow(line.numpy(), cmap=fading(theme.ink), vmin=-1.0, vmax=1.0)
+def _rows_of_digits(axes: Any, images: Tensor, names: Sequence[str], theme: Theme) -> None:
+    """Images ``(R, 10, 64)`` as rows with names, a gap of one pixel around each."""
+    rows, cell = len(images), SIDE + 1
+    cells = functional.pad(images.view(rows, CLASSES, SIDE, SIDE), (0, 1, 0, 1), value=-1.0)
+    page = cells.permute(0, 2, 1, 3).reshape(rows * cell, CLASSES * cell)[:-1, :-1]
+    axes.imshow(page.numpy(), cmap=fading(theme.ink), vmin=-1.0, vmax=1.0)
+    axes.set_yticks([cell * row + 0.5 * (SIDE - 1) for row in range(rows)], names)
     axes.set_xticks([])
-    axes.set_yticks([])
+    axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
@@ -109,8 +109,8 @@ def pictures(study: sampling.Study) -> list[Picture]:
         render(
             "sampling_digits",
             "Digits from the same noise",
-            "The digits from 0 to 9, by each sampler with 4, 6 and 10 evaluations of the model. The last row shows the "
-            "exact ends of the paths.",
+            "The digits from 0 to 9, by four samplers with 4, 6 and 10 evaluations of the model. In the last row, the "
+            "exact ends of their paths.",
             lambda theme: samples(digits, theme),
         ),
         render(

@@ -1,15 +1,17 @@
 import pytest
+import torch
 
-from kutta.demo import digits, hare_lynx, report, run
+from kutta.demo import digits, digits_flow, hare_lynx, report, run, sampling
 from kutta.demo.classifier import Settings
 
 
 @pytest.fixture
-def ready(hares, images, content, monkeypatch):
+def ready(hares, images, samples, content, monkeypatch):
     """Studies that are there already."""
     calls = {}
     monkeypatch.setattr(hare_lynx, "study", lambda *given, **named: calls.update(hares=(given, named)) or hares)
     monkeypatch.setattr(digits, "study", lambda *given, **named: calls.update(images=(given, named)) or images)
+    monkeypatch.setattr(sampling, "study", lambda *given, **named: calls.update(samples=(given, named)) or samples)
     monkeypatch.setattr(report, "content_of", lambda *given: content)
     return calls
 
@@ -24,10 +26,21 @@ def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time
     for model in images.models:
         assert model.name in printed and f"{model.outcome.accuracy:.1%}" in printed
         assert f" {model.outcome.function_evaluations} " in printed
-    assert ready["hares"][0] == (3,) and ready["images"][0] == (3, None)
+    assert ready["hares"][0] == (3,) and ready["images"][0] == ready["samples"][0] == (3, None)
+
+
+def test_the_model_of_digits_is_saved_and_its_distances_are_printed(ready, samples, tmp_path, capsys):
+    run.run(tmp_path, progress=False)
+    loaded = digits_flow.load(tmp_path / run.MODEL)
+    x, t, digits = digits_flow.noise_for(3), torch.ones(3), torch.arange(3)
+    assert torch.equal(loaded(x, t, digits), samples.digits.model(x, t, digits))
+    printed = capsys.readouterr().out
+    assert "Fréchet" in printed and f" {samples.digits.scores['UniPC', 6].distance:.2f} " in printed
 
 
 def test_quick_takes_fewer_draws_and_epochs(ready, tmp_path):
     run.run(tmp_path, quick=True, progress=False)
     assert ready["hares"][1]["draws"] < 500
     assert ready["images"][0][1].epochs < Settings().epochs
+    assert ready["samples"][0][1].steps < digits_flow.Settings().steps
+    assert ready["samples"][1]["samples"] < 1000

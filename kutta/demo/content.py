@@ -1,0 +1,60 @@
+"""What a page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kutta.demo.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        name: its identifier in the page.
+        title: its caption.
+        header: names of the columns.
+        rows: the first cell of each names the row.
+    """
+
+    name: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    title: str
+    text: Sequence[str]
+    equations: Sequence[str]
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    sources: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows.
+
+    Attributes:
+        tiles: the headline figures, each with ``value`` and ``label``.
+        sections: the parts of the page.
+        provenance: versions, machine and date.
+        results: the figures in machine-readable form.
+    """
+
+    tiles: Sequence[dict[str, str]]
+    sections: Sequence[Section]
+    provenance: Table
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds or milliseconds."""
+    return f"{value:.1f} s" if value >= 1.0 else f"{1e3 * value:.3g} ms"
