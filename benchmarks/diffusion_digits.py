@@ -170,8 +170,8 @@ def judged(studios: Sequence[Studio]) -> tuple[Scores, list[tuple[float, float, 
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=3)
-    if missing(("sklearn", "lightning")):
-        raise SystemExit('this benchmark needs scikit-learn and Lightning: pip install "kutta[demo,training]"')
+    if missing(("sklearn", "pytorch_lightning")):
+        raise SystemExit('this benchmark needs scikit-learn and Lightning: pip install "kutta[demo]"')
     settings, samples = (Settings(steps=5), 60) if options.quick else (Settings(), SAMPLES)
     described = {"model": repr(settings), "samples": samples, "seeds": list(range(options.repeats)), "dtype": "float32"}
     report = Report("diffusion-digits", str(__doc__), described)

@@ -33,7 +33,7 @@ BENCHMARKS = {
     "diffusion_samplers": ("diffusers",),
     "diffusion_orders": ("diffusers",),
     "diffusion_artefacts": (),
-    "diffusion_digits": ("sklearn", "lightning", "diffusers"),
+    "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.
