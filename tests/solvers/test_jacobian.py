@@ -60,7 +60,9 @@ def test_of_a_state_of_any_structure():
     assert (field.evaluations, field.jacobians) == (1, 1)
 
 
-@pytest.mark.parametrize("g", [lambda t, y: torch.ones_like(y), lambda t, y: y, lambda t, y: -2.0 * y], ids=["ones", "y", "-2 y"])
+@pytest.mark.parametrize(
+    "g", [lambda t, y: torch.ones_like(y), lambda t, y: y, lambda t, y: -2.0 * y], ids=["ones", "y", "-2 y"]
+)
 def test_of_functions_that_use_little_of_their_input(g):
     same(linearise(g, T, Y, rows=False), g=g)
 
