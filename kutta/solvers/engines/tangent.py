@@ -25,7 +25,7 @@ def tanh(x: Tensor) -> Tensor:
         return NotImplemented
     x = x.clamp(-FARTHEST, FARTHEST)
     square = x * x
-    return x * _horner(ODD, square) / _horner(EVEN, square)
+    return x * (_horner(ODD, square) / _horner(EVEN, square))  # in this order tiny numbers keep their digits
 
 
 def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:

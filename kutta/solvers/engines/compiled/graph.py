@@ -175,7 +175,7 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> 
     _drop_changes_of_shape(graph)
     _check(graph, y)
     record.constants = _lift_constants(graph)
-    record.text = graph.print_readable(print_output=False)
+    record.text = graph.print_readable(print_output=False, include_stride=True)
     record.before, record.inside = split(with_layers_joined(graph, varying=2), varying=2)
 
 

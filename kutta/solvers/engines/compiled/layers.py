@@ -27,6 +27,25 @@ aten = torch.ops.aten
 MOST_BYTES, MOST_COLUMNS = 1 << 18, 1024
 # Operations on every entry of a layer that are looked at.
 MOST_OPERATIONS = 64
+# Operations with infinite slopes at places where others have slope zero.
+_STEEP = [
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "div",
+    "pow",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "asin",
+    "acos",
+    "acosh",
+    "atanh",
+    "hypot",
+    "atan2",
+    "logit",
+]
 _VIEWS = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
 
 
@@ -93,7 +112,9 @@ def _chain(first: Node, fixed: set[Node]) -> Iterator[_Layer]:
             return
         layer = _layer(node, fixed)
         yield layer
-        users = list(layer.result.users)
+        users, result = list(layer.result.users), layer.result.meta["val"]
+        if result.shape != layer.product.meta["val"].shape:
+            return
         if len(users) != 1 or not _is_product(users[0], fixed) or users[0].args[0] is not layer.result:
             return
         node = users[0]
@@ -105,7 +126,7 @@ def _layer(product: Node, fixed: set[Node]) -> _Layer:
     while node.op != "root" and len(known) < MOST_OPERATIONS:
         if _is_entrywise(node, known):
             known.append(node)
-            if _only_within(known[:-1], known):
+            if _only_within(known[:-1], known) and node.meta["val"].dtype == start.meta["val"].dtype:
                 result = node
         node = node.next
     after = tuple(known[1 : known.index(result) + 1])
@@ -125,13 +146,16 @@ def _with_bias(product: Node, fixed: set[Node]) -> tuple[Node | None, Node]:
         (user,) = users
         left, right = user.args
         other = right if left is product else left
-        shape = product.meta["val"].shape
-        if isinstance(other, Node) and other in fixed and other.meta["val"].shape == shape[1:]:
+        if isinstance(other, Node) and other in fixed and _goes_with(other.meta["val"], product.meta["val"]):
             if user.target == aten.add.Tensor:
                 return other, user
             if left is product and other.target == aten.neg.default:
                 return other.args[0], user  # type: ignore[return-value]
     return None, product
+
+
+def _goes_with(bias: Tensor, product: Tensor) -> bool:
+    return bias.shape == product.shape[1:] and bias.dtype == product.dtype
 
 
 def _is_entrywise(node: Node, known: Sequence[Node]) -> bool:
@@ -142,8 +166,16 @@ def _is_entrywise(node: Node, known: Sequence[Node]) -> bool:
     if node.target in _VIEWS:
         return True
     value, dtype = node.meta["val"], known[0].meta["val"].dtype
-    same = all(one.meta["val"].shape == value.shape for one in sources)
-    return torch.Tag.pointwise in node.target.tags and same and value.dtype in (dtype, torch.bool)  # type: ignore[union-attr]
+    if torch.Tag.pointwise not in getattr(node.target, "tags", ()) or not isinstance(value, Tensor):
+        return False
+    if _is_steep(node) and sources != [known[0]]:
+        return False
+    return all(one.meta["val"].shape == value.shape for one in sources) and value.dtype in (dtype, torch.bool)
+
+
+def _is_steep(node: Node) -> bool:
+    """Whether the slope may be infinite: after a slope of zero, as of ``relu``, the product of the two has no value."""
+    return str(node.target).split(".")[1] in _STEEP
 
 
 def _entry_by_entry(start: Node, after: Sequence[Node]) -> Program | None:
@@ -174,7 +206,7 @@ def _join(graph: Graph, chain: list[_Layer]) -> None:
             tensors.append(_padded(graph, layer.weight))
             if layer.bias is not None:
                 tensors.append(_padded(graph, layer.bias))
-        joined = _called(graph, operation(tuple(layers), last.meta["val"].dtype), tensors)
+        joined = _called(graph, operation(tuple(layers), chain[0].weight.meta["val"].dtype), tensors)
         shape = list(last.meta["val"].shape)
         replacement = _called(graph, aten.view.default, [joined, shape])
     last.replace_all_uses_with(replacement)

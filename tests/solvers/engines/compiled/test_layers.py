@@ -8,9 +8,11 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import kutta
+from kutta.solvers.engines.compiled.graph import right_hand_side
 from kutta.solvers.engines.compiled.layers import with_layers_joined
 from kutta.solvers.engines.compiled.rewrite import split, sums_apart
 from kutta.solvers.engines.kernel.build import CompilerMissing, compiler
+from kutta.state import layout_of
 
 F32, F64 = torch.float32, torch.float64
 try:
@@ -170,3 +172,47 @@ def test_two_threads_find_the_gradients_of_one():
         torch.set_num_threads(before)
     torch.testing.assert_close(found, gradients(kutta.Eager()), rtol=1e-11, atol=1e-11)
     assert all(map(torch.equal, found, again))
+
+
+def test_a_bias_of_another_precision_is_added_by_the_compiler():
+    def f(t, y, w, b):
+        return torch.tanh(y @ w + b)
+
+    _, inside = joined(f, torch.randn(6, 4, dtype=F64), torch.randn(4, 4, dtype=F64), torch.randn(4))
+    assert any("add" in name for name in calls(inside))
+    assert sum("layers_" in name for name in calls(inside)) == 1
+
+
+def test_a_reshape_between_layers_ends_a_chain():
+    def f(t, y, w, v, u):
+        return (torch.tanh(y @ w).view(8, 4) @ v).view(4, 6) @ u
+
+    shapes = [(6, 8), (4, 3), (6, 6)]
+    left = check(f, torch.randn(4, 6, dtype=F64), *(torch.randn(shape, dtype=F64) for shape in shapes))
+    assert sum("layers_" in name for name in left) == 3
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t, y, w: torch.where(y @ w > 0, y, -y),
+        lambda t, y, w: (y @ w > 0) * 2.0,
+        lambda t, y, w: nn.functional.logsigmoid(y @ w),
+        lambda t, y, w: torch.relu(y @ w).sqrt(),
+        lambda t, y, w: torch.relu(y @ w) ** 0.5,
+    ],
+    ids=["mask", "mask as a factor", "several results", "steep", "steep power"],
+)
+def test_what_cannot_end_a_chain_is_left_to_the_compiler(f):
+    left = check(f, torch.randn(5, 4, dtype=F64), torch.randn(4, 4, dtype=F64))
+    assert sum("layers_" in name for name in left) == 1
+    assert len([name for name in left if "view" not in name]) > 1
+
+
+def test_the_text_of_a_graph_knows_strides():
+    y, w = torch.randn(5, 4, dtype=F64), torch.randn(4, 4, dtype=F64)
+    problems = [
+        kutta.ODEProblem(lambda t, y, w: y @ w, y, (0.0, 1.0), args=(one,)) for one in (w, w.t().contiguous().t())
+    ]
+    texts = {right_hand_side(one, layout_of(y, False), y).text for one in problems}
+    assert len(texts) == 2
