@@ -89,9 +89,11 @@ def invert(
         >>> import torch, kutta as kt
         >>> teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.1, 0.1])
         >>> schedule = kt.diffusion.EDM(start=5.0, end=0.05)
-        >>> noise = 5.0 * torch.randn(8, 2, dtype=torch.float64)
-        >>> samples = kt.solve(kt.DiffusionProblem(teacher.model(schedule), schedule, noise), steps=20).y1
-        >>> back = kt.diffusion.invert(kt.DiffusionProblem(teacher.model(schedule), schedule, samples), steps=20)
+        >>> noise = 5.0 * torch.randn(8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, noise)
+        >>> samples = kt.solve(problem, kt.DDIM(), steps=20).y1
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, samples)
+        >>> back = kt.diffusion.invert(problem, kt.DDIM(), steps=20)
         >>> bool((back.y1 - noise).abs().max() < 1e-8)
         True
     """

@@ -23,11 +23,12 @@ def problem(**changes):
 
 def test_defaults():
     case = t1()
-    sol = kt.solve(case.problem)
+    sol, default = kt.solve(case.problem), D.default_sampler(case.problem)
     assert sol.stats.function_evaluations == 20
-    assert torch.equal(sol.y1, kt.solve(case.problem, kt.DDIM(), steps=20, grid=D.Rho(7.0)).y1)
+    assert torch.equal(sol.y1, kt.solve(case.problem, default, steps=20, grid=D.Rho(7.0)).y1)
     flow = problem(schedule=D.RectifiedFlow(), prediction="flow")
-    assert torch.equal(kt.solve(flow).y1, kt.solve(flow, kt.DDIM(), steps=20, grid=D.UniformTime()).y1)
+    default = D.default_sampler(flow)
+    assert torch.equal(kt.solve(flow).y1, kt.solve(flow, default, steps=20, grid=D.UniformTime()).y1)
     assert kt.solve(case.problem, grid=D.UniformLogSNR).stats.steps == 20
     assert kt.solve(case.problem, grid=[5.0, 1.0, 0.05]).stats.steps == 2
 
