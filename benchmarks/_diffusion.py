@@ -13,7 +13,7 @@ from torch import Tensor
 
 import kutta as kt
 from kutta.solvers.diffusion.automatic import default_sampler
-from kutta.solvers.diffusion.grids import nodes
+from kutta.solvers.diffusion.levels.grids import nodes
 from tests.solvers.diffusion.problems import Case, normal, reference, stable_diffusion_betas, t1, t2
 
 RHO = kt.diffusion.Rho(7)

@@ -18,7 +18,7 @@ from benchmarks._report import Report, arguments, finish
 from kutta.demo.digits_flow import Settings, load_images, noise_for, problem, train
 from kutta.demo.frechet import Judge
 from kutta.solvers.diffusion.automatic import default_sampler
-from kutta.solvers.diffusion.grids import nodes
+from kutta.solvers.diffusion.levels.grids import nodes
 
 EVALUATIONS, SAMPLES = (4, 6, 10), 900
 GRIDS: dict[str, kt.diffusion.Grid] = {"even times": kt.diffusion.UniformTime(), "Beta": kt.diffusion.Beta()}

@@ -14,11 +14,11 @@ import kutta as kt
 from benchmarks._diffusion import most_steps
 from benchmarks._mixtures import NOISE, Family
 from benchmarks._report import Report, Table, arguments, finish
-from kutta.solvers.diffusion.grids import nodes
-from kutta.solvers.diffusion.solver_search.archive import Archive
-from kutta.solvers.diffusion.solver_search.breeding import Breeder
-from kutta.solvers.diffusion.solver_search.evolution import Clock, Evolution, seeds
-from kutta.solvers.diffusion.solver_search.teacher import Teacher
+from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.solver_schedules.search.archive import Archive
+from kutta.solvers.diffusion.solver_schedules.search.breeding import Breeder
+from kutta.solvers.diffusion.solver_schedules.search.evolution import Clock, Evolution, seeds
+from kutta.solvers.diffusion.solver_schedules.search.teacher import Teacher
 
 BAR = 2.0
 GRIDS: dict[str, kt.diffusion.Grid] = {

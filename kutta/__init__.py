@@ -16,17 +16,17 @@ from kutta.solve import Eager, solve
 from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
-from kutta.solvers.diffusion.adams import PLMS, PNDM
-from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
-from kutta.solvers.diffusion.deis import DEIS
-from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP
-from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
-from kutta.solvers.diffusion.ghvb import GHVB
-from kutta.solvers.diffusion.heavy_ball import HeavyBall
-from kutta.solvers.diffusion.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.one_step import DDIM
-from kutta.solvers.diffusion.solver_schedule import SolverSchedule
-from kutta.solvers.diffusion.unipc import UniPC
+from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
+from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.momentum.ghvb import GHVB
+from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.named.adams import PLMS, PNDM
+from kutta.solvers.diffusion.named.ddim import DDIM
+from kutta.solvers.diffusion.named.deis import DEIS
+from kutta.solvers.diffusion.named.dpm_solver import DPMSolver, DPMSolverPP
+from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.named.unipc import UniPC
+from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 if TYPE_CHECKING:
     import typer
 
-    from kutta.solvers.diffusion.sampler import Sampler
+    from kutta.solvers.diffusion.plans.sampler import Sampler
     from kutta.solvers.method import Method
 
 MISSING_CLI = 'the kutta command needs typer and rich: pip install "kutta[cli]" (for `kutta demo`: "kutta[demo]")'

@@ -97,7 +97,7 @@ class DiffusionProblem:
         x: the state at the first time, shape ``(B, ...)``: noise of standard deviation ``sigma``, or for editing
             a noisy sample.
         prediction: what the model returns: ``"epsilon"``, ``"data"``, ``"v"``, ``"score"`` or ``"flow"``; see
-            `kutta.solvers.diffusion.conversions`.
+            `kutta.solvers.diffusion.levels.conversions`.
         condition: handed on to the model.
         guidance: such as ``kutta.diffusion.CFG(7.5)``.
         t_span: first and last time; by default those of the schedule.

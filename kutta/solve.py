@@ -17,8 +17,8 @@ from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
-from kutta.solvers.diffusion.grids import Grid
-from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.levels.grids import Grid
+from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solving import solve_diffusion
 from kutta.solvers.engines.choice import solve_by_choice, solve_eagerly
 from kutta.solvers.engines.compiled import Compiled

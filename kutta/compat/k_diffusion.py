@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.adams import PLMS
-from kutta.solvers.diffusion.deis import DEIS
-from kutta.solvers.diffusion.dpm_solver import DPMSolverPP
-from kutta.solvers.diffusion.edm import AncestralEuler, EDMHeun
-from kutta.solvers.diffusion.ghvb import GHVB
-from kutta.solvers.diffusion.grids import nodes
-from kutta.solvers.diffusion.heavy_ball import HeavyBall
-from kutta.solvers.diffusion.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.noise import Noise
-from kutta.solvers.diffusion.one_step import DDIM
-from kutta.solvers.diffusion.plan import Level, Plan
-from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.sampling import first_uses, states
-from kutta.solvers.diffusion.schedules import EDM, as_float64
-from kutta.solvers.diffusion.unipc import UniPC
+from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
+from kutta.solvers.diffusion.momentum.ghvb import GHVB
+from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.named.adams import PLMS
+from kutta.solvers.diffusion.named.ddim import DDIM
+from kutta.solvers.diffusion.named.deis import DEIS
+from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
+from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.named.unipc import UniPC
+from kutta.solvers.diffusion.plans.noise import Noise
+from kutta.solvers.diffusion.plans.plan import Level, Plan
+from kutta.solvers.diffusion.plans.sampler import Sampler
+from kutta.solvers.diffusion.plans.states import first_uses, states
 from kutta.solvers.progress import progress_bar
 
 Sample = Callable[..., Tensor]

@@ -5,8 +5,8 @@ import torch
 
 import kutta as kt
 from kutta.compat import k_diffusion
-from kutta.solvers.diffusion.ghvb import GHVB
-from kutta.solvers.diffusion.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.momentum.ghvb import GHVB
+from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
 
 SIGMAS = [5.0, 3.0, 1.5, 0.8, 0.4, 0.2, 0.1]
 TEACHER = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.1, 0.2])

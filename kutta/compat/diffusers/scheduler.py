@@ -17,10 +17,10 @@ from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_tim
 from kutta.compat.diffusers.times import sigmas as sigmas_of
 from kutta.compat.diffusers.training import TrainedFlow, betas, schedule
 from kutta.compat.diffusers.walk import Stretch, Walk, stretches
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.noise import Noise
-from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.schedules import as_float64
+from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.plans.noise import Noise
+from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
 class PlanScheduler(SchedulerMixin, ConfigMixin):

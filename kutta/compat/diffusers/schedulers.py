@@ -14,18 +14,18 @@ from kutta.compat.diffusers.configuration import PREDICTIONS, configured
 from kutta.compat.diffusers.scheduler import PlanScheduler
 from kutta.problems import DiffusionProblem
 from kutta.solve import solve
-from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
-from kutta.solvers.diffusion.dpm_solver import DPMSolverPP
-from kutta.solvers.diffusion.final_orders import LowerOrderFinal
-from kutta.solvers.diffusion.ghvb import GHVB
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.heavy_ball import HeavyBall
-from kutta.solvers.diffusion.median_grid import median_grid
-from kutta.solvers.diffusion.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.schedules import as_float64
-from kutta.solvers.diffusion.solver_schedule import SolverSchedule
-from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart
+from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
+from kutta.solvers.diffusion.exponential.final_orders import LowerOrderFinal
+from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart
+from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.median_grid import median_grid
+from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.momentum.ghvb import GHVB
+from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
+from kutta.solvers.diffusion.plans.sampler import Sampler
+from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule
 
 STARTERS = {
     "ramp": Ramp(),

@@ -15,8 +15,8 @@ from scipy import stats
 from torch import Tensor
 
 from kutta.compat.diffusers.training import TrainedFlow
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.schedules import Discrete, as_float64
+from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.schedules import Discrete, as_float64
 
 Trained = Discrete | TrainedFlow
 

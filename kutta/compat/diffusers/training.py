@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.schedules import Discrete, RectifiedFlow, as_float64
+from kutta.solvers.diffusion.levels.schedules import Discrete, RectifiedFlow, as_float64
 
 # What is left of the data, ``alpha^2``, at the last step of a schedule that is rescaled to leave nothing. Not zero, so
 # that a model that predicts noise says something of the data there; diffusers has the same.

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.solvers.diffusion.conversions import Pair, factors
-from kutta.solvers.diffusion.folding import folded
-from kutta.solvers.diffusion.plan import Level, Move, Plan
-from kutta.solvers.diffusion.sampling import kinds_by_state, last_uses
-from kutta.solvers.diffusion.sums import weighted_sum
+from kutta.solvers.diffusion.levels.conversions import Pair, factors
+from kutta.solvers.diffusion.plans.folding import folded
+from kutta.solvers.diffusion.plans.plan import Level, Move, Plan
+from kutta.solvers.diffusion.plans.states import kinds_by_state, last_uses
+from kutta.solvers.diffusion.plans.sums import weighted_sum
 
 
 @dataclass(frozen=True)

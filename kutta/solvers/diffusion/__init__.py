@@ -1,31 +1,31 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.automatic import Automatic, default_sampler
-from kutta.solvers.diffusion.cfg_plus_plus import CFGPlusPlus
-from kutta.solvers.diffusion.conversions import convert
-from kutta.solvers.diffusion.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
-from kutta.solvers.diffusion.exponential_ghvb import ExponentialGHVB
-from kutta.solvers.diffusion.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
+from kutta.solvers.diffusion.exponential.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
+from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.exponential.singlestep import Singlestep
+from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
 from kutta.solvers.diffusion.flow import probability_flow
-from kutta.solvers.diffusion.ghvb import GHVB
-from kutta.solvers.diffusion.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
-from kutta.solvers.diffusion.guidance import CFG, Guidance, one_call, two_calls
-from kutta.solvers.diffusion.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
-from kutta.solvers.diffusion.inversion import Inversion, invert
-from kutta.solvers.diffusion.median_grid import median_grid
+from kutta.solvers.diffusion.guidance.cfg import CFG, Guidance, one_call, two_calls
+from kutta.solvers.diffusion.guidance.cfg_plus_plus import CFGPlusPlus
+from kutta.solvers.diffusion.inversion.inversion import Inversion, invert
+from kutta.solvers.diffusion.levels.conversions import convert
+from kutta.solvers.diffusion.levels.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
+from kutta.solvers.diffusion.levels.median_grid import median_grid
+from kutta.solvers.diffusion.levels.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
 from kutta.solvers.diffusion.mixture import GaussianMixture
-from kutta.solvers.diffusion.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.named_schedules import named_schedule
-from kutta.solvers.diffusion.plan import Draft, Level, Move, Plan
-from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.schedules import EDM, VE, VP, Cosine, Discrete, RectifiedFlow, Schedule
-from kutta.solvers.diffusion.singlestep import Singlestep
-from kutta.solvers.diffusion.solver_schedule import SolverSchedule, SolverStep
-from kutta.solvers.diffusion.solver_search.search import search
-from kutta.solvers.diffusion.splitting import LTSP
-from kutta.solvers.diffusion.stability import MomentumRule
-from kutta.solvers.diffusion.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
-from kutta.solvers.diffusion.taylor import Estimate
+from kutta.solvers.diffusion.momentum.exponential_ghvb import ExponentialGHVB
+from kutta.solvers.diffusion.momentum.ghvb import GHVB
+from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
+from kutta.solvers.diffusion.momentum.splitting import LTSP
+from kutta.solvers.diffusion.momentum.stability import MomentumRule
+from kutta.solvers.diffusion.named.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.plans.plan import Draft, Level, Move, Plan
+from kutta.solvers.diffusion.plans.sampler import Sampler
+from kutta.solvers.diffusion.solver_schedules.named import named_schedule
+from kutta.solvers.diffusion.solver_schedules.search.search import search
+from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule, SolverStep
+from kutta.solvers.diffusion.solver_schedules.taylor import Estimate
 
 __all__ = [
     "CFG",

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 
 from kutta.problems import DiffusionProblem
-from kutta.solvers.diffusion.adams import PLMS
-from kutta.solvers.diffusion.ghvb import GHVB, multistep_polynomials
-from kutta.solvers.diffusion.grids import Nodes
-from kutta.solvers.diffusion.guidance import CFG
-from kutta.solvers.diffusion.heavy_ball import HeavyBall
-from kutta.solvers.diffusion.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.one_step import DDIM
-from kutta.solvers.diffusion.plan import Plan
-from kutta.solvers.diffusion.sampler import Sampler
-from kutta.solvers.diffusion.stability import MomentumRule, alternating, corrected_limit
+from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.guidance.cfg import CFG
+from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.momentum.ghvb import GHVB, multistep_polynomials
+from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
+from kutta.solvers.diffusion.momentum.stability import MomentumRule, alternating, corrected_limit
+from kutta.solvers.diffusion.named.adams import PLMS
+from kutta.solvers.diffusion.named.ddim import DDIM
+from kutta.solvers.diffusion.plans.plan import Plan
+from kutta.solvers.diffusion.plans.sampler import Sampler
 
 LEAST_DAMPING = 0.8
 
@@ -67,7 +67,7 @@ class Automatic(Sampler):
 
     Example:
         >>> import kutta as kt
-        >>> from kutta.solvers.diffusion.grids import nodes
+        >>> from kutta.solvers.diffusion.levels.grids import nodes
         >>> few = nodes(kt.diffusion.Rho(7), kt.diffusion.VP(), 12, 1.0, 1e-3)
         >>> kt.diffusion.Automatic(1.0).choice(few).order, kt.diffusion.Automatic(15.0).choice(few).order
         (2, 1)

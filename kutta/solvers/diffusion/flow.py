@@ -16,10 +16,10 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem, ODEProblem
 from kutta.solution import Solution
-from kutta.solvers.diffusion.denoiser import Denoiser
-from kutta.solvers.diffusion.guidance import refuse_stepwise
-from kutta.solvers.diffusion.plan import Level
-from kutta.solvers.diffusion.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
+from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.plans.denoiser import Denoiser
+from kutta.solvers.diffusion.plans.plan import Level
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.conversions import PREDICTIONS
-from kutta.solvers.diffusion.schedules import Schedule
+from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
+from kutta.solvers.diffusion.levels.schedules import Schedule
 
 
 class GaussianMixture:

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
-from kutta.solvers.diffusion.adaptive import AdaptiveMultistep
-from kutta.solvers.diffusion.adaptive_solving import sample_adaptively
+from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
+from kutta.solvers.diffusion.adaptive.solving import sample_adaptively
 from kutta.solvers.diffusion.automatic import default_sampler
-from kutta.solvers.diffusion.conversions import PREDICTIONS
 from kutta.solvers.diffusion.flow import probability_flow
-from kutta.solvers.diffusion.grids import Grid, Nodes, Rho, UniformTime, nodes
-from kutta.solvers.diffusion.guidance import Guidance
-from kutta.solvers.diffusion.plan import Plan
-from kutta.solvers.diffusion.sampler import Sampler
+from kutta.solvers.diffusion.guidance.cfg import Guidance
+from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
+from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
+from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.plans.plan import Plan
+from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
-from kutta.solvers.diffusion.schedules import Schedule, as_float64
 from kutta.solvers.method import Method
 from kutta.solvers.progress import progress_bar
 

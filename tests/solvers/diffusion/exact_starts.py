@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 
-from kutta.solvers.diffusion.denoiser import Denoiser
-from kutta.solvers.diffusion.grids import nodes
-from kutta.solvers.diffusion.plan import Move
-from kutta.solvers.diffusion.sampling import states
+from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.plans.denoiser import Denoiser
+from kutta.solvers.diffusion.plans.plan import Move
+from kutta.solvers.diffusion.plans.states import states
 
 
 def given(plan, count):

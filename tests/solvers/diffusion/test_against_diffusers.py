@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import kutta as kt
-from kutta.solvers.diffusion.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from tests.solvers.diffusion.problems import F64, normal, stable_diffusion_betas
 
 diffusers = pytest.importorskip("diffusers")

@@ -7,8 +7,8 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.automatic import Automatic, default_sampler, feedback, typical_step
-from kutta.solvers.diffusion.grids import nodes
-from kutta.solvers.diffusion.stability import MomentumRule, corrected_limit
+from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.momentum.stability import MomentumRule, corrected_limit
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2
 
 RHO = kt.diffusion.Rho(7)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.solvers.diffusion.grids import Nodes, nodes
+from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from tests.solvers.diffusion.problems import F64, t1
 
 CHURN = kt.EDMHeun(s_churn=4.0)

@@ -8,8 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kutta as kt
-from kutta.solvers.diffusion.grids import nodes
-from kutta.solvers.diffusion.plan import Draft
+from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.plans.plan import Draft
 from kutta.solvers.diffusion.sampling import follow
 from tests._helpers import F64, difference, gradient, relative_error, tensor
 from tests.solvers.diffusion.problems import orders, stable_diffusion_betas, t1

@@ -1,0 +1,1 @@
+"""The sampler that chooses its own steps."""

@@ -1,0 +1,1 @@
+"""Exponential multistep and singlestep rules."""

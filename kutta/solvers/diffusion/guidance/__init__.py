@@ -1,0 +1,1 @@
+"""Guidance: how a condition steers a model."""

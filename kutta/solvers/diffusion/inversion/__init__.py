@@ -1,0 +1,1 @@
+"""From data back to noise."""

@@ -1,0 +1,1 @@
+"""Noise levels: schedules, grids of times, and what a model predicts."""

@@ -1,0 +1,1 @@
+"""Samplers with momentum, and their regions of stability."""

@@ -1,0 +1,1 @@
+"""Samplers with names of their own."""

@@ -1,0 +1,1 @@
+"""Samplers as tables of numbers, and the loop that runs them."""

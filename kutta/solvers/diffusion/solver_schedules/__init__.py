@@ -1,0 +1,1 @@
+"""Solver schedules, and the search for good ones."""

@@ -1,0 +1,194 @@
+"""Inversion: back to the noise that samples came from, exactly, and what that costs."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.solvers.diffusion.inversion.fixed_point import fixed_point
+from tests._helpers import F64
+from tests.solvers.diffusion.problems import orders, t1
+
+D = kt.diffusion
+
+
+def there_and_back(problem, sampler, steps, **options):
+    """The largest deviation from where the samples came from, and the inversion."""
+    samples = kt.solve(problem, sampler, steps=steps).y1
+    back = D.invert(replace(problem, x=samples), sampler, steps=steps, **options)
+    return float((back.y1 - problem.x).abs().max()), back
+
+
+@pytest.mark.parametrize("steps", [10, 20, 40])
+@pytest.mark.parametrize("prediction", ["epsilon", "data", "flow"])
+def test_ddim_there_and_back(steps, prediction):
+    off, back = there_and_back(t1(prediction).problem, kt.DDIM(), steps)
+    assert off < 1e-8
+    assert back.residuals.shape == (steps,) and float(back.residuals.max()) < 1e-13
+    assert back.result is kt.Result.SUCCESS
+
+
+def test_the_naive_inversion_is_off_by_one_order():
+    found = [there_and_back(t1().problem, kt.DDIM(), steps, max_iterations=1) for steps in (160, 320, 640)]
+    offs = [off for off, _ in found]
+    assert offs[-1] > 0.05 and orders(offs) == pytest.approx([1.0, 1.0], abs=0.1)
+    assert [back.stats.function_evaluations for _, back in found] == [160, 320, 640]
+
+
+def test_the_naive_inversion_by_hand():
+    case, steps = t1(), 5
+    sol = kt.solve(case.problem, kt.DDIM(), steps=steps, save_at="steps")
+    z = sol.y1
+    for here, there in zip(sol.ts.flip(0)[:-1], sol.ts.flip(0)[1:], strict=True):
+        z = z + (there - here) * case.teacher.noise(z, 1.0, float(there))
+    back = D.invert(replace(case.problem, x=sol.y1), steps=steps, max_iterations=1)
+    assert torch.allclose(back.y1, z, rtol=1e-12, atol=1e-12)
+
+
+def test_acceleration_saves_evaluations():
+    picard, anderson = (there_and_back(t1().problem, kt.DDIM(), 20, memory=memory) for memory in (0, 3))
+    assert picard[0] < 1e-8 and anderson[0] < 1e-8
+    assert anderson[1].stats.function_evaluations < 0.6 * picard[1].stats.function_evaluations
+    assert anderson[1].stats.function_evaluations == sum(anderson[1].iterations)
+
+
+@pytest.mark.parametrize(
+    "sampler", [kt.EDMHeun(), kt.DPMSolverPP(2), kt.DPMSolverPP(3), kt.UniPC(2), kt.PLMS(2)], ids=repr
+)
+def test_other_samplers_there_and_back(sampler):
+    """Singlestep methods in one sweep, multistep methods in several."""
+    problem = replace(t1().problem, t_span=(5.0, 0.5))
+    off, back = there_and_back(problem, sampler, 12)
+    assert off < 1e-8 and float(back.residuals.max()) < 1e-13
+
+
+@pytest.mark.parametrize("guidance", [D.CFG(3.0), D.CFGPlusPlus(0.6)], ids=["CFG", "CFGPlusPlus"])
+def test_guided_samples(guidance):
+    condition = torch.tensor([True, True, False])
+    problem = replace(t1().problem, condition=condition, guidance=guidance)
+    off, _ = there_and_back(problem, kt.DDIM(), 30)
+    assert off < 1e-8
+
+
+def test_cfg_plus_plus_takes_free_noise_away_and_puts_guided_noise_back():
+    """``y_up = (y - kappa e_u) + kappa_up e_g``, with both at the noisier state."""
+    case, condition = t1(), torch.tensor([True, True, False])
+    problem = replace(case.problem, condition=condition, guidance=D.CFGPlusPlus(0.6))
+    samples = kt.solve(problem, kt.DDIM(), grid=[5.0, 2.0, 0.5]).y1
+    back = D.invert(replace(problem, x=samples), grid=[5.0, 2.0, 0.5], save_at="steps")
+    for y, kappa, up, kappa_up in zip(back.ys[:-1], (0.5, 2.0), back.ys[1:], (2.0, 5.0), strict=True):
+        free, bound = (case.teacher.noise(up, 1.0, kappa_up, one) for one in (None, condition))
+        guided = free + 0.6 * (bound - free)
+        assert torch.allclose(up, y - kappa * free + kappa_up * guided, rtol=1e-11, atol=1e-11)
+
+
+def test_states_and_times():
+    case = t1()
+    sol = kt.solve(case.problem, kt.DDIM(), steps=12, save_at="steps")
+    back = D.invert(replace(case.problem, x=sol.y1), kt.DDIM(), steps=12, save_at="steps")
+    assert torch.equal(back.ts, sol.ts.flip(0))
+    assert torch.allclose(back.ys, sol.ys.flip(0), atol=1e-8)
+    assert isinstance(back, D.Inversion) and isinstance(back, kt.Solution)
+    assert float(back.t1) == 5.0 and back.stats.steps == 12
+
+
+def test_a_variance_preserving_schedule_and_its_inner_times():
+    case, schedule = t1(), D.VP(end=0.05)
+    problem = kt.DiffusionProblem(case.teacher.model(schedule, "v"), schedule, case.problem.x / 5.0, prediction="v")
+    assert there_and_back(problem, kt.DDIM(), 25)[0] < 1e-8
+    part = replace(problem, t_span=(0.6, 0.2))
+    assert there_and_back(part, kt.DDIM(), 10)[0] < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_lower_precision(dtype):
+    case = t1()
+    problem = replace(case.problem, x=case.problem.x.to(dtype), t_span=(5.0, 0.5))
+    off, back = there_and_back(problem, kt.DDIM(), 20)
+    assert back.y1.dtype == dtype and off < 3000 * torch.finfo(dtype).eps
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    case = t1()
+    samples = case.solve(kt.DDIM(), 15)
+    together = D.invert(replace(case.problem, x=samples), steps=15).y1
+    alone = D.invert(replace(case.problem, x=samples[3:4]), steps=15).y1
+    assert torch.allclose(alone[0], together[3], atol=1e-10)
+
+
+def test_nothing_is_recorded_for_gradients():
+    case = t1()
+    x = case.solve(kt.DDIM(), 5).requires_grad_()
+    assert not D.invert(replace(case.problem, x=x), steps=5).y1.requires_grad
+
+
+def test_what_does_not_converge_is_told():
+    """Two steps over the whole way are no contraction, and a few iterations not enough."""
+    back = there_and_back(t1().problem, kt.DDIM(), 2, max_iterations=3)[1]
+    assert float(back.residuals.max()) > 1e-6 and max(back.iterations) == 3
+    # Each step has its fixed point, but the sweeps have none yet.
+    off, back = there_and_back(t1().problem, kt.PLMS(2), 10, max_iterations=5)
+    assert float(back.residuals[-1]) > 1e-6 and off > 1e-6
+
+
+def test_a_model_that_fails():
+    problem = kt.DiffusionProblem(lambda x, t: math.nan * x, D.EDM(2.0, 0.1), torch.ones(2, 2))
+    assert torch.isfinite(D.invert(replace(problem, model=lambda x, t: 0.1 * x), steps=3).y1).all()
+    with pytest.raises(kt.SolveError, match="NON_FINITE"):
+        D.invert(problem, steps=3)
+    assert D.invert(problem, steps=3, throw=False).result is kt.Result.NON_FINITE
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"method": kt.Tsit5()}, TypeError, "method must be a sampler"),
+        ({"method": kt.EDMHeun(s_churn=10.0)}, ValueError, "adds noise"),
+        ({"memory": -1}, ValueError, "memory must be a whole number of at least 0"),
+        ({"max_iterations": 0}, ValueError, "max_iterations must be a whole number of at least 1"),
+        ({"tolerance": 0.0}, ValueError, "tolerance must be positive"),
+        ({"save_at": [1.0]}, ValueError, 'save_at must be None or "steps"'),
+        ({"steps": 0}, ValueError, "steps must be a positive whole number"),
+        ({"grid": D.Rho(clean=True)}, ValueError, "no clean last step"),
+    ],
+)
+def test_refusals(options, error, match):
+    with pytest.raises(error, match=match):
+        D.invert(t1().problem, **options)
+
+
+def test_ends_without_data_or_noise():
+    flow = kt.DiffusionProblem(lambda x, t: x, D.RectifiedFlow(), torch.ones(2, 2), prediction="flow")
+    with pytest.raises(ValueError, match="inversion needs both data and noise"):
+        D.invert(flow)
+    assert torch.isfinite(D.invert(replace(flow, t_span=(0.9, 0.1))).y1).all()
+
+
+# ------------------------------------------------------------------------------------ fixed points
+
+
+@pytest.mark.parametrize("memory", [0, 1, 3, 5])
+def test_fixed_points_of_linear_maps(memory):
+    """``z = A z + b`` for each sample, where the largest eigenvalue of `A` is 0.8."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(6, 4, 4, dtype=F64, generator=generator)
+    a = 0.8 * a / torch.linalg.eigvals(a).abs().amax(-1)[:, None, None]
+    b = torch.randn(6, 4, dtype=F64, generator=generator)
+
+    def residual(z):
+        return (a @ z[..., None])[..., 0] + b - z
+
+    z, size, count = fixed_point(residual, torch.zeros_like(b), memory, 1e-12, 500)
+    wanted = torch.linalg.solve(torch.eye(4, dtype=F64) - a, b)
+    assert torch.allclose(z, wanted, rtol=1e-9, atol=1e-10) and size <= 1e-12
+    # With as much memory as dimensions it ends like a Krylov method.
+    assert count < {0: 500, 1: 200, 3: 60, 5: 30}[memory]
+
+
+def test_an_expanding_map_is_tamed():
+    """Picard's iteration diverges where the slope is below -1; damped, and mixed, it does not."""
+    for memory in (0, 3):
+        z, size, _ = fixed_point(lambda z: -3.0 * z - z**3 + 1.0 - z, torch.ones(3, 2, dtype=F64), memory, 1e-10, 200)
+        assert size <= 1e-10 and torch.allclose(-3.0 * z - z**3 + 1.0, z)
