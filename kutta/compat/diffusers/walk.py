@@ -1,6 +1,6 @@
 """A plan cut at the evaluations of the model, to be walked from one to the next.
 
-`kutta.solvers.diffusion.sampling.states` calls the model. Here whoever calls the model comes with its output, again
+`kutta.solvers.diffusion.plans.states.states` calls the model. Here whoever calls the model comes with its output, again
 and again; what is known in between is in one object.
 """
 

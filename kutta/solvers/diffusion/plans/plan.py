@@ -6,7 +6,7 @@ Every sampler here, whatever its order, its momentum or its noise, arrives at ea
 
 over earlier states ``x_i``, predictions ``F_j`` of the model at earlier states, and fresh noise ``z``. The weights
 depend on the noise levels alone; so they are computed once, before the first evaluation of the model, in float64
-on the host, and what is left is one loop (`kutta.solvers.diffusion.sampling`).
+on the host, and what is left is one loop (`kutta.solvers.diffusion.plans.states`).
 
 States are numbered, the initial one 0. One that is only a stage on the way, a prediction before its correction, or
 a state with noise added is a state like any other. The model is evaluated at a state when a prediction there is

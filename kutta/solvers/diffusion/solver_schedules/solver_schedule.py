@@ -67,7 +67,8 @@ class SolverSchedule(Sampler):
 
     Each step is a Taylor expansion of the prediction, of data or of noise, in the exact solution; see
     `kutta.solvers.diffusion.solver_schedules.taylor`. Most samplers are of this form (see `named_schedule`), and
-    between them lie those that `kutta.diffusion.search` finds. It brings its times: `kutta.solve` takes neither `grid` nor `steps` with it.
+    between them lie those that `kutta.diffusion.search` finds. It brings its times: `kutta.solve` takes neither `grid`
+    nor `steps` with it.
 
     Attributes:
         t: the time at which it begins.
