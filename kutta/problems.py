@@ -90,9 +90,15 @@ class DiffusionProblem:
     equation ``dx/dt = alpha'(t) D(x, t) + sigma'(t) e(x, t)`` from the noisiest time to the data, where `D` and `e`
     are the expected data and noise.
 
+    Sampling is differentiable: with a network whose weights require gradients, PyTorch remembers every evaluation for a
+    backward pass, and memory grows with the steps. To sample only, solve under ``torch.no_grad()``, as in the second
+    example. To differentiate through the sampling, do not.
+
     Attributes:
         model: called as ``model(x, t)``, or with a condition as ``model(x, t, condition)``, where ``t`` has shape
-            ``(B,)``, and the dtype of ``x`` but float32 at least: half precision cannot tell time 999 from 1000.
+            ``(B,)``, and the dtype of ``x`` but float32 at least: half precision cannot tell time 999 from 1000. It
+            returns a tensor of the shape and on the device of ``x``; of a network that returns an object or a tuple,
+            give a function that takes the tensor out, such as ``lambda x, t: unet(x, t).sample``.
         schedule: the noise schedule, such as ``kutta.diffusion.VP()``.
         x: the state at the first time, shape ``(B, ...)``: noise of standard deviation ``sigma``, or for editing
             a noisy sample.
@@ -111,6 +117,17 @@ class DiffusionProblem:
         >>> sol = kt.solve(problem, kt.DDIM(), steps=20)
         >>> bool((sol.y1[:, 0].abs() - 2.0).abs().mean() < 0.5), sol.stats.function_evaluations
         (True, 20)
+
+        A network, without gradients:
+
+        >>> class Network(torch.nn.Linear):
+        ...     def forward(self, x, t):
+        ...         return super().forward(torch.cat([x, t[:, None]], 1))
+        >>> problem = kt.DiffusionProblem(Network(3, 2), kt.diffusion.VP(), torch.randn(8, 2))
+        >>> with torch.no_grad():
+        ...     samples = kt.solve(problem, kt.DPMSolverPP(2), steps=10).y1
+        >>> samples.shape, samples.requires_grad
+        (torch.Size([8, 2]), False)
     """
 
     model: Callable[..., Any]

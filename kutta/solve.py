@@ -92,7 +92,8 @@ def solve(
             ``sol.result`` naming the reason.
         steps: of a sampler; 20 by default.
         grid: where a sampler stops on its way: a rule such as ``kutta.diffusion.Rho(7)``, or the times themselves.
-        generator: of the noise of a stochastic sampler: a ``torch.Generator``, or one for each sample.
+        generator: of the noise of a stochastic sampler: a ``torch.Generator``, or one for each sample. It is refused
+            where no noise is added.
 
     Returns:
         the `Solution`.

@@ -1,7 +1,18 @@
 """The probability-flow equation as an `ODEProblem`, which any method for differential equations solves.
 
-With ``lambda = log(alpha / sigma)`` for the time and ``y = x / alpha`` for the state it is ``dy/dlambda = D - y``.
-Where the data or the noise vanish at an end, as for rectified flows, it is ``dx/dt = alpha' D + sigma' e``.
+With the expected data `D` and noise `e`, where ``x = alpha D + sigma e``, it is
+
+    dx/dt = alpha' D + sigma' e = (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) D.
+
+With ``lambda = log(alpha / sigma)`` for the time and ``y = x / alpha`` for the state it is semilinear, and its linear
+part is the number -1:
+
+    dy/dlambda = -y + D,    y(lambda + h) = exp(-h) y(lambda) + int_0^h exp(-(h - r)) D(lambda + r) dr.
+
+This is the equation here. Methods for differential equations integrate its right-hand side as a whole; exponential
+methods solve the linear part exactly and follow `D` alone, which is what `ExponentialMultistep` and its relatives do
+(`kutta.solvers.diffusion.exponential.forms`). Where the data or the noise vanish at an end, as for rectified flows,
+`lambda` is infinite there, and the equation is the first one, in `t`.
 """
 
 from __future__ import annotations
@@ -16,6 +27,7 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem, ODEProblem
 from kutta.solution import Solution
+from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
@@ -46,7 +58,7 @@ class Flow:
         Raises:
             ValueError: for times that do not lie between the ends.
         """
-        (start, end), (first, last) = _span(self.problem), self.equation.t_span
+        (start, end), (first, last) = span_of(self.problem), self.equation.t_span
         if not bool(((t <= start) & (t >= end)).all()):
             raise ValueError(
                 f"times must lie within t_span = ({start:.6g}, {end:.6g}); got {float(t.min()):.6g} to "
@@ -56,7 +68,7 @@ class Flow:
 
     def times(self, clock: Tensor) -> Tensor:
         """The reverse of `clock_times`."""
-        (start, end), (first, last) = _span(self.problem), self.equation.t_span
+        (start, end), (first, last) = span_of(self.problem), self.equation.t_span
         return torch.where(clock == first, start, torch.where(clock == last, end, self.from_clock(clock)))
 
     def solution(self, found: Solution) -> Solution:
@@ -85,9 +97,45 @@ class Flow:
 
 
 def probability_flow(problem: DiffusionProblem) -> Flow:
+    """The probability-flow equation of a problem, for methods and options that samplers do not have.
+
+    With ``lambda = log(alpha / sigma)`` for the time, ``y = x / alpha`` for the state and the expected data `D`
+
+        dy/dlambda = -y + D(alpha y, t(lambda)),
+
+    a semilinear equation with the linear part -1; where `lambda` is infinite at an end, ``dx/dt = alpha' D + sigma' e``
+    in the time of the schedule, with the expected noise `e`.
+
+    Args:
+        problem: as for `kutta.solve`.
+
+    Returns:
+        a `Flow`: ``equation``, an `ODEProblem` of at least float32, and ``solution``, which brings what `kutta.solve`
+        finds for it back to the times and states of the problem.
+
+    Raises:
+        TypeError, ValueError: for a problem that does not fit, guidance that belongs to steps, and ends at which there
+            is no right-hand side.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.1, 0.1])
+        >>> schedule = kt.diffusion.EDM(start=10.0, end=0.01)
+        >>> x = 10.0 * torch.randn(64, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        >>> problem = kt.DiffusionProblem(teacher.model(schedule), schedule, x)
+        >>> flow = kt.diffusion.probability_flow(problem)
+        >>> sol = flow.solution(kt.solve(flow.equation, kt.Tsit5(), rtol=1e-6, atol=1e-6))
+        >>> torch.equal(sol.y1, kt.solve(problem, kt.Tsit5(), rtol=1e-6, atol=1e-6).y1)
+        True
+    """
+    return flow_of(checked(problem))
+
+
+def flow_of(problem: DiffusionProblem) -> Flow:
     """The probability-flow equation of a problem whose arguments are checked."""
+    _refuse_ends(problem)
     refuse_stepwise(problem.guidance, "the probability flow")
-    schedule, (start, end) = problem.schedule, _span(problem)
+    schedule, (start, end) = problem.schedule, span_of(problem)
     first, last = (float(schedule.log_snr(as_float64(t))) for t in (start, end))
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
     denoiser = Denoiser(problem, x.dtype)
@@ -97,9 +145,14 @@ def probability_flow(problem: DiffusionProblem) -> Flow:
     return Flow(problem, equation, schedule.log_snr, schedule.time, schedule.alpha)
 
 
-def _span(problem: DiffusionProblem) -> tuple[float, float]:
-    start, end = problem.t_span or (problem.schedule.start, problem.schedule.end)
-    return float(start), float(end)
+def _refuse_ends(problem: DiffusionProblem) -> None:
+    start, end = span_of(problem)
+    refuse_pure_noise(problem, start)
+    if problem.prediction == "data" and float(problem.schedule.sigma(as_float64(end))) == 0.0:
+        raise ValueError(
+            f"at t = {end:.6g} there is no noise, where prediction='data' says nothing about the slope: end earlier by "
+            "t_span, use a sampler, or a model that predicts the flow"
+        )
 
 
 def _same(t: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from kutta.solvers.diffusion.levels.schedules import Schedule
 class GaussianMixture:
     """A mixture of normal distributions with its exact predictions, to check samplers against.
 
+    Predictions are computed in float64 on the device of the states, and have their dtype.
+
     Args:
         weights: of the ``K`` components; they are scaled to sum to 1.
         means: shape ``(K, d)``.
@@ -37,8 +39,9 @@ class GaussianMixture:
     """
 
     def __init__(self, weights: Any, means: Any, variances: Any):
-        self.weights, self.means, variances = (
-            torch.as_tensor(one, dtype=torch.float64) for one in (weights, means, variances)
+        self.means = torch.as_tensor(means, dtype=torch.float64)
+        self.weights, variances = (
+            torch.as_tensor(one, dtype=torch.float64).to(self.means.device) for one in (weights, variances)
         )
         if self.means.dim() != 2 or self.weights.shape != self.means.shape[:1]:
             raise ValueError(
@@ -78,16 +81,20 @@ class GaussianMixture:
         return GaussianMixture(self.weights[picked], self.means[picked], variances)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Data, ``(count, d)``, float64."""
-        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        z = torch.randn(count, self.size, dtype=torch.float64, generator=generator) * self.variances[which].sqrt()
+        """Data, ``(count, d)``, float64, on the device of the means."""
+        # Drawn where the generator is, so that a seed means the same on every device.
+        device = self.means.device if generator is None else generator.device
+        which = torch.multinomial(self.weights.to(device), count, replacement=True, generator=generator)
+        z = torch.randn(count, self.size, dtype=torch.float64, generator=generator, device=device)
+        which, z = which.to(self.means.device), z.to(self.means.device)
+        z = z * self.variances[which].sqrt()
         if self.axes is not None:
             z = (self.axes[which] @ z[..., None])[..., 0]
         return self.means[which] + z
 
     def log_density(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
         """``log p_t(x)`` at a noise level, ``(B,)``."""
-        return torch.logsumexp(self._logits(*self._deviations(x, alpha, sigma), components), -1)
+        return torch.logsumexp(self._logits(*self._deviations(x, alpha, sigma), components), -1).to(x.dtype)
 
     def data(self, x: Tensor, alpha: Any, sigma: Any, components: Tensor | None = None) -> Tensor:
         """The expected data ``D(x)``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +14,10 @@ from kutta.solution import Solution
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.adaptive.solving import sample_adaptively
 from kutta.solvers.diffusion.automatic import default_sampler
-from kutta.solvers.diffusion.flow import probability_flow
-from kutta.solvers.diffusion.guidance.cfg import Guidance
-from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
+from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
+from kutta.solvers.diffusion.flow import flow_of
 from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
-from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
@@ -44,8 +42,9 @@ def solve_diffusion(
         given: the arguments of `kutta.solve` that are not at their defaults.
         solve: `kutta.solve`, for methods of differential equations.
     """
-    _check_given_grid(given.get("grid"), problem.t_span)
-    problem = checked(problem)
+    asked, problem = problem.t_span, checked(problem)
+    if asked is not None:
+        _check_given_grid(given.get("grid"), span_of(problem))
     if given.get("engine") not in (None, "auto") and type(given["engine"]).__name__ != "Eager":
         raise NotImplementedError(f"a DiffusionProblem is solved by engine=Eager(); got {given['engine']!r}")
     method = default_sampler(problem) if method is None else method
@@ -58,54 +57,14 @@ def solve_diffusion(
     return _by_sampler(problem, method, given)
 
 
-def checked(problem: DiffusionProblem) -> DiffusionProblem:
-    """The problem with a state that is a tensor and a span, or an error that says what does not fit."""
-    if not callable(problem.model):
-        raise TypeError(f"model must be callable; got {type(problem.model).__name__}")
-    if not isinstance(problem.schedule, Schedule):
-        raise TypeError(f"schedule must be a noise schedule such as kutta.diffusion.VP(); got {problem.schedule!r}")
-    if problem.prediction not in PREDICTIONS:
-        raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}; got {problem.prediction!r}")
-    if problem.guidance is not None and not isinstance(problem.guidance, Guidance):
-        raise TypeError(f"guidance must be such as kutta.diffusion.CFG(7.5); got {problem.guidance!r}")
-    x = torch.as_tensor(problem.x)
-    if not x.is_floating_point() or x.dim() < 1:
-        raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
-    if problem.guidance is not None:
-        problem.guidance.check(len(x))
-    if not math.isfinite(float(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
-        raise ValueError("x must be finite; got infinity or NaN among its entries")
-    span = problem.t_span if problem.t_span is not None else (problem.schedule.start, problem.schedule.end)
-    return replace(problem, x=x, t_span=_checked_span(span, problem))
-
-
-def _checked_span(span: Any, problem: DiffusionProblem) -> tuple[float, float]:
-    try:
-        start, end = (float(t) for t in span)
-    except (TypeError, ValueError):
-        raise ValueError(f"t_span must hold the first and the last time; got {span!r}") from None
-    first, last = (float(problem.schedule.log_snr(as_float64(t))) for t in (start, end))
-    if not first < last:
-        raise ValueError(f"t_span must lead from noise to data, from larger to smaller times; got ({start}, {end})")
-    return start, end
-
-
-def _check_given_grid(grid: Any, span: Any) -> None:
-    if grid is None or span is None or isinstance(grid, Grid | type):
+def _check_given_grid(grid: Any, span: tuple[float, float]) -> None:
+    if grid is None or isinstance(grid, Grid | type):
         return
     times = as_float64(grid)
-    if times.dim() == 1 and len(times) and (float(times[0]), float(times[-1])) != tuple(map(float, span)):
+    if times.dim() == 1 and len(times) and (float(times[0]), float(times[-1])) != span:
         raise ValueError(
-            f"grid must lead from t_span[0] = {float(span[0]):.6g} to t_span[1] = {float(span[1]):.6g}, or t_span be "
-            f"left out; got times from {float(times[0]):.6g} to {float(times[-1]):.6g}"
-        )
-
-
-def _refuse_pure_noise(problem: DiffusionProblem, t: float) -> None:
-    if problem.prediction in ("epsilon", "score") and float(problem.schedule.alpha(as_float64(t))) == 0.0:
-        raise ValueError(
-            f"at t = {t:.6g} there is only noise, where prediction={problem.prediction!r} says nothing about the "
-            "data: begin later by t_span, or use a model that predicts data, v or flow"
+            f"grid must lead from t_span[0] = {span[0]:.6g} to t_span[1] = {span[1]:.6g}, or t_span be left "
+            f"out; got times from {float(times[0]):.6g} to {float(times[-1]):.6g}"
         )
 
 
@@ -121,8 +80,8 @@ def _check_generator(generator: Any, count: int) -> None:
 def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
     _check_save_at(given)
-    _refuse_pure_noise(problem, _span(problem)[0])
-    with progress_bar(given.get("progress", False), *_span(problem)) as watch:
+    refuse_pure_noise(problem, span_of(problem)[0])
+    with progress_bar(given.get("progress", False), *span_of(problem)) as watch:
         return sample_adaptively(problem, method, given, watch)
 
 
@@ -131,6 +90,11 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
     _check_save_at(given)
     _check_generator(given.get("generator"), len(problem.x))
     plan = planned(problem, method, given.get("steps"), given.get("grid"))
+    if "generator" in given and not plan.stochastic:
+        raise ValueError(
+            f"generator means nothing to the sampler {type(method).__name__}, which adds no noise here; leave it out. "
+            "The noise at the beginning is the problem's x"
+        )
     every = given.get("save_at") is not None
     with progress_bar(given.get("progress", False), plan.first.t, plan.levels[plan.outputs[-1]].t) as watch:
         return follow(
@@ -141,7 +105,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
     found = _nodes(problem, method, steps, grid)
-    _refuse_pure_noise(problem, float(found.t[0]))
+    refuse_pure_noise(problem, float(found.t[0]))
     with torch.no_grad():
         plan = method.plan(found).fixed()
     return plan if problem.guidance is None else problem.guidance.planned(plan)
@@ -158,7 +122,7 @@ def _nodes(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: 
         return _own_nodes(problem, method, method.times, steps, grid)
     grid = _grid(grid, problem)
     steps = STEPS if steps is None and isinstance(grid, Grid) else steps
-    return nodes(grid, problem.schedule, steps, *_span(problem))
+    return nodes(grid, problem.schedule, steps, *span_of(problem))
 
 
 def _own_nodes(problem: DiffusionProblem, method: Sampler, times: Tensor, steps: int | None, grid: Any) -> Nodes:
@@ -167,11 +131,11 @@ def _own_nodes(problem: DiffusionProblem, method: Sampler, times: Tensor, steps:
     _refuse({name: one for name, one in (("steps", steps), ("grid", grid)) if one is not None}, (), what)
     own = (float(times[0]), float(times[-1]))
     if not all(
-        math.isclose(one, asked, rel_tol=1e-9, abs_tol=1e-12) for one, asked in zip(own, _span(problem), strict=True)
+        math.isclose(one, asked, rel_tol=1e-9, abs_tol=1e-12) for one, asked in zip(own, span_of(problem), strict=True)
     ):
         raise ValueError(
             f"the times of this {type(method).__name__} lead from {own[0]:.9g} to {own[1]:.9g}, those of the problem "
-            f"from {_span(problem)[0]:.9g} to {_span(problem)[1]:.9g}: give the problem t_span={own} and a state x "
+            f"from {span_of(problem)[0]:.9g} to {span_of(problem)[1]:.9g}: give the problem t_span={own} and a state x "
             "that belongs to its beginning"
         )
     return nodes(times, problem.schedule, None, *own)
@@ -186,21 +150,10 @@ def _by_method(
                 f"a DiffusionProblem has no {name}: solve kutta.diffusion.probability_flow(problem).equation"
             )
     _refuse({name: value for name, value in given.items() if name in _FOR_SAMPLERS}, (), f"{type(method).__name__}")
-    _refuse_ends(problem)
-    flow = probability_flow(problem)
+    flow = flow_of(problem)
     if isinstance(given.get("save_at"), Tensor | list | tuple):
         given = {**given, "save_at": flow.clock_times(as_float64(given["save_at"]))}
     return flow.solution(solve(flow.equation, method, **given))
-
-
-def _refuse_ends(problem: DiffusionProblem) -> None:
-    start, end = _span(problem)
-    _refuse_pure_noise(problem, start)
-    if problem.prediction == "data" and float(problem.schedule.sigma(as_float64(end))) == 0.0:
-        raise ValueError(
-            f"at t = {end:.6g} there is no noise, where prediction='data' says nothing about the slope: end earlier by "
-            "t_span, use a sampler, or a model that predicts the flow"
-        )
 
 
 def _refuse(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
@@ -209,14 +162,9 @@ def _refuse(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
             raise ValueError(f"{name} means nothing to {what}; leave it out")
 
 
-def _span(problem: DiffusionProblem) -> tuple[float, float]:
-    assert problem.t_span is not None
-    return problem.t_span
-
-
 def _grid(grid: Any, problem: DiffusionProblem) -> Any:
     """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far."""
     if grid is not None:
         return grid() if isinstance(grid, type) and issubclass(grid, Grid) else grid
-    ends = [float(problem.schedule.log_snr(as_float64(t))) for t in _span(problem)]
+    ends = [float(problem.schedule.log_snr(as_float64(t))) for t in span_of(problem)]
     return UniformTime() if any(map(math.isinf, ends)) else Rho()

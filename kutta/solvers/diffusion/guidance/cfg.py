@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -12,41 +14,46 @@ from torch.utils import _pytree as pytree
 
 from kutta.solvers.diffusion.plans.plan import Plan
 
-# ``(model, x, t, null, condition)`` to the outputs without and with the condition.
-Evaluate = Callable[[Any, Tensor, Tensor, Any, Any], tuple[Tensor, Tensor]]
+# ``(model, x, t, *conditions)`` to the output for each condition: for null and condition, or for the condition alone.
+Evaluate = Callable[..., tuple[Tensor, ...]]
 
 
-def two_calls(model: Any, x: Tensor, t: Tensor, null: Any, condition: Any) -> tuple[Tensor, Tensor]:
-    """The outputs without and with a condition, one after the other: for conditions of any kind."""
-    return model(x, t, null), model(x, t, condition)
+def two_calls(model: Any, x: Tensor, t: Tensor, *conditions: Any) -> tuple[Tensor, ...]:
+    """The outputs without and with a condition, one after the other: for conditions of any kind.
+
+    Args:
+        model: called as ``model(x, t, condition)``.
+        x: states, ``(B, ...)``.
+        t: times, ``(B,)``.
+        conditions: null and condition, or the condition alone.
+    """
+    return tuple(model(x, t, condition) for condition in conditions)
 
 
-def one_call(model: Any, x: Tensor, t: Tensor, null: Any, condition: Any) -> tuple[Tensor, Tensor]:
+def one_call(model: Any, x: Tensor, t: Tensor, *conditions: Any) -> tuple[Tensor, ...]:
     """Both outputs from one call with twice the batch.
 
     Args:
         model: called as ``model(x, t, condition)``.
         x: states, ``(B, ...)``.
         t: times, ``(B,)``.
-        null: a tensor ``(B, ...)``, or ``(1, ...)`` for all samples; or a pytree of such.
-        condition: likewise, of the same structure.
+        conditions: null and condition, or the condition alone: tensors ``(B, ...)``, or ``(1, ...)`` for all samples;
+            or pytrees of such, of the same structure.
 
     Raises:
         ValueError: for conditions that cannot be put together.
     """
-    leaves, structure = pytree.tree_flatten(null)
-    others, same = pytree.tree_flatten(condition)
-    if structure != same:
-        raise ValueError(f"one_call needs null and condition of one structure; got {null!r} and {condition!r}")
-    pairs = [(_rows_of(one, len(x)), _rows_of(other, len(x))) for one, other in zip(leaves, others, strict=True)]
-    for one, other in pairs:
-        if one.shape != other.shape:
-            raise ValueError(
-                f"one_call needs null and condition of one shape; got {tuple(one.shape)} and {tuple(other.shape)}"
-            )
-    both = pytree.tree_unflatten([torch.cat(pair) for pair in pairs], structure)
-    free, bound = model(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
-    return free, bound
+    (leaves, structure), *others = (pytree.tree_flatten(one) for one in conditions)
+    if any(structure != same for _, same in others):
+        raise ValueError(f"one_call needs null and condition of one structure; got {' and '.join(map(repr, conditions))}")
+    columns = [[_rows_of(leaf, len(x)) for leaf in column] for column in zip(leaves, *(one for one, _ in others), strict=True)]
+    for column in columns:
+        if len({leaf.shape for leaf in column}) > 1:
+            shapes = " and ".join(str(tuple(leaf.shape)) for leaf in column)
+            raise ValueError(f"one_call needs null and condition of one shape; got {shapes}")
+    count = len(conditions)
+    together = pytree.tree_unflatten([torch.cat(column) for column in columns], structure)
+    return model(torch.cat([x] * count), torch.cat([t] * count), together).chunk(count)
 
 
 def _rows_of(condition: Any, count: int) -> Tensor:
@@ -68,11 +75,11 @@ class Guidance:
 
     stepwise: ClassVar[bool] = False
 
-    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
-        """The guided output of the model, and the one without condition.
+    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor | None]:
+        """The guided output of the model, and the one without condition, which only some plans use (`planned`).
 
         Args:
-            model: called as ``model(x, t, condition)``.
+            model: called as ``model(x, t, condition)``. What it returns is checked at every call.
             x: states, ``(B, ...)``.
             t: what the model is told of the time, ``(B,)``.
             condition: of the problem.
@@ -80,8 +87,13 @@ class Guidance:
         """
         raise NotImplementedError
 
-    def check(self, count: int) -> None:
-        """Refuse what does not fit a batch of `count` samples."""
+    def fitted(self, x: Tensor, condition: Any) -> Guidance:
+        """The same for the states and the condition of a problem: with its tensors on their device.
+
+        Raises:
+            TypeError, ValueError: for what does not fit them.
+        """
+        return self
 
     def planned(self, plan: Plan) -> Plan:
         """What a sampler does under this guidance, which may mix guided predictions and free ones.
@@ -96,12 +108,12 @@ class Guidance:
 class Unguided(Guidance):
     """The model as it is."""
 
-    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
+    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor | None]:
         output = model(x, t) if condition is None else model(x, t, condition)
         return output, output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CFG(Guidance):
     """Classifier-free guidance, ``F_u + w (F_c - F_u)``: the same for every kind of prediction.
 
@@ -110,11 +122,17 @@ class CFG(Guidance):
 
     Attributes:
         weight: ``w``, a number or a tensor ``(B,)``.
-        null: what stands for no condition.
+        null: what stands for no condition: the last argument of the model in its call without one.
         interval: the values of ``log(alpha / sigma)`` between which there is guidance; elsewhere the weight is 1.
         rescale: how much of the guided output is given back the standard deviation of the conditional one,
             sample by sample, from 0 to 1. It depends on what the model predicts.
-        evaluate: how the two outputs are had: `two_calls`, or `one_call` for conditions that are tensors.
+        evaluate: how the outputs are had: `two_calls`, or `one_call` for conditions that are tensors. Where the weight
+            is the number 1, or no sample lies in the interval, it is called with the condition alone, and the model is
+            not evaluated without one.
+
+    Raises:
+        TypeError, ValueError: for numbers out of their ranges; when solving, for `weight` of another count than the
+            samples, and a condition that is `null` itself.
 
     Source: Ho and Salimans, Classifier-free diffusion guidance, 2022; Kynkäänniemi et al., Applying guidance in a
     limited interval, 2024; Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024.
@@ -143,28 +161,33 @@ class CFG(Guidance):
         if self.interval is not None and not self.interval[0] <= self.interval[1]:
             raise ValueError(f"interval must hold low and high of log(alpha / sigma); got {self.interval!r}")
 
-    def check(self, count: int) -> None:
-        check_count("weight", self.weight, count)
+    def fitted(self, x: Tensor, condition: Any) -> CFG:
+        if not _is_one(self.weight):
+            check_condition("CFG", self.null, condition)
+        if self.rescale and math.prod(x.shape[1:]) < 2:
+            raise ValueError(f"rescale needs two and more numbers a sample; got shape {tuple(x.shape)}")
+        return replace(self, weight=fitted_weight("weight", self.weight, x))
 
-    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
+    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor | None]:
+        weight = self._weight_at(log_snr)
+        if _is_one(weight):
+            return self.evaluate(model, x, t, condition)[0], None
         free, bound = self.evaluate(model, x, t, self.null, condition)
-        return self._rescaled(free + self._weight_at(log_snr, free) * (bound - free), bound), free
+        return self._rescaled(extrapolated(free, bound, weight), bound), free
 
-    def _weight_at(self, log_snr: Any, like: Tensor) -> Any:
-        weight = _rows(self.weight, like) if isinstance(self.weight, Tensor) else self.weight
+    def _weight_at(self, log_snr: Any) -> float | Tensor:
         if self.interval is None:
-            return weight
-        low, high = self.interval
-        if not isinstance(log_snr, Tensor):
-            return weight if low <= log_snr <= high else 1.0
-        return 1.0 + (weight - 1.0) * _rows((log_snr >= low) & (log_snr <= high), like)
+            return self.weight
+        inside = (log_snr >= self.interval[0]) & (log_snr <= self.interval[1])
+        if not isinstance(inside, Tensor):
+            return self.weight if inside else 1.0
+        # Whether any sample is inside is worth waiting for the device: the other half of an evaluation hangs on it.
+        return 1.0 + (self.weight - 1.0) * inside.to(log_snr.dtype) if bool(inside.any()) else 1.0
 
     def _rescaled(self, guided: Tensor, bound: Tensor) -> Tensor:
         """A guided output with the spread of the conditional one."""
         if not self.rescale:
             return guided
-        if guided[0].numel() < 2:
-            raise ValueError(f"rescale needs two and more numbers a sample; got shape {tuple(guided.shape)}")
         axes = tuple(range(1, guided.dim()))
         spread = bound.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
         return guided * (1.0 + self.rescale * (spread - 1.0))
@@ -180,22 +203,43 @@ def refuse_stepwise(guidance: Guidance | None, what: str) -> None:
         )
 
 
+def extrapolated(free: Tensor, bound: Tensor, weight: float | Tensor) -> Tensor:
+    """``F_u + w (F_c - F_u)`` with one weight for all samples, or one for each."""
+    if isinstance(weight, Tensor):
+        weight = weight.to(free).reshape(-1, *[1] * (free.dim() - 1))
+    return free + weight * (bound - free)
+
+
 def check_weight(name: str, weight: Any) -> None:
-    """Refuse what is no finite number and no tensor of them."""
-    try:
-        finite = bool(torch.isfinite(torch.as_tensor(weight)).all())
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number or a tensor (B,); got {weight!r}") from None
-    if not finite:
+    """Refuse what is no finite real number and no tensor of them."""
+    if isinstance(weight, Tensor):
+        real = weight.dtype != torch.bool and not weight.is_complex()
+    else:
+        real = isinstance(weight, Real) and not isinstance(weight, bool)
+    if not real:
+        raise TypeError(f"{name} must be a real number, or a tensor (B,) of them; got {weight!r}")
+    if not (bool(torch.isfinite(weight).all()) if isinstance(weight, Tensor) else math.isfinite(weight)):
         raise ValueError(f"{name} must be finite; got {weight!r}")
 
 
-def check_count(name: str, weight: Any, count: int) -> None:
-    """Refuse a weight that is neither one number nor one a sample."""
-    if isinstance(weight, Tensor) and weight.shape not in ((), (count,)):
-        raise ValueError(f"{name} must be a number or a tensor of shape ({count},); got shape {tuple(weight.shape)}")
+def fitted_weight(name: str, weight: float | Tensor, x: Tensor) -> Any:
+    """A weight on the device of the states, where it is one number, or one for each sample."""
+    if not isinstance(weight, Tensor):
+        return weight
+    if weight.shape not in ((), (len(x),)):
+        raise ValueError(f"{name} must be a number or a tensor of shape ({len(x)},); got shape {tuple(weight.shape)}")
+    return weight.to(x.device)
 
 
-def _rows(numbers: Tensor, like: Tensor) -> Tensor:
-    """One number a sample, or one for all, to go with states."""
-    return numbers.to(like).reshape(-1, *[1] * (like.dim() - 1))
+def check_condition(name: str, null: Any, condition: Any) -> None:
+    """Refuse guidance from something to itself."""
+    if condition is null:
+        got = "None" if null is None else f"the same {type(null).__name__}"
+        raise ValueError(
+            f"{name} leads from the output without a condition to the one with it, and both would be equal, as condition "
+            f"and null are {got}: give the problem condition=..., and {name} by null=... what stands for none"
+        )
+
+
+def _is_one(weight: float | Tensor) -> bool:
+    return not isinstance(weight, Tensor) and weight == 1.0

@@ -8,11 +8,20 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.solvers.diffusion.guidance.cfg import CFG, Evaluate, Guidance, check_count, check_weight, two_calls
+from kutta.solvers.diffusion.guidance.cfg import (
+    CFG,
+    Evaluate,
+    Guidance,
+    check_condition,
+    check_weight,
+    extrapolated,
+    fitted_weight,
+    two_calls,
+)
 from kutta.solvers.diffusion.plans.plan import Level, Move, Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CFGPlusPlus(Guidance):
     """Guidance that stays near the data: ``x_{n+1} = alpha_{n+1} D_g + sigma_{n+1} e_u``.
 
@@ -57,11 +66,13 @@ class CFGPlusPlus(Guidance):
     def __post_init__(self) -> None:
         check_weight("scale", self.scale)
 
-    def check(self, count: int) -> None:
-        check_count("scale", self.scale, count)
+    def fitted(self, x: Tensor, condition: Any) -> CFGPlusPlus:
+        check_condition("CFGPlusPlus", self.null, condition)
+        return replace(self, scale=fitted_weight("scale", self.scale, x))
 
-    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
-        return CFG(self.scale, self.null, evaluate=self.evaluate).outputs(model, x, t, condition, log_snr)
+    def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor | None]:
+        free, bound = self.evaluate(model, x, t, self.null, condition)
+        return extrapolated(free, bound, self.scale), free
 
     def planned(self, plan: Plan) -> Plan:
         levels = plan.levels

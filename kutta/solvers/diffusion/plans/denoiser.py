@@ -42,10 +42,17 @@ class Denoiser:
         self.evaluations += 1
         problem, given = self.problem, x.to(self.problem.x.dtype)
         guided, free = self.guidance.outputs(
-            problem.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
+            self._model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
         )
-        _check_output(guided, x)
+        if guided.shape != x.shape:
+            raise ValueError(f"guidance must keep the state's shape {tuple(x.shape)}; got shape {tuple(guided.shape)}")
         return {kind: self._converted(free if "free" in kind else guided, x, level, kind.split()[-1]) for kind in kinds}
+
+    def _model(self, x: Tensor, t: Tensor, *condition: Any) -> Tensor:
+        """The model, whose output is checked before guidance adds it to another."""
+        output = self.problem.model(x, t, *condition)
+        _check_output(output, x)
+        return output
 
     def _converted(self, output: Tensor, x: Tensor, level: Level, wanted: str) -> Tensor:
         output, prediction = output.to(self.dtype), self.problem.prediction
@@ -77,6 +84,19 @@ def _times(t: Any, x: Tensor) -> Tensor:
 
 
 def _check_output(output: Any, x: Tensor) -> None:
-    if not isinstance(output, Tensor) or output.shape != x.shape:
-        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"the model must return a tensor of the state's shape {tuple(x.shape)}; got {got}")
+    """Refuse what is no prediction for the states that the model was given; other real dtypes are converted."""
+    wanted = f"the model must return a tensor of the shape of its x, {tuple(x.shape)}"
+    if not isinstance(output, Tensor):
+        part = "output.sample" if isinstance(getattr(output, "sample", None), Tensor) else "the prediction alone"
+        raise TypeError(
+            f"{wanted}; got {type(output).__name__}: give DiffusionProblem a function of (x, t, *condition) that calls "
+            f"it and returns {part}"
+        )
+    if output.shape != x.shape:
+        raise ValueError(f"{wanted}; got shape {tuple(output.shape)}")
+    if not output.is_floating_point():
+        raise TypeError(f"{wanted}, and of real floating-point numbers such as {x.dtype}; got {output.dtype}")
+    if output.device != x.device:
+        raise ValueError(
+            f"{wanted}, and on its device, {x.device}; got {output.device}: move the model there, or x to the model"
+        )
