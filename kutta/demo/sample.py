@@ -110,11 +110,10 @@ def sample(
     options: dict[str, Any] = {} if steps is None else {"steps": steps}
     if grid is not None:
         options["grid"] = written(grid, "--grid", kt.diffusion.Grid)
-    if not isinstance(chosen, kt.Method | kt.AdaptiveMultistep):
-        options["generator"] = torch.Generator().manual_seed(seed + 1)  # of the noise on the way, if there is any
     digits = torch.arange(count) % CLASSES if digit is None else torch.full((count,), digit)
     model = digits_flow.load(folder)
-    with one_thread():
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)  # of the noise on the way, if there is any
         problem = digits_flow.problem(model, digits_flow.noise_for(count, seed), digits, guidance)
         return kt.solve(problem, chosen, **options), digits
 

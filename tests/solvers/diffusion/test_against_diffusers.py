@@ -225,7 +225,8 @@ def both(row: Row, patch: Callable[..., None]) -> tuple[Tensor, Tensor]:
     problem = kt.DiffusionProblem(
         model, row.schedule, x, prediction=row.prediction, t_span=(float(nodes[0]), float(nodes[-1]))
     )
-    ours = kt.solve(problem, row.sampler, grid=nodes, generator=torch.Generator().manual_seed(7)).y1
+    torch.manual_seed(7)
+    ours = kt.solve(problem, row.sampler, grid=nodes).y1
     return ours, sampled_by_scheduler(row, scheduler, x, asked)
 
 

@@ -32,6 +32,13 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
+def solved(problem, sampler, **options):
+    """The solution, with a seed for those samplers that draw noise."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return kt.solve(problem, sampler, **options)
+
+
 def problem_on(schedule, prediction, dtype=F64):
     model = t1().teacher.model(schedule, prediction)
     x = torch.randn(8, 2, generator=seeded(), dtype=F64) * float(schedule.sigma(schedule.start))
@@ -43,7 +50,7 @@ def problem_on(schedule, prediction, dtype=F64):
 @pytest.mark.parametrize("prediction", ["data", "v", "flow"])
 def test_from_pure_noise_to_no_noise(sampler, prediction, steps):
     problem = problem_on(STRAIGHT, prediction)
-    found = kt.solve(problem, sampler, steps=steps, generator=seeded()).y1
+    found = solved(problem, sampler, steps=steps).y1
     assert torch.isfinite(found).all()
     assert found.abs().max() < 6.0  # where the data are
 
@@ -51,7 +58,7 @@ def test_from_pure_noise_to_no_noise(sampler, prediction, steps):
 @every
 @pytest.mark.parametrize("prediction", ["epsilon", "data", "v", "score"])
 def test_to_no_noise(sampler, prediction):
-    found = kt.solve(problem_on(VP, prediction), sampler, steps=6, grid=CLEAN, generator=seeded()).y1
+    found = solved(problem_on(VP, prediction), sampler, steps=6, grid=CLEAN).y1
     assert torch.isfinite(found).all()
 
 
@@ -59,7 +66,7 @@ def test_to_no_noise(sampler, prediction):
 def test_from_a_schedule_whose_last_training_step_has_no_signal(sampler):
     betas = torch.cat([torch.linspace(1e-4, 0.02, 99, dtype=F64), torch.ones(1, dtype=F64)])
     problem = problem_on(kt.diffusion.Discrete(betas), "v")
-    found = kt.solve(problem, sampler, steps=8, grid=kt.diffusion.TrainingSteps(), generator=seeded()).y1
+    found = solved(problem, sampler, steps=8, grid=kt.diffusion.TrainingSteps()).y1
     assert torch.isfinite(found).all()
 
 
@@ -82,7 +89,7 @@ def test_exact_for_data_at_a_point(sampler, schedule):
 def test_noise_is_gone_at_the_end_where_there_is_none(sampler):
     teacher = kt.diffusion.GaussianMixture([1.0], [[1.5, -0.5]], [0.0])
     problem = kt.DiffusionProblem(teacher.model(STRAIGHT, "flow"), STRAIGHT, torch.randn(4, 2, dtype=F64), "flow")
-    found = kt.solve(problem, sampler, steps=9, generator=seeded()).y1
+    found = solved(problem, sampler, steps=9).y1
     assert torch.allclose(found, teacher.means.expand(4, 2), rtol=1e-9)
 
 
@@ -125,7 +132,7 @@ def test_gradients_flow_through_the_samples(sampler):
 
     def end(x):
         problem = kt.DiffusionProblem(base.model, VP, x)
-        return kt.solve(problem, sampler, steps=5, generator=seeded()).y1
+        return solved(problem, sampler, steps=5).y1
 
     assert torch.autograd.gradcheck(end, (base.x[:2].clone().requires_grad_(),), eps=1e-6, rtol=1e-4, atol=1e-6)
 
@@ -133,7 +140,7 @@ def test_gradients_flow_through_the_samples(sampler):
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dtypes(sampler, dtype):
-    low = kt.solve(problem_on(VP, "epsilon", dtype), sampler, steps=6, generator=seeded()).y1
+    low = solved(problem_on(VP, "epsilon", dtype), sampler, steps=6).y1
     assert low.dtype == dtype
     assert torch.isfinite(low).all()
 
@@ -148,7 +155,7 @@ def test_a_sample_does_not_depend_on_the_others(sampler):
 @every
 def test_states_at_all_nodes(sampler):
     problem = problem_on(VP, "epsilon")
-    every_one = kt.solve(problem, sampler, steps=6, save_at="steps", generator=seeded())
+    every_one = solved(problem, sampler, steps=6, save_at="steps")
     assert every_one.ys.shape == (7, 8, 2)
     assert torch.equal(every_one.ys[0], problem.x)
-    assert torch.equal(every_one.y1, kt.solve(problem, sampler, steps=6, generator=seeded()).y1)
+    assert torch.equal(every_one.y1, solved(problem, sampler, steps=6).y1)

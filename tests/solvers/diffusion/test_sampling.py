@@ -178,6 +178,13 @@ def test_generators_that_are_none(generator, error, match):
         t1().solve(Noisy(), 3, generator=generator)
 
 
+@pytest.mark.parametrize("sampler", [kt.DDIM(), kt.AncestralEuler(0.0), kt.GHVB(2), None], ids=str)
+def test_a_generator_is_refused_where_there_is_no_noise(sampler):
+    problem = replace(t1().problem, model=lambda *_: pytest.fail("called"))
+    with pytest.raises(ValueError, match="generator means nothing to the sampler .*, which adds no noise here"):
+        kt.solve(problem, sampler, steps=3, generator=seeded())
+
+
 # --------------------------------------------------------------------------------------- gradients
 
 
@@ -284,7 +291,3 @@ def test_huge_states_are_no_failure():
     assert sol.result is kt.Result.SUCCESS and torch.equal(sol.y1, x)
 
 
-@pytest.mark.parametrize("output", [lambda x: x[:1], lambda x: x[..., 0], lambda x: (x, x), lambda x: None])
-def test_outputs_of_another_shape(output):
-    with pytest.raises(ValueError, match="the model must return a tensor of the state's shape"):
-        kt.solve(kt.DiffusionProblem(lambda x, t: output(x), D.VP(), torch.ones(2, 3)), kt.DDIM(), steps=2)

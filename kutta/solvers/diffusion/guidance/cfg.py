@@ -211,23 +211,25 @@ def extrapolated(free: Tensor, bound: Tensor, weight: float | Tensor) -> Tensor:
 
 
 def check_weight(name: str, weight: Any) -> None:
-    """Refuse what is no finite real number and no tensor of them."""
+    """Refuse what is no finite real number and no tensor of real ones, whose values `fitted_weight` looks at."""
     if isinstance(weight, Tensor):
         real = weight.dtype != torch.bool and not weight.is_complex()
     else:
         real = isinstance(weight, Real) and not isinstance(weight, bool)
     if not real:
         raise TypeError(f"{name} must be a real number, or a tensor (B,) of them; got {weight!r}")
-    if not (bool(torch.isfinite(weight).all()) if isinstance(weight, Tensor) else math.isfinite(weight)):
+    if not isinstance(weight, Tensor) and not math.isfinite(weight):
         raise ValueError(f"{name} must be finite; got {weight!r}")
 
 
 def fitted_weight(name: str, weight: float | Tensor, x: Tensor) -> Any:
-    """A weight on the device of the states, where it is one number, or one for each sample."""
+    """A weight that is one number, or one for each sample, on the device of the states."""
     if not isinstance(weight, Tensor):
         return weight
     if weight.shape not in ((), (len(x),)):
         raise ValueError(f"{name} must be a number or a tensor of shape ({len(x)},); got shape {tuple(weight.shape)}")
+    if not bool(torch.isfinite(weight).all()):
+        raise ValueError(f"{name} must be finite; got {weight!r}")
     return weight.to(x.device)
 
 

@@ -1,5 +1,6 @@
 """Guidance: what weights mean, for all predictions, sample by sample, in intervals, and in one call or two."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,13 @@ import torch
 import kutta as kt
 from kutta.solvers.diffusion.guidance.cfg import Unguided
 from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
+from kutta.solvers.diffusion.levels.grids import nodes
 from tests.solvers.diffusion.problems import F64, t1
 
 CFG = kt.diffusion.CFG
 LEFT = torch.tensor([True, True, False])
 ALL = torch.tensor([True, True, True])
+SPAN = (t1().problem.schedule, 12, 5.0, 0.05)
 
 
 def end(prediction="epsilon", **changes):
@@ -93,6 +96,27 @@ def test_both_halves_in_one_call():
     assert (calls, twice, rows, same) == (12, 24, 12 * 32, 12 * 32)
 
 
+@pytest.mark.parametrize("evaluate", [kt.diffusion.one_call, kt.diffusion.two_calls])
+def test_without_guidance_the_other_half_is_not_evaluated(evaluate):
+    """Outside its interval, and where the weight is one; the condition has the rows that it has inside."""
+
+    def evaluated(sampler=None, condition=LEFT[None], **changes):
+        model = Counted(t1().problem.model)
+        guidance = CFG(**{"weight": 4.0, "null": ALL[None], "evaluate": evaluate} | changes)
+        problem = replace(t1().problem, model=model, guidance=guidance, condition=condition)
+        options = {"steps": 12} if sampler is None else {"atol": 1e-3}
+        sol = kt.solve(problem, kt.DDIM() if sampler is None else sampler, **options)
+        return model.rows / 16, sol.stats.function_evaluations
+
+    assert evaluated(interval=(-10.0, 10.0)) == (24, 12)
+    assert evaluated(interval=(10.0, 11.0)) == (12, 12)
+    assert evaluated(weight=1.0) == (12, 12)
+    inside = sum(0.0 <= log_snr <= 1.5 for log_snr in nodes(kt.diffusion.Rho(), *SPAN).log_snr[:-1].tolist())
+    assert 1 < inside < 11 and evaluated(interval=(0.0, 1.5)) == (12 + inside, 12)
+    rows, evaluations = evaluated(kt.AdaptiveMultistep(2), interval=(10.0, 11.0))
+    assert rows == int(evaluations.max())
+
+
 def test_one_call_takes_pytrees_of_conditions():
     def model(x, t, condition):
         return x * condition["scale"] + condition["shift"][0]
@@ -123,7 +147,11 @@ def test_one_call_refuses_what_cannot_be_put_together(null, condition, message):
     ("arguments", "error", "message"),
     [
         ({"weight": float("nan")}, ValueError, "weight must be finite"),
-        ({"weight": "strong"}, TypeError, "weight must be a number"),
+        ({"weight": "strong"}, TypeError, "weight must be a real number"),
+        ({"weight": [2.0, 3.0]}, TypeError, "weight must be a real number"),
+        ({"weight": True}, TypeError, "weight must be a real number"),
+        ({"weight": torch.tensor([True])}, TypeError, "weight must be a real number"),
+        ({"weight": 1j}, TypeError, "weight must be a real number"),
         ({"weight": 2.0, "rescale": 1.5}, ValueError, "rescale must be a number from 0 to 1"),
         ({"weight": 2.0, "interval": (1.0, -1.0)}, ValueError, "interval must hold"),
     ],
@@ -133,18 +161,53 @@ def test_what_cannot_be_meant_is_refused(arguments, error, message):
         CFG(**arguments)
 
 
-@pytest.mark.parametrize("guidance", [CFG(torch.ones(3)), kt.diffusion.CFGPlusPlus(torch.ones(16, 1))])
-def test_weights_that_do_not_fit_the_batch_are_refused_before_the_first_call(guidance):
-    def model(*_):
-        raise AssertionError("called")
+@pytest.mark.parametrize("kind", [CFG, kt.diffusion.CFGPlusPlus])
+@pytest.mark.parametrize(
+    ("weight", "match"),
+    [
+        (torch.ones(3), r"must be a number or a tensor of shape \(16,\); got shape \(3,\)"),
+        (torch.ones(16, 1), r"must be a number or a tensor of shape \(16,\); got shape \(16, 1\)"),
+        (torch.tensor([1.0] * 15 + [math.inf]), "must be finite"),
+    ],
+)
+def test_weights_that_do_not_fit_the_batch_are_refused_before_the_first_call(kind, weight, match):
+    with pytest.raises(ValueError, match=match):
+        end(model=lambda *_: pytest.fail("called"), guidance=kind(weight))
 
-    with pytest.raises(ValueError, match=r"must be a number or a tensor of shape \(16,\)"):
-        end(model=model, guidance=guidance)
+
+@pytest.mark.parametrize("one", [None, LEFT], ids=["none", "the same"])
+@pytest.mark.parametrize("kind", [CFG, kt.diffusion.CFGPlusPlus])
+@pytest.mark.parametrize("evaluate", [kt.diffusion.one_call, kt.diffusion.two_calls])
+def test_guidance_from_a_condition_to_itself_is_refused(kind, one, evaluate):
+    guidance = kind(0.5, null=one, evaluate=evaluate)
+    with pytest.raises(ValueError, match=r"give the problem condition=\.\.\., and CFG.* by null="):
+        end(model=lambda *_: pytest.fail("called"), condition=one, guidance=guidance)
+
+
+def test_a_weight_of_one_needs_no_null():
+    assert torch.equal(end(condition=LEFT, guidance=CFG(1.0, null=LEFT)), end())
+
+
+def test_guidance_with_tensors_can_be_compared():
+    one, other = (CFG(torch.ones(16), null=ALL[None]) for _ in range(2))
+    assert one == one and one != other and len({one, other}) == 2
+
+
+@pytest.mark.parametrize("kind", [CFG, kt.diffusion.CFGPlusPlus])
+def test_weights_go_to_the_device_of_the_states_once(kind):
+    x = torch.ones(16, 2, device="meta")
+    fitted = kind(torch.ones(16)).fitted(x, LEFT)
+    found, _ = fitted.outputs(lambda x, t, c: x, x, x[:, 0], LEFT, 0.0)
+    assert found.device.type == "meta"
+    assert {"CFG": "weight", "CFGPlusPlus": "scale"}[kind.__name__] in vars(fitted)
+    assert all(one.device.type == "meta" for one in vars(fitted).values() if isinstance(one, torch.Tensor))
 
 
 def test_rescaling_needs_more_than_one_number_a_sample():
     schedule = kt.diffusion.EDM()
-    problem = kt.DiffusionProblem(lambda x, t, c: x, schedule, torch.ones(4, 1), guidance=CFG(2.0, rescale=0.5))
+    problem = kt.DiffusionProblem(
+        lambda *_: pytest.fail("called"), schedule, torch.ones(4, 1), condition=1, guidance=CFG(2.0, rescale=0.5)
+    )
     with pytest.raises(ValueError, match="two and more numbers a sample"):
         kt.solve(problem, kt.DDIM(), steps=3)
 
