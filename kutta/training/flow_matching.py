@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils import _pytree as pytree
 
 from kutta.training.task import Task
 
@@ -24,15 +25,18 @@ from kutta.training.task import Task
 class FlowMatching(Task):
     """The training of a velocity model, to be sampled with ``prediction="flow"`` and ``RectifiedFlow()``.
 
-    Batches are data of shape ``(B, ...)``, or pairs of data and conditions ``(B, ...)``.
+    Batches are data of shape ``(B, ...)``, or pairs of data and their condition: a tensor ``(B, ...)``, or a pytree of
+    such (a dict or tuple), which the model is given as it is.
 
     Args:
-        model: called as ``model(z, t)``, or with conditions as ``model(z, t, condition)``, with ``t`` of shape
+        model: called as ``model(z, t)``, or with a condition as ``model(z, t, condition)``, with ``t`` of shape
             ``(B,)``; returns the velocity, of the shape of ``z``.
         encode: makes latents of the data, such as an autoencoder's encoder; it is not trained.
-        null: the condition that stands for none, which broadcasts with those of a sample; needed where there are
-            conditions and `drop` is not zero.
-        drop: the share of the conditions that are replaced by it, so that samples can be guided.
+        null: the condition that stands for none, of the condition's structure, each part of which broadcasts with
+            that of a sample; needed where there are conditions and `drop` is not zero. With a leading axis of one it
+            is the ``null`` of `kutta.diffusion.CFG` too.
+        drop: the share of the samples whose condition is replaced by it, all parts of it at once, so that the model
+            learns to do without and can be guided.
         least: the noise ``e`` in the data.
         average: how slowly an exponential average of the weights follows them, per step, or ``None`` for none. In the
             first steps it follows faster, as ``(1 + n) / (10 + n)``.
@@ -43,8 +47,9 @@ class FlowMatching(Task):
         averaged: the model with averaged weights, or the model itself.
 
     Raises:
-        ValueError: for numbers out of their ranges, before the training; for conditions without `null`, and outputs of
-            another shape than the data, at the first step.
+        ValueError: for numbers out of their ranges, before the training; at the first step for conditions without
+            `null` or that do not go with it, and outputs of another shape than the data.
+        TypeError: for conditions that are no tensors.
 
     Example:
         >>> import torch, kutta as kt
@@ -96,6 +101,11 @@ class FlowMatching(Task):
 
     def _loss(self, model: Any, batch: Any, progress: float) -> Tensor:
         data, *condition = batch if isinstance(batch, list | tuple) else (batch,)
+        if len(condition) > 1:
+            raise ValueError(
+                f"batches must be data, or pairs of data and condition; got {1 + len(condition)} parts: put several "
+                "conditions into a dict or a tuple, which the model is given as one"
+            )
         if self.encode is not None:
             with torch.no_grad():
                 data = self.encode(data)
@@ -103,19 +113,41 @@ class FlowMatching(Task):
         noise = torch.randn(data.shape, generator=self.generator, dtype=data.dtype, device=data.device)
         along = t.reshape(-1, *[1] * (data.dim() - 1))
         z = (1.0 - along) * data + (self.least + (1.0 - self.least) * along) * noise
-        velocity = model(z, t, *(self._dropped(one) for one in condition))
+        velocity = model(z, t, *(self._dropped(one, data) for one in condition))
         if velocity.shape != data.shape:
             raise ValueError(f"the model must return the data's shape {tuple(data.shape)}; got {tuple(velocity.shape)}")
         return (velocity - ((1.0 - self.least) * noise - data)).square().mean()
 
-    def _dropped(self, condition: Tensor) -> Tensor:
+    def _dropped(self, condition: Any, data: Tensor) -> Any:
+        """The condition, with `null` in its place for some of the samples."""
         if self.drop == 0.0:
             return condition
         if self.null is None:
             raise ValueError("null must say which condition stands for none, as the batches have conditions; or drop=0")
-        gone = torch.rand(len(condition), generator=self.generator, device=condition.device) < self.drop
-        null = torch.as_tensor(self.null, dtype=condition.dtype, device=condition.device)
-        return torch.where(gone.reshape(-1, *[1] * (condition.dim() - 1)), null, condition)
+        parts, structure = pytree.tree_flatten(condition)
+        nulls, same = pytree.tree_flatten(self.null)
+        if structure != same:
+            raise ValueError(f"null must have the structure of the conditions, {structure}; got {self.null!r}")
+        gone = torch.rand(len(data), generator=self.generator, device=data.device) < self.drop
+        return pytree.tree_unflatten([_replaced(*one, gone) for one in zip(parts, nulls, strict=True)], structure)
+
+
+def _replaced(condition: Any, null: Any, gone: Tensor) -> Tensor:
+    """A tensor of conditions with the null one in some rows."""
+    if not isinstance(condition, Tensor):
+        raise TypeError(f"conditions must be tensors of a row a sample; got {type(condition).__name__}")
+    if condition.shape[:1] != gone.shape:
+        raise ValueError(
+            f"conditions must have a row for each of the {len(gone)} samples; got shape {tuple(condition.shape)}"
+        )
+    null = torch.as_tensor(null, dtype=condition.dtype, device=condition.device)
+    sizes = zip(reversed(null.shape), reversed(condition.shape), strict=False)
+    if null.dim() > condition.dim() or any(own not in (1, size) for own, size in sizes):
+        raise ValueError(
+            f"null must have the shape of one sample's condition, {tuple(condition.shape[1:])}, or broadcast to it; "
+            f"got shape {tuple(null.shape)}"
+        )
+    return torch.where(gone.to(condition.device).reshape(-1, *[1] * (condition.dim() - 1)), null, condition)
 
 
 def _following(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:

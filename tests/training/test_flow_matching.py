@@ -118,6 +118,48 @@ def test_conditions_of_several_numbers():
     assert rows == {(1.0, 1.0), (-1.0, -2.0)}
 
 
+def test_all_parts_of_a_condition_are_dropped_together():
+    text, scale = torch.ones(2000, 5, 3), torch.arange(2000)
+    null = {"text": torch.zeros(1, 5, 3), "more": (-1,)}
+    task = FlowMatching(Seen(), null=null, drop=0.3, generator=seeded())
+    task.loss(task.model, (torch.zeros(2000, 2), {"text": text, "more": (scale,)}), 0.0)
+    given = task.model.calls[0][2]
+    gone = given["more"][0] == -1
+    assert float(gone.double().mean()) == pytest.approx(0.3, abs=0.04)
+    assert torch.equal(given["text"], torch.where(gone[:, None, None], 0.0, text))
+    assert torch.equal(given["more"][0], torch.where(gone, -1, scale))
+    whole = FlowMatching(Seen(), drop=0.0)
+    whole.loss(whole.model, (torch.zeros(2000, 2), {"text": text}), 0.0)
+    assert whole.model.calls[0][2]["text"] is text
+
+
+@pytest.mark.parametrize(
+    ("null", "condition", "error", "match"),
+    [
+        ({"a": 0}, torch.ones(4), ValueError, "null must have the structure of the conditions"),
+        (0, {"a": torch.ones(4)}, ValueError, "null must have the structure of the conditions"),
+        ({"a": 0, "b": 0}, {"a": torch.ones(4)}, ValueError, "null must have the structure of the conditions"),
+        ({"a": 0}, {"a": "cat"}, TypeError, "conditions must be tensors of a row a sample; got str"),
+        (0, torch.ones(3), ValueError, r"a row for each of the 4 samples; got shape \(3,\)"),
+        (0, torch.ones(()), ValueError, r"a row for each of the 4 samples; got shape \(\)"),
+        (torch.zeros(3), torch.ones(4, 2), ValueError, r"one sample's condition, \(2,\).*got shape \(3,\)"),
+        (torch.zeros(1, 2), torch.ones(4), ValueError, r"one sample's condition, \(\).*got shape \(1, 2\)"),
+    ],
+)
+def test_conditions_and_null_that_do_not_fit(null, condition, error, match):
+    task = FlowMatching(Seen(), null=null)
+    with pytest.raises(error, match=match):
+        task.loss(task.model, (torch.zeros(4, 2), condition), 0.0)
+
+
+def test_batches_of_three_parts_are_refused():
+    """`DiffusionProblem` has one condition, so what is trained with two could not be sampled."""
+    with pytest.raises(
+        ValueError, match="pairs of data and condition; got 3 parts: put several conditions into a dict"
+    ):
+        FlowMatching(Seen(), null=0)._loss(Seen(), (torch.zeros(4, 2), torch.ones(4), torch.ones(4)), 0.0)
+
+
 def test_latents():
     """The model sees what the encoder makes of the data, and the encoder gets no gradients."""
     encoder = nn.Linear(6, 2)

@@ -1,5 +1,7 @@
 """The probability flow of straight paths in time: orders of the plain methods, and adaptive ones."""
 
+import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -48,6 +50,31 @@ def test_adaptive_errors(tolerance):
     case = straight()
     x = kt.solve(case.problem, kt.Dopri5(), rtol=tolerance, atol=tolerance).y1
     assert case.error(x) <= 10 * tolerance
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"prediction": "epsilon"}, "there is only noise, where prediction='epsilon'"),
+        ({"prediction": "data", "t_span": (0.9, 0.0)}, "there is no noise, where prediction='data'"),
+        ({"guidance": D.CFGPlusPlus(0.5), "condition": 1}, "the probability flow needs guidance that does not depend"),
+    ],
+)
+def test_flows_without_a_right_hand_side_are_refused(changes, match):
+    with pytest.raises(ValueError, match=match):
+        D.probability_flow(replace(straight().problem, **changes))
+
+
+@pytest.mark.parametrize("schedule", [D.VP(), D.EDM(start=5.0, end=0.05)], ids=repr)
+def test_the_linear_part_of_the_flow_is_minus_one(schedule):
+    """Where the predicted data are constant, ``y = D + exp(-(lambda - lambda_0)) (y_0 - D)``."""
+    data = torch.tensor([[0.3, -0.2]], dtype=F64)
+    x = torch.tensor([[2.0, 1.0]], dtype=F64)
+    flow = D.probability_flow(kt.DiffusionProblem(lambda x, t: data.expand_as(x), schedule, x, prediction="data"))
+    y0, (first, last) = flow.equation.y0, flow.equation.t_span
+    sol = kt.solve(flow.equation, kt.Dopri8(), rtol=1e-11, atol=1e-11)
+    assert torch.allclose(sol.y1, data + math.exp(first - last) * (y0 - data), rtol=1e-9)
+    assert torch.allclose(flow.solution(sol).y1, schedule.alpha(schedule.end) * sol.y1, rtol=1e-14)
 
 
 def test_samples_have_the_law_of_the_data():

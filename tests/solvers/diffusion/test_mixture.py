@@ -38,6 +38,34 @@ def test_predictions_agree(teacher, alpha, sigma):
     assert torch.allclose(teacher.velocity(X, alpha, sigma), noise - data, rtol=1e-13)
 
 
+@pytest.mark.parametrize("teacher", TEACHERS.values(), ids=TEACHERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_predictions_have_the_dtype_and_the_device_of_the_states(teacher, dtype):
+    components = torch.tensor([True, False])
+    for name, shape in {
+        "data": (7, 3),
+        "noise": (7, 3),
+        "score": (7, 3),
+        "velocity": (7, 3),
+        "log_density": (7,),
+    }.items():
+        predict = getattr(teacher, name)
+        for alpha, sigma in ((0.8, 0.6), (torch.full((7,), 0.8), torch.full((7,), 0.6))):
+            for chosen in (None, components):
+                found = predict(X.to(dtype), alpha, sigma, chosen)
+                assert found.dtype == dtype and found.shape == shape
+                far = predict(X.to("meta", dtype), alpha, sigma, chosen)
+                assert far.device.type == "meta" and far.dtype == dtype and far.shape == shape
+
+
+def test_samples_are_on_the_device_of_the_means():
+    """Drawn where the generator is, and where none is given, where the means are."""
+    teacher = D.GaussianMixture([0.3, 0.7], MEANS, [0.2, 0.5])
+    teacher.means, teacher.variances = teacher.means.to("meta"), teacher.variances.to("meta")
+    assert teacher.sample(5, torch.Generator().manual_seed(0)).device.type == "meta"
+    assert teacher.sample(5).device.type == "meta"
+
+
 def test_full_covariances_are_those_of_the_axes():
     plain = D.GaussianMixture([0.3, 0.7], MEANS, torch.diag_embed(SPREADS))
     for f in ("data", "score", "log_density"):

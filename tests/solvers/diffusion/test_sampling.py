@@ -181,7 +181,7 @@ def test_generators_that_are_none(generator, error, match):
 @pytest.mark.parametrize("sampler", [kt.DDIM(), kt.AncestralEuler(0.0), kt.GHVB(2), None], ids=str)
 def test_a_generator_is_refused_where_there_is_no_noise(sampler):
     problem = replace(t1().problem, model=lambda *_: pytest.fail("called"))
-    with pytest.raises(ValueError, match="generator means nothing to the sampler .*, which adds no noise here"):
+    with pytest.raises(ValueError, match=r"generator means nothing to the sampler .*, which adds no noise here"):
         kt.solve(problem, sampler, steps=3, generator=seeded())
 
 
@@ -289,5 +289,3 @@ def test_huge_states_are_no_failure():
     x = torch.full((4, 4), 3e38)
     sol = kt.solve(kt.DiffusionProblem(lambda x, t: 0.0 * x, D.EDM(2.0, 1.0), x), kt.DDIM(), steps=2)
     assert sol.result is kt.Result.SUCCESS and torch.equal(sol.y1, x)
-
-

@@ -45,8 +45,12 @@ def one_call(model: Any, x: Tensor, t: Tensor, *conditions: Any) -> tuple[Tensor
     """
     (leaves, structure), *others = (pytree.tree_flatten(one) for one in conditions)
     if any(structure != same for _, same in others):
-        raise ValueError(f"one_call needs null and condition of one structure; got {' and '.join(map(repr, conditions))}")
-    columns = [[_rows_of(leaf, len(x)) for leaf in column] for column in zip(leaves, *(one for one, _ in others), strict=True)]
+        raise ValueError(
+            f"one_call needs null and condition of one structure; got {' and '.join(map(repr, conditions))}"
+        )
+    columns = [
+        [_rows_of(leaf, len(x)) for leaf in column] for column in zip(leaves, *(one for one, _ in others), strict=True)
+    ]
     for column in columns:
         if len({leaf.shape for leaf in column}) > 1:
             shapes = " and ".join(str(tuple(leaf.shape)) for leaf in column)
@@ -238,8 +242,8 @@ def check_condition(name: str, null: Any, condition: Any) -> None:
     if condition is null:
         got = "None" if null is None else f"the same {type(null).__name__}"
         raise ValueError(
-            f"{name} leads from the output without a condition to the one with it, and both would be equal, as condition "
-            f"and null are {got}: give the problem condition=..., and {name} by null=... what stands for none"
+            f"{name} leads from the output without a condition to the one with it, and both would be equal, as "
+            f"condition and null are {got}: give the problem condition=..., and {name} by null=... what stands for none"
         )
 
 

@@ -33,7 +33,9 @@ def sampled(output, guidance, method):
         guidance=guidance,
         condition=None if guidance is None else torch.ones(1),
     )
-    return kt.solve(problem, method, **({"steps": 2} if method == kt.DDIM() else {})).y1
+    return kt.solve(
+        problem, method, **({"steps": 2} if type(method) not in (kt.Tsit5, kt.AdaptiveMultistep) else {})
+    ).y1
 
 
 @pytest.mark.parametrize(("method", "guidance"), PAIRS)
@@ -77,6 +79,19 @@ def test_only_one_of_two_outputs_is_wrong():
     )
     with pytest.raises(ValueError, match=r"got shape \(2, 1\)"):
         kt.solve(problem, kt.DDIM(), steps=2)
+
+
+def test_predictions_without_guidance_that_are_not_made():
+    class Free(D.Sampler):
+        def plan(self, nodes):
+            draft = D.Draft(nodes)
+            for node in range(1, nodes.steps + 1):
+                draft.arrive(node, {}, {"free data": {node - 1: nodes.alpha[node]}})
+            return draft.plan()
+
+    assert torch.isfinite(sampled(lambda y: y, GUIDANCE["two calls"], Free())).all()
+    with pytest.raises(ValueError, match="uses free data, a prediction without guidance, which CFG leaves out"):
+        sampled(lambda y: y, GUIDANCE["weight 1"], Free())
 
 
 def test_guidance_of_ones_own_keeps_the_shape():
