@@ -47,15 +47,15 @@ class Denoiser:
         if guided.shape != x.shape:
             raise ValueError(f"guidance must keep the state's shape {tuple(x.shape)}; got shape {tuple(guided.shape)}")
         return {
-            kind: self._converted(self._free(free, kind) if "free" in kind else guided, x, level, kind.split()[-1])
+            kind: self._converted(self._free(free) if "free" in kind else guided, x, level, kind.split()[-1])
             for kind in kinds
         }
 
-    def _free(self, output: Tensor | None, kind: str) -> Tensor:
+    def _free(self, output: Tensor | None) -> Tensor:
         if output is None:
             raise ValueError(
-                f"the sampler uses {kind}, a prediction without guidance, which {type(self.guidance).__name__} leaves "
-                "out where it does not need it: use a weight other than 1 and no interval, or another guidance"
+                f"the sampler uses predictions without guidance, which {type(self.guidance).__name__} leaves out where "
+                "it does not need them: use a weight other than 1 and no interval, or another guidance"
             )
         return output
 

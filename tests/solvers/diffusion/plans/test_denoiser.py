@@ -90,7 +90,7 @@ def test_predictions_without_guidance_that_are_not_made():
             return draft.plan()
 
     assert torch.isfinite(sampled(lambda y: y, GUIDANCE["two calls"], Free())).all()
-    with pytest.raises(ValueError, match="uses free data, a prediction without guidance, which CFG leaves out"):
+    with pytest.raises(ValueError, match="uses predictions without guidance, which CFG leaves out"):
         sampled(lambda y: y, GUIDANCE["weight 1"], Free())
 
 
