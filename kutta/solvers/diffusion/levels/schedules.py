@@ -244,7 +244,7 @@ class Discrete(_VariancePreserving):
     def log_snr(self, t: Tensor) -> Tensor:
         t = as_float64(t)
         left = t.detach().nan_to_num().floor().clamp(0, len(self.betas) - 2).long()  # of a time that is NaN, NaN
-        here, there, part = self._log_snr[left], self._log_snr[left + 1], t - left
+        here, there, part = _entries(self._log_snr, left), _entries(self._log_snr, left + 1), t - left
         finite = torch.isfinite(there)
         # Written so that a last step with nothing left of the data has neither value nor slope inf - inf.
         between = here + part * torch.where(finite, there - here, 0.0)
@@ -257,5 +257,10 @@ class Discrete(_VariancePreserving):
         log_snr = as_float64(log_snr)
         falling = -self._log_snr  # grows with t
         right = torch.searchsorted(falling, -log_snr.detach().contiguous()).clamp(1, len(self.betas) - 1)
-        here, there = self._log_snr[right - 1], self._log_snr[right]
+        here, there = _entries(self._log_snr, right - 1), _entries(self._log_snr, right)
         return torch.where(log_snr == there, right.double(), (right - 1) + (log_snr - here) / (there - here))
+
+
+def _entries(numbers: Tensor, places: Tensor) -> Tensor:
+    """``numbers[places]``; a compiler cannot follow this with places of no dimension."""
+    return numbers.index_select(0, places.reshape(-1)).reshape(places.shape)
