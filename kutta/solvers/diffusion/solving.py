@@ -21,6 +21,7 @@ from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
 from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.plans.plan import Plan
+from kutta.solvers.diffusion.plans.remembered import fixed_plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
 from kutta.solvers.engines.compiled import Compiled
@@ -159,8 +160,7 @@ def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid:
     """All that a sampler does for a problem whose arguments are checked."""
     found = _nodes(problem, method, steps, grid)
     _refuse_pure_noise(problem, float(found.t[0]))
-    with torch.no_grad():
-        plan = method.plan(found).fixed()
+    plan = fixed_plan(method, found)
     return plan if problem.guidance is None else problem.guidance.planned(plan)
 
 
