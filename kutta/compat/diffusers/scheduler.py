@@ -1,4 +1,4 @@
-"""A scheduler of diffusers that walks a plan."""
+"""A scheduler of diffusers that runs a plan."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, Sch
 from torch import Tensor
 
 from kutta.compat.diffusers.configuration import LEARNED, PREDICTIONS, translated
+from kutta.compat.diffusers.run import Run, Stretch, stretches
 from kutta.compat.diffusers.thresholding import Limit
 from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_timesteps
 from kutta.compat.diffusers.times import sigmas as sigmas_of
 from kutta.compat.diffusers.training import TrainedFlow, betas, schedule
-from kutta.compat.diffusers.walk import Stretch, Walk, stretches
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
@@ -95,7 +95,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps, self.sigmas = self._of_training()
         self._nodes: Nodes | None = None
         self._path: tuple[Stretch, ...] = ()
-        self._walk: Walk | None = None
+        self._run: Run | None = None
         self._begin_index: int | None = None
 
     def _of_training(self) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "there: begin later by sigmas, or use a model that predicts the data, v or the flow"
             )
         self._nodes, self._path = nodes, self._cut(nodes)
-        self._walk = self._begin_index = None
+        self._run = self._begin_index = None
         self._publish(self._path, nodes, device)
 
     def nodes(self, num_inference_steps: Any, timesteps: Any, sigmas: Any, shift: float) -> Nodes:
@@ -203,7 +203,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @property
     def step_index(self) -> int | None:
         """The place among `timesteps` of the next step; ``None`` before the first one."""
-        return None if self._walk is None else self._walk.first + self._walk.place
+        return None if self._run is None else self._run.first + self._run.place
 
     @property
     def begin_index(self) -> int | None:
@@ -243,21 +243,21 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"model_output must have the shape of sample, {tuple(sample.shape)}; got {tuple(model_output.shape)}"
             )
-        if self._walk is None:
-            self._walk = self._begun(timestep)
-        if self._walk.place == len(self._walk.path):
+        if self._run is None:
+            self._run = self._begun(timestep)
+        if self._run.place == len(self._run.path):
             raise ValueError(f"all {len(self.timesteps)} steps have been taken: call set_timesteps for another run")
         dtype = torch.promote_types(sample.dtype, torch.float32)
-        found = self._walk.go(sample.to(dtype), model_output.to(dtype), Noise(generator)).to(model_output.dtype)
+        found = self._run.go(sample.to(dtype), model_output.to(dtype), Noise(generator)).to(model_output.dtype)
         return SchedulerOutput(prev_sample=found) if return_dict else (found,)
 
-    def _begun(self, timestep: Any) -> Walk:
+    def _begun(self, timestep: Any) -> Run:
         index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
         if not 0 <= index < len(self._path):
             raise ValueError(f"begin_index must be at least 0 and less than {len(self._path)}; got {index}")
         limit = Limit(self.config.dynamic_thresholding_ratio, self.config.sample_max_value)
         path = self._path if index == 0 else self._path_from(index)
-        return Walk(path, limit if self.config.thresholding else None, index)
+        return Run(path, limit if self.config.thresholding else None, index)
 
     def _path_from(self, index: int) -> tuple[Stretch, ...]:
         """The same from a later time on, with a history that begins there."""

@@ -1,4 +1,4 @@
-"""A plan cut at the evaluations of the model, to be walked from one to the next.
+"""A plan cut at the evaluations of the model, to be run from one to the next.
 
 `kutta.solvers.diffusion.plans.states.states` calls the model. Here whoever calls the model comes with its output, again
 and again; what is known in between is in one object.
@@ -76,8 +76,8 @@ def _factors(prediction: str, kind: str, level: Level) -> Pair | None:
 
 
 @dataclass
-class Walk:
-    """All that changes while a plan is walked.
+class Run:
+    """All that changes while a plan is run.
 
     Attributes:
         path: the plan, cut.
