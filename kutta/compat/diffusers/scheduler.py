@@ -16,7 +16,7 @@ from kutta.compat.diffusers.run import Run, Stretch, stretches
 from kutta.compat.diffusers.thresholding import Limit
 from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_timesteps
 from kutta.compat.diffusers.times import sigmas as sigmas_of
-from kutta.compat.diffusers.training import TrainedFlow, betas, schedule
+from kutta.compat.diffusers.training import TrainedFlow, betas, moved, schedule
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
@@ -298,18 +298,22 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             original_samples: data, ``(B, ...)``.
             noise: standard normal numbers, of that shape.
             timesteps: what the model is told at the noise levels wanted: one, or ``(B,)``; any, not only those of
-                `set_timesteps`.
+                `set_timesteps`. Those on the host are checked; those on another device are not read, and where they
+                lie outside of the schedule the result is NaN.
+
+        Raises:
+            ValueError: for times on the host that lie outside of the schedule.
         """
-        told = as_float64(timesteps).reshape(-1)
-        t = told / len(self) if self.is_flow else told
-        if not bool(((t >= self.schedule.end) & (t <= self.schedule.start)).all()):
-            last = len(self) if self.is_flow else len(self) - 1
+        told = (timesteps if isinstance(timesteps, Tensor) else as_float64(timesteps)).reshape(-1)
+        told = told.to(torch.promote_types(original_samples.dtype, torch.float32))
+        last = len(self) if self.is_flow else len(self) - 1
+        inside = (told >= 0) & (told <= last)
+        if told.device.type == "cpu" and not bool(inside.all()):
             raise ValueError(f"timesteps must lie between 0 and {last}; got {told.tolist()[:8]}")
-
-        def along(factor: Tensor) -> Tensor:
-            return factor.to(original_samples).reshape(-1, *[1] * (original_samples.dim() - 1))
-
-        return along(self.schedule.alpha(t)) * original_samples + along(self.schedule.sigma(t)) * noise
+        told = moved(torch.where(inside, told, torch.nan), original_samples.device)
+        shape = -1, *[1] * (original_samples.dim() - 1)
+        alpha, sigma = (one.to(original_samples.dtype).reshape(shape) for one in self.schedule.factors(told))
+        return alpha * original_samples + sigma * noise
 
     def scale_noise(self, sample: Tensor, timestep: Any, noise: Tensor) -> Tensor:
         """`add_noise` under the name, and with the order of arguments, that pipelines of flows use."""

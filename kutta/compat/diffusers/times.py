@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.compat.diffusers.training import TrainedFlow
+from kutta.compat.diffusers.training import TrainedFlow, TrainedSteps
 from kutta.solvers.diffusion.levels.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
-from kutta.solvers.diffusion.levels.schedules import EDM, Discrete, as_float64
+from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 
-Trained = Discrete | TrainedFlow
+Trained = TrainedSteps | TrainedFlow
 
 # Rules for sigma from its first value to its last one, by the option that asks for them. They are grids of the schedule
 # whose time is its noise, whatever the model's own is.
