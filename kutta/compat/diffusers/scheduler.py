@@ -26,7 +26,8 @@ from kutta.solvers.diffusion.plans.sampler import Sampler
 class PlanScheduler(SchedulerMixin, ConfigMixin):
     """What all schedulers of this package share; a class of one's own sets the attribute `method`.
 
-    `set_timesteps` writes the plan of a sampler, a table of numbers in float64; `step` adds up what the table says.
+    `set_timesteps` writes the plan of a sampler, a table of numbers in float64, unless it is the one it wrote last;
+    `step` adds up what the table says.
     All that changes from step to step is in one object, which `set_timesteps` makes anew. `step` reads no value off a
     device. States are kept in float32 at least, and returned in the dtype of the model's output.
 
@@ -95,6 +96,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps, self.sigmas = self._of_training()
         self._nodes: Nodes | None = None
         self._path: tuple[Stretch, ...] = ()
+        self._planned: tuple[Any, ...] = ()
         self._run: Run | None = None
         self._begin_index: int | None = None
 
@@ -147,7 +149,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "where sampling begins there is only noise, and prediction_type='epsilon' says nothing about the data "
                 "there: begin later by sigmas, or use a model that predicts the data, v or the flow"
             )
-        self._nodes, self._path = nodes, self._cut(nodes)
+        asked = self._asked(nodes)
+        if asked != self._planned:
+            self._nodes, self._path, self._planned = nodes, self._cut(nodes), asked
         self._run = self._begin_index = None
         self._publish(self._path, nodes, device)
 
@@ -172,6 +176,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if mu is None:
             raise ValueError("mu must be given to set_timesteps with use_dynamic_shifting=True")
         return math.exp(mu) if self.config.time_shift_type == "exponential" else mu
+
+    def _asked(self, nodes: Nodes) -> tuple[Any, ...]:
+        """All that a plan follows from: a pipeline that is called again with as many steps needs no other one."""
+        ends_clean = bool(nodes.sigma[-1] == 0.0)
+        options = self.config.prediction_type, self.config.thresholding
+        return self.sampler(nodes), nodes.t.tolist(), ends_clean, *options
 
     def _cut(self, nodes: Nodes) -> tuple[Stretch, ...]:
         """What the sampler does along some nodes."""

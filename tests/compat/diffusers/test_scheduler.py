@@ -10,6 +10,7 @@ import kutta as kt
 from kutta.compat import diffusers as faces
 from kutta.compat.diffusers.configuration import PREDICTIONS, configured
 from tests.compat.diffusers._schedulers import (
+    BETAS,
     F64,
     FREE,
     KINDS,
@@ -379,6 +380,31 @@ class _Changed(faces.PlanScheduler):
     @configured
     def __init__(self):
         pass
+
+
+def test_the_same_times_are_planned_once():
+    class Counted(kt.DDIM):
+        def plan(self, nodes):
+            plans.append(nodes.steps)
+            return super().plan(nodes)
+
+    scheduler, plans = _Changed(**BETAS, final_sigmas_type="sigma_min"), []
+    scheduler.method = Counted()
+    for _ in range(2):
+        scheduler.set_timesteps(STEPS)
+        first = loop(scheduler, wave, PICTURE)
+    assert plans == [STEPS]
+    scheduler.set_timesteps(timesteps=[999, 500])
+    scheduler.set_timesteps(STEPS)
+    assert plans == [STEPS, 2, STEPS] and torch.equal(loop(scheduler, wave, PICTURE), first)
+    scheduler.register_to_config(prediction_type="sample")
+    scheduler.set_timesteps(STEPS)
+    assert len(plans) == 4 and not torch.allclose(loop(scheduler, wave, PICTURE), first, atol=0.1)
+    scheduler.method = kt.DPMSolverPP(2, final_orders=())
+    scheduler.set_timesteps(STEPS)
+    other = make("heavy ball", damping=1.0, prediction_type="sample", lower_order_final=False)
+    other.set_timesteps(STEPS)
+    assert torch.equal(loop(scheduler, wave, PICTURE), loop(other, wave, PICTURE))
 
 
 def test_what_would_change_the_initial_state_is_refused():
