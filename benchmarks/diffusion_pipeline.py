@@ -82,8 +82,9 @@ class Contender:
         return len(self.pipe.scheduler.timesteps)
 
     def reads(self) -> int:
-        """How often Python waits for a value inside `step`, in one run."""
+        """How often Python waits for a value inside `scale_model_input` and `step`, in one run."""
         found: Counter[str] = Counter()
+        self._watch("scale_model_input", counted, found)
         self._watch("step", counted, found)
         self()
         return found["reads"]
@@ -118,35 +119,60 @@ def counted(call: Callable[..., Any], totals: Counter[str]) -> Callable[..., Any
 
 
 def compare(report: Report, unet: Any, batch: int, size: int, steps: int, repeats: int) -> None:
-    """A table for one size of batches."""
+    """A table of whole runs for one size of batches."""
     from tests.compat.diffusers.pipeline import guided_pipeline, inputs
 
     given = {**inputs(batch, size), "num_inference_steps": steps, "guidance_scale": GUIDANCE}
     runs = {name: Contender(guided_pipeline(unet), *one, given) for name, one in schedulers(steps).items()}
     timings = measure(runs, repeats, at_least=0.0)
     table = report.table(
-        f"Batch {batch}",
-        *("scheduler", "evaluations", "run, ms", "set_timesteps, ms", "a step, ms", "of the peer's"),
-        *("outside the network, %", "host reads a step"),
+        f"A run, batch {batch}",
+        *("scheduler", "evaluations", "run, ms", "in the scheduler, %", "a step, ms", "of the peer's"),
+        "host reads a step",
     )
     peer = _a_step(runs[PEER], repeats)
     for name, run in runs.items():
-        whole, planning, stepping = timings[name], run.planning[-repeats:], run.stepping[-repeats:]
-        share = [100 * (plan + step) / all for plan, step, all in zip(planning, stepping, whole, strict=True)]
-        each = _a_step(run, repeats)
+        each, inside = (
+            _a_step(run, repeats),
+            [plan + step for plan, step in zip(run.planning, run.stepping, strict=True)],
+        )
+        share = ratio(inside[-repeats:], [seconds / 100 for seconds in timings[name]])
+        report.data[f"{name}, batch {batch}"] = {"run": timings[name], "scheduler": inside[-repeats:], "step": each}
         table.add(
             name,
             run.evaluations,
-            *(Spread.of([1e3 * seconds for seconds in one]) for one in (whole, planning, each)),
+            _milli(timings[name]),
+            share,
+            _milli(each),
             ratio(each, peer),
-            Spread.of(share),
             run.reads() / run.evaluations,
         )
-        report.data[f"{name}, batch {batch}"] = {"run": whole, "set_timesteps": planning, "steps": stepping}
 
 
 def _a_step(run: Contender, repeats: int) -> list[float]:
     return [seconds / run.evaluations for seconds in run.stepping[-repeats:]]
+
+
+def _milli(seconds: Sequence[float]) -> Spread:
+    return Spread.of([1e3 * one for one in seconds])
+
+
+def plan(report: Report, steps: int, repeats: int) -> None:
+    """A table of what `set_timesteps` takes, of a new scheduler and of one that has had the same times before."""
+    from tests.compat.diffusers.pipeline import TRAINED
+
+    first: dict[str, list[float]] = {name: [] for name in schedulers(steps)}
+    again: dict[str, list[float]] = {name: [] for name in first}
+    for _ in range(repeats):
+        for name, (kind, options) in schedulers(steps).items():
+            scheduler = kind.from_config(TRAINED, **options)
+            for seconds in (first[name], again[name]):
+                seconds.append(0.0)
+                timed(scheduler.set_timesteps, seconds)(steps)
+    table = report.table("set_timesteps", "scheduler", "first, ms", "again, ms")
+    for name in first:
+        table.add(name, _milli(first[name]), _milli(again[name]))
+    report.data["set_timesteps"] = {"first": first, "again": again}
 
 
 NOTES = (
@@ -155,11 +181,11 @@ NOTES = (
     "`pipe.scheduler = kind.from_config(pipe.scheduler.config)`.",
     "Each round runs all pipelines one after the other; the figures are medians over the rounds, with the smallest and "
     "the largest in brackets. Ratios are taken round by round. A step is `scale_model_input` and `step` together, for "
-    "each evaluation of the network; outside of it are those and `set_timesteps`, but not the guidance, which all have "
-    "alike. The network is far smaller than any in use, so that the shares are the largest there can be.",
+    "each evaluation of the network; in the scheduler are those and `set_timesteps`, which has had the same times "
+    "before. Guidance is outside. The network is far smaller than any in use, and the shares larger.",
     "HeunDiscrete evaluates the network twice a step, and so more often in as many steps; PNDM once more. Those of EDM "
     "assume another network, and are here for their cost alone.",
-    "Host reads: values that Python waits for in `step` (item, bool, float, tolist, numpy, cpu) and operations whose "
+    "Host reads: values that Python waits for in a step (item, bool, float, tolist, numpy, cpu) and operations whose "
     "result has a size that depends on values. Those of tensors on a GPU stop its queue; the times are there, the "
     "tables of diffusers on the host.",
 )
@@ -167,10 +193,13 @@ NOTES = (
 
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
+    import diffusers
+
     from tests.compat.diffusers.pipeline import small_unet
 
     options = arguments(argv, __doc__, repeats=5)
     size, steps, batches = (16, 3, (1,)) if options.quick else (64, 10, (1, 8))
+    diffusers.logging.set_verbosity_error()  # those of EDM say at length which options they do not know
     unet = small_unet(size)
     report = Report(
         "diffusion-pipeline",
@@ -184,6 +213,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         },
     )
     report.notes += NOTES
+    plan(report, steps, options.repeats)
     for batch in batches:
         compare(report, unet, batch, size, steps, options.repeats)
     finish(report, options)

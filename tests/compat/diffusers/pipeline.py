@@ -5,6 +5,8 @@ from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 
 EMBEDDING = 32
 CHANNELS = 4
+# The noise schedule of Stable Diffusion.
+TRAINED = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).config
 
 
 class GuidedPipeline(DiffusionPipeline):
@@ -45,9 +47,8 @@ def small_unet(size):
 
 
 def guided_pipeline(unet):
-    """A pipeline with the noise schedule of Stable Diffusion."""
-    trained = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    return GuidedPipeline(unet, trained)
+    """A pipeline as it is before its scheduler is changed."""
+    return GuidedPipeline(unet, DDIMScheduler.from_config(TRAINED))
 
 
 def inputs(batch, size, dtype=torch.float32):
