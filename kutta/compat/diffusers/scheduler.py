@@ -29,7 +29,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     `set_timesteps` writes the plan of a sampler, a table of numbers in float64, unless it is the one it wrote last;
     `step` adds up what the table says.
     All that changes from step to step is in one object, which `set_timesteps` makes anew. `step` reads no value off a
-    device. States are kept in float32 at least, and returned in the dtype of the model's output.
+    device, but for one where a run begins at a time that is no entry of `timesteps`. States are kept in float32 at
+    least, and returned in the dtype of the model's output.
 
     A scheduler can begin in the middle of its times, by `set_begin_index` or by a first time that is an entry of
     `timesteps`: a history then begins there. The state given to `step` is the one that it goes on from, so it may be
