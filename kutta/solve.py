@@ -112,10 +112,10 @@ def solve(
         >>> sol.result.name, bool(torch.allclose(sol.y1, y0, atol=1e-7))
         ('SUCCESS', True)
     """
+    _check_engine(engine)
     if isinstance(problem, DiffusionProblem):
         return solve_diffusion(problem, method, _not_default(locals()), solve)
     _refuse_sampler(method, steps, grid, generator)
-    _check_engine(engine)
     ready, layout, options = prepare(
         problem,
         method,

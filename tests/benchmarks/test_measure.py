@@ -33,6 +33,8 @@ BENCHMARKS = {
     "diffusion_samplers": ("diffusers",),
     "diffusion_orders": ("diffusers",),
     "diffusion_artefacts": (),
+    "diffusion_step": ("diffusers",),
+    "diffusion_pipeline": ("diffusers",),
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
 }
 

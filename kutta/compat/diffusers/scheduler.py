@@ -1,4 +1,4 @@
-"""A scheduler of diffusers that walks a plan."""
+"""A scheduler of diffusers that runs a plan."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, Sch
 from torch import Tensor
 
 from kutta.compat.diffusers.configuration import LEARNED, PREDICTIONS, translated
+from kutta.compat.diffusers.run import Run, Stretch, stretches
 from kutta.compat.diffusers.thresholding import Limit
 from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_timesteps
 from kutta.compat.diffusers.times import sigmas as sigmas_of
-from kutta.compat.diffusers.training import TrainedFlow, betas, schedule
-from kutta.compat.diffusers.walk import Stretch, Walk, stretches
+from kutta.compat.diffusers.training import TrainedFlow, betas, moved, schedule
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
@@ -26,9 +26,11 @@ from kutta.solvers.diffusion.plans.sampler import Sampler
 class PlanScheduler(SchedulerMixin, ConfigMixin):
     """What all schedulers of this package share; a class of one's own sets the attribute `method`.
 
-    `set_timesteps` writes the plan of a sampler, a table of numbers in float64; `step` adds up what the table says.
+    `set_timesteps` writes the plan of a sampler, a table of numbers in float64, unless it is the one it wrote last;
+    `step` adds up what the table says.
     All that changes from step to step is in one object, which `set_timesteps` makes anew. `step` reads no value off a
-    device. States are kept in float32 at least, and returned in the dtype of the model's output.
+    device, but for one where a run begins at a time that is no entry of `timesteps`. States are kept in float32 at
+    least, and returned in the dtype of the model's output.
 
     A scheduler can begin in the middle of its times, by `set_begin_index` or by a first time that is an entry of
     `timesteps`: a history then begins there. The state given to `step` is the one that it goes on from, so it may be
@@ -95,7 +97,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps, self.sigmas = self._of_training()
         self._nodes: Nodes | None = None
         self._path: tuple[Stretch, ...] = ()
-        self._walk: Walk | None = None
+        self._planned: tuple[Any, ...] = ()
+        self._run: Run | None = None
         self._begin_index: int | None = None
 
     def _of_training(self) -> tuple[Tensor, Tensor]:
@@ -147,8 +150,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "where sampling begins there is only noise, and prediction_type='epsilon' says nothing about the data "
                 "there: begin later by sigmas, or use a model that predicts the data, v or the flow"
             )
-        self._nodes, self._path = nodes, self._cut(nodes)
-        self._walk = self._begin_index = None
+        asked = self._asked(nodes)
+        if asked != self._planned:
+            self._nodes, self._path, self._planned = nodes, self._cut(nodes), asked
+        self._run = self._begin_index = None
         self._publish(self._path, nodes, device)
 
     def nodes(self, num_inference_steps: Any, timesteps: Any, sigmas: Any, shift: float) -> Nodes:
@@ -172,6 +177,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if mu is None:
             raise ValueError("mu must be given to set_timesteps with use_dynamic_shifting=True")
         return math.exp(mu) if self.config.time_shift_type == "exponential" else mu
+
+    def _asked(self, nodes: Nodes) -> tuple[Any, ...]:
+        """All that a plan follows from: a pipeline that is called again with as many steps needs no other one."""
+        ends_clean = bool(nodes.sigma[-1] == 0.0)
+        options = self.config.prediction_type, self.config.thresholding
+        return self.sampler(nodes), nodes.t.tolist(), ends_clean, *options
 
     def _cut(self, nodes: Nodes) -> tuple[Stretch, ...]:
         """What the sampler does along some nodes."""
@@ -203,7 +214,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @property
     def step_index(self) -> int | None:
         """The place among `timesteps` of the next step; ``None`` before the first one."""
-        return None if self._walk is None else self._walk.first + self._walk.place
+        return None if self._run is None else self._run.first + self._run.place
 
     @property
     def begin_index(self) -> int | None:
@@ -243,21 +254,21 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"model_output must have the shape of sample, {tuple(sample.shape)}; got {tuple(model_output.shape)}"
             )
-        if self._walk is None:
-            self._walk = self._begun(timestep)
-        if self._walk.place == len(self._walk.path):
+        if self._run is None:
+            self._run = self._begun(timestep)
+        if self._run.place == len(self._run.path):
             raise ValueError(f"all {len(self.timesteps)} steps have been taken: call set_timesteps for another run")
         dtype = torch.promote_types(sample.dtype, torch.float32)
-        found = self._walk.go(sample.to(dtype), model_output.to(dtype), Noise(generator)).to(model_output.dtype)
+        found = self._run.go(sample.to(dtype), model_output.to(dtype), Noise(generator)).to(model_output.dtype)
         return SchedulerOutput(prev_sample=found) if return_dict else (found,)
 
-    def _begun(self, timestep: Any) -> Walk:
+    def _begun(self, timestep: Any) -> Run:
         index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
         if not 0 <= index < len(self._path):
             raise ValueError(f"begin_index must be at least 0 and less than {len(self._path)}; got {index}")
         limit = Limit(self.config.dynamic_thresholding_ratio, self.config.sample_max_value)
         path = self._path if index == 0 else self._path_from(index)
-        return Walk(path, limit if self.config.thresholding else None, index)
+        return Run(path, limit if self.config.thresholding else None, index)
 
     def _path_from(self, index: int) -> tuple[Stretch, ...]:
         """The same from a later time on, with a history that begins there."""
@@ -298,18 +309,22 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             original_samples: data, ``(B, ...)``.
             noise: standard normal numbers, of that shape.
             timesteps: what the model is told at the noise levels wanted: one, or ``(B,)``; any, not only those of
-                `set_timesteps`.
+                `set_timesteps`. Those on the host are checked; those on another device are not read, and where they
+                lie outside of the schedule the result is NaN.
+
+        Raises:
+            ValueError: for times on the host that lie outside of the schedule.
         """
-        told = as_float64(timesteps).reshape(-1)
-        t = told / len(self) if self.is_flow else told
-        if not bool(((t >= self.schedule.end) & (t <= self.schedule.start)).all()):
-            last = len(self) if self.is_flow else len(self) - 1
+        told = (timesteps if isinstance(timesteps, Tensor) else as_float64(timesteps)).reshape(-1)
+        told = told.to(torch.promote_types(original_samples.dtype, torch.float32))
+        last = len(self) if self.is_flow else len(self) - 1
+        inside = (told >= 0) & (told <= last)
+        if told.device.type == "cpu" and not bool(inside.all()):
             raise ValueError(f"timesteps must lie between 0 and {last}; got {told.tolist()[:8]}")
-
-        def along(factor: Tensor) -> Tensor:
-            return factor.to(original_samples).reshape(-1, *[1] * (original_samples.dim() - 1))
-
-        return along(self.schedule.alpha(t)) * original_samples + along(self.schedule.sigma(t)) * noise
+        told = moved(torch.where(inside, told, torch.nan), original_samples.device)
+        shape = -1, *[1] * (original_samples.dim() - 1)
+        alpha, sigma = (one.to(original_samples.dtype).reshape(shape) for one in self.schedule.factors(told))
+        return alpha * original_samples + sigma * noise
 
     def scale_noise(self, sample: Tensor, timestep: Any, noise: Tensor) -> Tensor:
         """`add_noise` under the name, and with the order of arguments, that pipelines of flows use."""

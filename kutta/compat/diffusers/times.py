@@ -6,40 +6,23 @@ to data ``sigma / alpha``, for flows the time itself.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor
 
-from kutta.compat.diffusers.training import TrainedFlow
-from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.levels.schedules import Discrete, as_float64
+from kutta.compat.diffusers.training import TrainedFlow, TrainedSteps
+from kutta.solvers.diffusion.levels.grids import Beta, Grid, Nodes, Rho, TrainingSteps, UniformLogSNR, UniformTime
+from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 
-Trained = Discrete | TrainedFlow
+Trained = TrainedSteps | TrainedFlow
 
-
-def _karras(first: float, last: float, part: Tensor) -> Tensor:
-    """Karras et al., Elucidating the design space of diffusion-based generative models, 2022, equation 5."""
-    return (first ** (1 / 7) + part * (last ** (1 / 7) - first ** (1 / 7))) ** 7
-
-
-def _exponential(first: float, last: float, part: Tensor) -> Tensor:
-    return first * torch.exp(part * math.log(last / first))
-
-
-def _beta(first: float, last: float, part: Tensor) -> Tensor:
-    """Lee et al., Beta sampling is all you need, 2024, with the quantiles of sigma instead of the time."""
-    return last + as_float64(stats.beta.ppf((1.0 - part).numpy(), 0.6, 0.6)) * (first - last)
-
-
-# Rules for sigma from its first value to its last one, by the option that asks for them.
-RULES: dict[str, Callable[[float, float, Tensor], Tensor]] = {
-    "use_karras_sigmas": _karras,
-    "use_exponential_sigmas": _exponential,
-    "use_beta_sigmas": _beta,
+# Rules for sigma from its first value to its last one, by the option that asks for them. They are grids of the schedule
+# whose time is its noise, whatever the model's own is.
+RULES: dict[str, Grid] = {
+    "use_karras_sigmas": Rho(),
+    "use_exponential_sigmas": UniformLogSNR(),
+    "use_beta_sigmas": Beta(),
 }
 
 
@@ -69,11 +52,9 @@ def by_rule(config: Any, schedule: Trained, steps: int, shift: float) -> Nodes:
         spaced = _spaced(config, schedule, steps)
         return _ended(config, schedule, _in_flow(spaced, config, schedule, shift), shift)
     ends = _ends(schedule, shift)
-    first, last = sigmas(schedule, ends).tolist()
-    clean = config.final_sigmas_type == "zero"
-    part = torch.linspace(0.0, 1.0, steps + (not clean), dtype=torch.float64)
-    found = times(schedule, rule(first, last, part))
-    found[[0, -1]] = ends if len(found) > 1 else ends[:1]  # as they are, not to rounding
+    between = steps if config.final_sigmas_type == "sigma_min" else max(steps - 1, 1)
+    found = times(schedule, rule.times(EDM(), between, *sigmas(schedule, ends).tolist()))
+    found[[0, -1]] = ends  # as they are, not to rounding
     return _ended(config, schedule, found[:steps], shift)
 
 
@@ -101,21 +82,23 @@ def given_sigmas(config: Any, schedule: Trained, values: Any, shift: float) -> N
 
 
 def _spaced(config: Any, schedule: Trained, steps: int) -> Tensor:
-    """Training steps, spaced as the options say: `steps` of them, and fewer if there are not as many.
-
-    Source: Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024, table 2.
-    """
-    count = schedule.count if isinstance(schedule, TrainedFlow) else len(schedule.betas)
-    numbers = torch.arange(steps, dtype=torch.float64)
-    if config.timestep_spacing == "linspace":
-        found = (count - 1.0) * (1.0 - numbers / steps)
-    elif config.timestep_spacing == "trailing":
-        found = count * (1.0 - numbers / steps) - 1.0
-    else:
-        found = (steps - numbers) * max(count // (steps + 1), 1) + config.steps_offset
+    """Training steps, spaced as the options say: `steps` of them, and fewer if there are not as many."""
+    spacing = config.timestep_spacing
     if isinstance(schedule, TrainedFlow):
-        return (found + 1.0) / count
-    return found.round().clamp(0.0, count - 1.0)
+        return _spaced_in_flow(spacing, config.steps_offset, schedule, steps)
+    # Leading steps are counted as if one more were wanted, which would be the last training step.
+    grid = TrainingSteps(spacing, config.steps_offset if spacing == "leading" else 0, clean=spacing == "leading")
+    return grid.times(schedule, steps, schedule.start, schedule.end)[:steps]
+
+
+def _spaced_in_flow(spacing: str, offset: int, schedule: TrainedFlow, steps: int) -> Tensor:
+    """The same without rounding, as a flow has a time between any two."""
+    if spacing == "leading":
+        ratio = max(schedule.count // (steps + 1), 1)
+        steps_taken = 1 + offset + ratio * torch.arange(steps, 0, -1, dtype=torch.float64)
+        return steps_taken.clamp(max=schedule.count) / schedule.count
+    last = 1.0 / schedule.count if spacing == "linspace" else 0.0
+    return UniformTime().times(schedule, steps, schedule.start, last)[:steps]
 
 
 def _in_flow(t: Tensor, config: Any, schedule: Trained, shift: float) -> Tensor:

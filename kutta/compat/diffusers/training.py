@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.levels.schedules import Discrete, RectifiedFlow, as_float64
+from kutta.solvers.diffusion.levels.schedules import Discrete, RectifiedFlow, as_float64, interpolated
 
 # What is left of the data, ``alpha^2``, at the last step of a schedule that is rescaled to leave nothing. Not zero, so
 # that a model that predicts noise says something of the data there; diffusers has the same.
@@ -29,6 +29,26 @@ class TrainedFlow(RectifiedFlow):
 
     def model_time(self, t: Tensor) -> Tensor:
         return self.count * as_float64(t)
+
+    def factors(self, told: Tensor) -> tuple[Tensor, Tensor]:
+        """``alpha`` and ``sigma`` where the model is told this, on its device and in its dtype."""
+        t = told / self.count
+        return 1.0 - t, t
+
+
+class TrainedSteps(Discrete):
+    """The schedule of training steps, whose model is told their numbers."""
+
+    def factors(self, told: Tensor) -> tuple[Tensor, Tensor]:
+        """``alpha`` and ``sigma`` where the model is told this, on its device and in its dtype."""
+        table = moved(self._log_snr.to(told.dtype), told.device)
+        twice = 2.0 * interpolated(table, told)
+        return torch.sigmoid(twice).sqrt(), torch.sigmoid(-twice).sqrt()
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Numbers on a device; the host waits for them only where it is the one that gets them."""
+    return values.to(device, non_blocking=device.type != "cpu")
 
 
 def betas(config: Any) -> Tensor:
@@ -68,6 +88,6 @@ def _without_rest(betas: Tensor) -> Tensor:
     return 1.0 - squares / torch.cat([torch.ones_like(squares[:1]), squares[:-1]])
 
 
-def schedule(config: Any, betas: Tensor) -> Discrete | TrainedFlow:
+def schedule(config: Any, betas: Tensor) -> TrainedSteps | TrainedFlow:
     """The noise schedule of the model."""
-    return TrainedFlow(count=len(betas)) if config.use_flow_sigmas else Discrete(betas)
+    return TrainedFlow(count=len(betas)) if config.use_flow_sigmas else TrainedSteps(betas)

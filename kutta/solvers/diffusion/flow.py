@@ -184,7 +184,9 @@ def _in_time(schedule: Schedule, denoiser: Denoiser, x: Tensor, start: float, en
 
 
 def _level(schedule: Schedule, t: Tensor) -> Level:
-    return Level(*(float(one) for one in (t, schedule.alpha(t), schedule.sigma(t), schedule.model_time(t))))
+    found = (t, schedule.alpha(t), schedule.sigma(t), schedule.model_time(t))
+    # Numbers, for guidance that depends on them; but to a compiler that reads the equation they must not be constants.
+    return Level(*(found if torch.compiler.is_compiling() else map(float, found)))
 
 
 def _rates(schedule: Schedule, t: Tensor) -> tuple[float, float]:

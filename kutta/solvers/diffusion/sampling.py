@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,22 +32,44 @@ def follow(
     """
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
     denoiser, noise = Denoiser(problem, x.dtype), Noise(generator)
-    times = [plan.levels[one].t for one in plan.outputs]
     wanted, kept, sums, state = set(plan.outputs), [x], [x.detach().sum()], x
     for number, state in enumerate(states(folded(plan, problem.prediction), denoiser, x, noise), 1):
         if number in wanted:
             watch(plan.levels[number].t)
             sums.append(state.detach().sum())
             kept = [*kept, state] if every else kept
-    ts = torch.tensor(times if every else times[-1:], dtype=torch.float64)
-    ys = torch.stack(kept if every else [state]).to(problem.x.dtype)
-    broken = _first_broken(sums, ys[-1])
+    ys = torch.stack(kept if every else [state])
+    return solution_of(problem, plan, Sampled(ys, sums, denoiser.evaluations), throw)
+
+
+class Sampled(NamedTuple):
+    """What came of a plan.
+
+    Attributes:
+        ys: the states at all nodes, or at the last one, ``(n, *x.shape)``.
+        sums: of the entries of the states at all nodes.
+        evaluations: of the model.
+        engine: what ran the loop.
+    """
+
+    ys: Tensor
+    sums: Sequence[Tensor]
+    evaluations: int
+    engine: str = "eager"
+
+
+def solution_of(problem: DiffusionProblem, plan: Plan, found: Sampled, throw: bool) -> Solution:
+    """The `Solution`; or an error if the last state is not finite and `throw` is true."""
+    times = [plan.levels[one].t for one in plan.outputs]
+    ts = torch.tensor(times[-len(found.ys) :], dtype=torch.float64)
+    ys = found.ys.to(problem.x.dtype)
+    broken = _first_broken(found.sums, ys[-1])
     solution = Solution(
         ts=ts,
         ys=ys,
         y1=ys[-1],
         t1=ts[-1],
-        stats=Stats(len(times) - 1, len(times) - 1, 0, denoiser.evaluations),
+        stats=Stats(len(times) - 1, len(times) - 1, 0, found.evaluations, engine=found.engine),
         result=Result.SUCCESS if broken is None else Result.NON_FINITE,
     )
     if broken is not None and throw:

@@ -19,8 +19,12 @@ from kutta.solvers.diffusion.flow import flow_of
 from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.plan import Plan
+from kutta.solvers.diffusion.plans.remembered import fixed_plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.sampling import follow
+from kutta.solvers.engines.compiled import Compiled
+from kutta.solvers.engines.kernel.engine import Kernel
+from kutta.solvers.engines.refusal import refuse
 from kutta.solvers.method import Method
 from kutta.solvers.progress import progress_bar
 
@@ -45,8 +49,8 @@ def solve_diffusion(
     asked, problem = problem.t_span, checked(problem)
     if asked is not None:
         _check_given_grid(given.get("grid"), span_of(problem))
-    if given.get("engine") not in (None, "auto") and type(given["engine"]).__name__ != "Eager":
-        raise NotImplementedError(f"a DiffusionProblem is solved by engine=Eager(); got {given['engine']!r}")
+    if isinstance(given.get("engine"), Kernel):
+        refuse("Kernel", "solves ensembles of small systems; got a DiffusionProblem")
     method = default_sampler(problem) if method is None else method
     if isinstance(method, Method):
         return _by_method(problem, method, given, solve)
@@ -81,6 +85,8 @@ def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dic
     _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
     _check_save_at(given)
     refuse_pure_noise(problem, span_of(problem)[0])
+    if isinstance(given.get("engine"), Compiled):
+        refuse("Compiled", "has no AdaptiveMultistep yet")
     with progress_bar(given.get("progress", False), *span_of(problem)) as watch:
         return sample_adaptively(problem, method, given, watch)
 
@@ -96,18 +102,29 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
             "The noise at the beginning is the problem's x"
         )
     every = given.get("save_at") is not None
+    go_through = _by_engine(given)
     with progress_bar(given.get("progress", False), plan.first.t, plan.levels[plan.outputs[-1]].t) as watch:
-        return follow(
+        return go_through(
             problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
         )
+
+
+def _by_engine(given: dict[str, Any]) -> Callable[..., Solution]:
+    """What goes through a plan."""
+    if not isinstance(given.get("engine"), Compiled):
+        return follow
+    if given.get("progress"):
+        refuse("Compiled", "has no progress yet")
+    from kutta.solvers.engines.compiled.sampling import follow_compiled  # PyTorch's compiler takes a second to import
+
+    return follow_compiled
 
 
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
     found = _nodes(problem, method, steps, grid)
     refuse_pure_noise(problem, float(found.t[0]))
-    with torch.no_grad():
-        plan = method.plan(found).fixed()
+    plan = fixed_plan(method, found)
     return plan if problem.guidance is None else problem.guidance.planned(plan)
 
 

@@ -150,6 +150,29 @@ def test_more_steps_than_there_are(spacing, final):
         assert torch.isfinite(loop(ours, wave, PICTURE)).all()
 
 
+@pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
+@pytest.mark.parametrize("steps", [1, 7, 19, 20, 21])
+def test_training_steps_of_a_flow(spacing, steps):
+    scheduler = make(
+        "GHVB",
+        use_flow_sigmas=True,
+        prediction_type="flow_prediction",
+        timestep_spacing=spacing,
+        steps_offset=1,
+        num_train_timesteps=20,
+    )
+    ratio = max(20 // (steps + 1), 1)
+    spaced = {
+        "linspace": [1.0 - 0.95 * k / steps for k in range(steps)],
+        "leading": [min(0.1 + ratio * k / 20, 1.0) for k in range(steps, 0, -1)],
+        "trailing": [1.0 - k / steps for k in range(steps)],
+    }[spacing]
+    scheduler.set_timesteps(steps)
+    expected = torch.tensor(list(dict.fromkeys(t for t in spaced if t > 0.05)))
+    assert torch.allclose(scheduler.timesteps / 20, expected)
+    assert torch.isfinite(loop(scheduler, wave, PICTURE)).all()
+
+
 @pytest.mark.parametrize("rule", ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"])
 def test_rules_for_sigma_as_diffusers_has_them(rule):
     theirs, ours = both(beta_schedule="scaled_linear", **{rule: True})

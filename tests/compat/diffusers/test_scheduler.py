@@ -10,6 +10,7 @@ import kutta as kt
 from kutta.compat import diffusers as faces
 from kutta.compat.diffusers.configuration import PREDICTIONS, configured
 from tests.compat.diffusers._schedulers import (
+    BETAS,
     F64,
     FREE,
     KINDS,
@@ -339,6 +340,35 @@ def test_add_noise_of_a_flow():
     assert torch.allclose(scheduler.scale_noise(data, torch.tensor([250.0, 1000.0]), noise), expected)
 
 
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("options", [{}, {"use_karras_sigmas": True}, FLOW], ids=["steps", "between steps", "flow"])
+def test_noise_is_added_without_a_look_at_the_times(options, dtype):
+    scheduler = make("GHVB", **options)
+    scheduler.set_timesteps(STEPS, device="meta")  # a device whose values cannot be read
+    data = torch.zeros(3, 4, 8, 8, device="meta", dtype=dtype)
+    for times in (scheduler.timesteps[2:3].repeat(3), torch.tensor([17, 5, 3], device="meta")):
+        for found in (scheduler.add_noise(data, data, times), scheduler.scale_noise(data, times, data)):
+            assert found.device.type == "meta" and found.shape == data.shape and found.dtype == dtype
+
+
+@pytest.mark.parametrize("options", [{}, FLOW], ids=["steps", "flow"])
+def test_factors_are_those_of_the_schedule(options):
+    schedule = make("GHVB", **options).schedule
+    t = torch.linspace(schedule.end, schedule.start, 2001, dtype=F64)
+    alpha, sigma = schedule.factors(schedule.model_time(t))
+    assert torch.allclose(alpha, schedule.alpha(t), rtol=1e-12) and torch.allclose(sigma, schedule.sigma(t), rtol=1e-9)
+    assert all(torch.isnan(one) for one in schedule.factors(torch.tensor(torch.nan)))
+
+
+def test_noise_where_nothing_is_left_of_the_data():
+    scheduler = make("GHVB", trained_betas=[0.1, 0.5, 1.0])
+    found = scheduler.add_noise(torch.full((2, 1), 3.0), torch.full((2, 1), 5.0), torch.tensor([2, 0]))
+    assert torch.allclose(found, torch.tensor([[5.0], [3.0 * 0.9**0.5 + 5.0 * 0.1**0.5]]))
+
+
 # ------------------------------------------------------------------------------ what the interface cannot do
 
 
@@ -350,6 +380,31 @@ class _Changed(faces.PlanScheduler):
     @configured
     def __init__(self):
         pass
+
+
+def test_the_same_times_are_planned_once():
+    class Counted(kt.DDIM):
+        def plan(self, nodes):
+            plans.append(nodes.steps)
+            return super().plan(nodes)
+
+    scheduler, plans = _Changed(**BETAS, final_sigmas_type="sigma_min"), []
+    scheduler.method = Counted()
+    for _ in range(2):
+        scheduler.set_timesteps(STEPS)
+        first = loop(scheduler, wave, PICTURE)
+    assert plans == [STEPS]
+    scheduler.set_timesteps(timesteps=[999, 500])
+    scheduler.set_timesteps(STEPS)
+    assert plans == [STEPS, 2, STEPS] and torch.equal(loop(scheduler, wave, PICTURE), first)
+    scheduler.register_to_config(prediction_type="sample")
+    scheduler.set_timesteps(STEPS)
+    assert len(plans) == 4 and not torch.allclose(loop(scheduler, wave, PICTURE), first, atol=0.1)
+    scheduler.method = kt.DPMSolverPP(2, final_orders=())
+    scheduler.set_timesteps(STEPS)
+    other = make("heavy ball", damping=1.0, prediction_type="sample", lower_order_final=False)
+    other.set_timesteps(STEPS)
+    assert torch.equal(loop(scheduler, wave, PICTURE), loop(other, wave, PICTURE))
 
 
 def test_what_would_change_the_initial_state_is_refused():

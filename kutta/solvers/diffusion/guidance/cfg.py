@@ -132,7 +132,7 @@ class CFG(Guidance):
             sample by sample, from 0 to 1. It depends on what the model predicts.
         evaluate: how the outputs are had: `two_calls`, or `one_call` for conditions that are tensors. Where the weight
             is the number 1, or no sample lies in the interval, it is called with the condition alone, and the model is
-            not evaluated without one.
+            not evaluated without one; in a compiled loop, which is the same at all levels, only the number counts.
 
     Raises:
         TypeError, ValueError: for numbers out of their ranges; when solving, for `weight` of another count than the
@@ -185,8 +185,11 @@ class CFG(Guidance):
         inside = (log_snr >= self.interval[0]) & (log_snr <= self.interval[1])
         if not isinstance(inside, Tensor):
             return self.weight if inside else 1.0
-        # Whether any sample is inside is worth waiting for the device: the other half of an evaluation hangs on it.
-        return 1.0 + (self.weight - 1.0) * inside.to(log_snr.dtype) if bool(inside.any()) else 1.0
+        # Whether any sample is inside is worth waiting for the device, as half of an evaluation hangs on it; but a
+        # compiler that reads the equation must not see one level decide for all.
+        if not torch.compiler.is_compiling() and not bool(inside.any()):
+            return 1.0
+        return 1.0 + (self.weight - 1.0) * inside.to(log_snr.dtype)
 
     def _rescaled(self, guided: Tensor, bound: Tensor) -> Tensor:
         """A guided output with the spread of the conditional one."""

@@ -149,7 +149,7 @@ class Way:
     def go(self) -> None:
         """Sweep up until nothing changes; once, where no step uses what came before its node."""
         self._sweep()
-        if all(state >= here for here, _, moves in self._steps() for move in moves for state in _used(move)):
+        if all(state >= here for here, _, moves in self._steps() for move in moves for state in move.used):
             return
         change = 0.0
         for _ in range(self.most - 1):
@@ -200,21 +200,11 @@ class Way:
             return self.plan.levels[state].alpha / self.plan.levels[here].alpha * z
 
         for number, move in enumerate(moves, here + 1):
-            terms = [(weight, known(state)) for state, weight in move.states.items()]
-            terms += [
-                (weight, prediction(kind, state))
-                for kind, weights in move.predictions.items()
-                for state, weight in weights.items()
-            ]
-            fresh[number] = weighted_sum(terms, z)
+            fresh[number] = weighted_sum(move.terms(known, prediction), z)
         *_, last = fresh
         self.states.update({number: state for number, state in fresh.items() if here < number < last})
         self.predictions.update(predicted)
         return fresh[last]
-
-
-def _used(move: Move) -> set[int]:
-    return {*move.states, *(state for terms in move.predictions.values() for state in terms)}
 
 
 def _solution(problem: DiffusionProblem, way: Way, every: bool, throw: bool) -> Inversion:

@@ -242,13 +242,7 @@ class Discrete(_VariancePreserving):
         return f"Discrete(betas of {len(self.betas)} steps)"
 
     def log_snr(self, t: Tensor) -> Tensor:
-        t = as_float64(t)
-        left = t.detach().nan_to_num().floor().clamp(0, len(self.betas) - 2).long()  # of a time that is NaN, NaN
-        here, there, part = self._log_snr[left], self._log_snr[left + 1], t - left
-        finite = torch.isfinite(there)
-        # Written so that a last step with nothing left of the data has neither value nor slope inf - inf.
-        between = here + part * torch.where(finite, there - here, 0.0)
-        return torch.where(finite | (part == 0.0), between, there)
+        return interpolated(self._log_snr, as_float64(t))
 
     def log_alpha(self, t: Tensor) -> Tensor:
         return log_alpha_of(self.log_snr(t))
@@ -257,5 +251,25 @@ class Discrete(_VariancePreserving):
         log_snr = as_float64(log_snr)
         falling = -self._log_snr  # grows with t
         right = torch.searchsorted(falling, -log_snr.detach().contiguous()).clamp(1, len(self.betas) - 1)
-        here, there = self._log_snr[right - 1], self._log_snr[right]
+        here, there = _entries(self._log_snr, right - 1), _entries(self._log_snr, right)
         return torch.where(log_snr == there, right.double(), (right - 1) + (log_snr - here) / (there - here))
+
+
+def interpolated(table: Tensor, t: Tensor) -> Tensor:
+    """The entries of a table at whole times, with straight lines between them; on the device of both.
+
+    Args:
+        table: finite but for the last entry.
+        t: times, any shape; of one that is NaN, NaN.
+    """
+    left = t.detach().nan_to_num().floor().clamp(0, len(table) - 2).long()
+    here, there, part = _entries(table, left), _entries(table, left + 1), t - left
+    finite = torch.isfinite(there)
+    # Written so that a last entry that is infinite has neither value nor slope inf - inf.
+    between = here + part * torch.where(finite, there - here, 0.0)
+    return torch.where(finite | (part == 0.0), between, there)
+
+
+def _entries(numbers: Tensor, places: Tensor) -> Tensor:
+    """``numbers[places]``; a compiler cannot follow this with places of no dimension."""
+    return numbers.index_select(0, places.reshape(-1)).reshape(places.shape)

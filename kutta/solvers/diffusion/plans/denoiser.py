@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Denoiser:
     def __init__(self, problem: DiffusionProblem, dtype: torch.dtype):
         self.problem, self.dtype = problem, dtype
         self.guidance = Unguided() if problem.guidance is None else problem.guidance
+        self.model = with_checked_output(problem.model)
         self.evaluations = 0
 
     def __call__(self, x: Tensor, level: Level, kinds: Iterable[str]) -> dict[str, Tensor]:
@@ -42,7 +43,7 @@ class Denoiser:
         self.evaluations += 1
         problem, given = self.problem, x.to(self.problem.x.dtype)
         guided, free = self.guidance.outputs(
-            self._model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
+            self.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
         )
         if guided.shape != x.shape:
             raise ValueError(f"guidance must keep the state's shape {tuple(x.shape)}; got shape {tuple(guided.shape)}")
@@ -59,18 +60,27 @@ class Denoiser:
             )
         return output
 
-    def _model(self, x: Tensor, t: Tensor, *condition: Any) -> Tensor:
-        """The model, whose output is checked before guidance adds it to another."""
-        output = self.problem.model(x, t, *condition)
-        _check_output(output, x)
-        return output
-
     def _converted(self, output: Tensor, x: Tensor, level: Level, wanted: str) -> Tensor:
         output, prediction = output.to(self.dtype), self.problem.prediction
         if wanted in ("output", prediction) or (wanted, prediction) == ("noise", "epsilon"):
             return output
         p, q = factors(prediction, wanted, level.alpha, level.sigma)
         return weighted_sum([(weight, term) for weight, term in ((p, x), (q, output)) if _counts(weight)], x)
+
+
+def with_checked_output(model: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The model, whose output is looked at before guidance adds it to another.
+
+    The function raises TypeError and ValueError for an output that is no tensor of its state's shape, kind of dtype and
+    device.
+    """
+
+    def checked(x: Tensor, t: Tensor, *condition: Any) -> Tensor:
+        output = model(x, t, *condition)
+        _check_output(output, x)
+        return output
+
+    return checked
 
 
 def log_snr_of(level: Level) -> Any:

@@ -18,18 +18,19 @@ from kutta.solvers.diffusion.levels.conversions import factors
 from kutta.solvers.diffusion.plans.plan import Level, Move, Plan
 
 # A conversion takes two operations, and each use of one that is folded into the weights at most one more.
-_MOST_USES = 2
+MOST_USES = 2
 
 
-def folded(plan: Plan, prediction: str) -> Plan:
+def folded(plan: Plan, prediction: str, most_uses: float = MOST_USES) -> Plan:
     """The same plan, with predictions that are used rarely as outputs of the model.
 
     Args:
         plan: with Python numbers for weights.
         prediction: what the model returns.
+        most_uses: what is rare.
     """
     uses = Counter((kind, state) for move in plan.moves for kind, terms in move.predictions.items() for state in terms)
-    rare = {use for use, count in uses.items() if count <= _MOST_USES}
+    rare = {use for use, count in uses.items() if count <= most_uses}
     return replace(plan, moves=tuple(_folded(move, plan.levels, rare, prediction) for move in plan.moves))
 
 

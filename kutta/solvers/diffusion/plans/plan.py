@@ -15,9 +15,11 @@ first used, and so not at all where none is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from torch import Tensor
 
 from kutta.solvers.diffusion.levels.grids import Nodes
 
@@ -59,6 +61,30 @@ class Move:
     predictions: Mapping[str, Terms]
     noise: Weight = 0.0
 
+    def terms(
+        self, state: Callable[[int], Tensor], prediction: Callable[[str, int], Tensor]
+    ) -> list[tuple[Weight, Tensor]]:
+        """What is added up, with its weights: all but the noise.
+
+        Args:
+            state: the state of a number.
+            prediction: of a kind, at the state of a number.
+        """
+        terms = [(weight, state(number)) for number, weight in self.states.items()]
+        for kind, weights in self.predictions.items():
+            terms += [(weight, prediction(kind, number)) for number, weight in weights.items()]
+        return terms
+
+    @property
+    def used(self) -> set[int]:
+        """The states that it uses, or predictions made there."""
+        return {*self.states, *self.predicted_at}
+
+    @property
+    def predicted_at(self) -> set[int]:
+        """The states whose predictions it uses."""
+        return {number for weights in self.predictions.values() for number in weights}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -82,8 +108,7 @@ class Plan:
     @property
     def evaluated(self) -> tuple[int, ...]:
         """The states at which the model is evaluated, in order."""
-        used = {state for move in self.moves for terms in move.predictions.values() for state in terms}
-        return tuple(sorted(used))
+        return tuple(sorted({state for move in self.moves for state in move.predicted_at}))
 
     @property
     def evaluations(self) -> int:

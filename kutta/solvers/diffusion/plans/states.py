@@ -29,12 +29,7 @@ def states(plan: Plan, evaluate: Evaluate, x: Tensor, noise: Callable[[Tensor], 
     for number, move in enumerate(plan.moves, 1):
         for state in first[number]:
             predicted[state] = evaluate(known[state], levels[state], kinds[state])
-        terms = [(weight, known[state]) for state, weight in move.states.items()]
-        terms += [
-            (weight, predicted[state][kind])
-            for kind, weights in move.predictions.items()
-            for state, weight in weights.items()
-        ]
+        terms = move.terms(known.__getitem__, lambda kind, state: predicted[state][kind])
         if not isinstance(move.noise, float) or move.noise != 0.0:
             terms.append((move.noise, noise(x)))
         known[number] = weighted_sum(terms, x)
@@ -60,7 +55,7 @@ def first_uses(plan: Plan) -> list[list[int]]:
     """For each move the states at which the model is evaluated, as it is the first to use what comes of that."""
     found, known = [[]], set()
     for move in plan.moves:
-        found.append(sorted({state for terms in move.predictions.values() for state in terms} - known))
+        found.append(sorted(move.predicted_at - known))
         known.update(found[-1])
     return found
 
@@ -78,7 +73,6 @@ def last_uses(plan: Plan) -> list[int]:
     """The last move that uses each state or a prediction there; its own if none does."""
     last = list(range(len(plan.moves) + 1))
     for number, move in enumerate(plan.moves, 1):
-        for terms in (move.states, *move.predictions.values()):
-            for state in terms:
-                last[state] = number
+        for state in move.used:
+            last[state] = number
     return last

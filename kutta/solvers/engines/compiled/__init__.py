@@ -9,15 +9,19 @@ from dataclasses import dataclass
 class Compiled:
     """The engine that compiles the loop with the right-hand side in it, for a problem with one step size.
 
-    For explicit Runge-Kutta methods on the CPU. PyTorch reads `f` once and compiles it together with the
-    method, the control of the step size and the outputs into one function (TorchDynamo and Inductor, which need
-    a C++ compiler; about 10 seconds, and as long again for the gradient). It serves every later solve
+    For explicit Runge-Kutta methods and for samplers, on the CPU. PyTorch reads `f` once and compiles it together
+    with the method, the control of the step size and the outputs into one function (TorchDynamo and Inductor, which
+    need a C++ compiler; about 10 seconds, and as long again for the gradient). It serves every later solve
     with the same `f`, shapes and method: values of tensors (states, arguments, weights), times and tolerances
     may change freely. A Python number in `f` is part of what is compiled, and a new one is compiled anew. What
     `f` does to Python objects, such as counting its calls, happens once a solve.
 
     Gradients are those of `Direct`: the accepted steps are written down, and a second compiled loop goes
     through them backwards and takes each once more.
+
+    The samplers of a `DiffusionProblem` are compiled likewise, without gradients. What they do is a table of
+    numbers that the loop reads, so that one serves most samplers and any grid. The model is always called with
+    its guidance: outside the interval of `kutta.diffusion.CFG` too.
 
     Where PyTorch cannot compile `f`, the solve runs in the eager engine, with a warning that says why;
     ``sol.stats.engine`` tells what ran.

@@ -76,13 +76,26 @@ _last = threading.local()
 
 
 def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
-    """What the right-hand side of a problem does now.
+    """What the right-hand side of a problem does now; raises `NotCompilable`."""
+    return traced(problem.f, problem.args, torch.zeros((), dtype=layout.dtype), y, layout, y.shape)
+
+
+def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch.Size) -> RightHandSide:
+    """What a function of time and state does now.
+
+    Args:
+        f: called as ``f(t, y, *args)``.
+        args: a pytree.
+        t: a time; or numbers that go with it.
+        y: a state, as the layout has it.
+        layout: of states and of what `f` returns.
+        shape: that of what it returns.
 
     Raises:
         NotCompilable: for what Dynamo cannot follow (control flow that depends on values, calls that are
             not PyTorch's), randomness, and writes to tensors.
     """
-    t, y, stands_for = torch.zeros((), dtype=layout.dtype), y.detach(), {}
+    y, stands_for = y.detach(), {}
 
     def stand_in(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -91,13 +104,13 @@ def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHand
         stands_for[id(cut)] = leaf
         return cut
 
-    args = pytree.tree_map(stand_in, problem.args) if problem.args else ()
+    args = pytree.tree_map(stand_in, args) if args else ()
     try:
         with torch.enable_grad():  # so that Dynamo writes down where f switches it off
-            record, tensors = _look(problem.f, t, y, args, layout)
+            record, tensors = _look(f, t, y, args, layout)
         if record.inside is None:
             with torch.no_grad():
-                _finish(record, tensors, t, y)
+                _finish(record, tensors, t, y, shape)
     except (NotCompilable, FailOnRecompileLimitHit):
         raise
     except Exception as problem_:
@@ -155,7 +168,7 @@ def _new_probe() -> _Probe:
     return torch.compile(function, backend=backend, fullgraph=True, dynamic=False)
 
 
-def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> None:
+def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor, shape: torch.Size) -> None:
     """Turn Dynamo's graph into PyTorch's elementary operations on ``(t, y, *inputs)``, in two parts."""
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise NotCompilable("it uses numbers that change from call to call")
@@ -173,7 +186,7 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor) -> 
     inputs = [tensors[place].detach() for place in record.order]
     graph = make_fx(functional, sums_apart(), tracing_mode="fake")(t, y, *inputs)
     _drop_changes_of_shape(graph)
-    _check(graph, y)
+    _check(graph, shape, y.dtype)
     record.constants = _lift_constants(graph)
     record.text = graph.print_readable(print_output=False, include_stride=True)
     record.before, record.inside = split(with_layers_joined(graph, varying=2), varying=2)
@@ -186,7 +199,7 @@ def _drop_changes_of_shape(graph: GraphModule) -> None:
         node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
 
 
-def _check(graph: GraphModule, y: Tensor) -> None:
+def _check(graph: GraphModule, shape: torch.Size, dtype: torch.dtype) -> None:
     for node in graph.graph.nodes:
         target = node.target
         if not isinstance(target, torch._ops.OpOverload):
@@ -199,8 +212,8 @@ def _check(graph: GraphModule, y: Tensor) -> None:
             break
     (result,) = (node.args[0] for node in graph.graph.nodes if node.op == "output")
     slope = result.meta["val"]
-    if slope.shape != y.shape or slope.dtype != y.dtype:
-        raise NotCompilable(f"it returns shape {tuple(slope.shape)}, {slope.dtype} for {tuple(y.shape)}, {y.dtype}")
+    if slope.shape != shape or slope.dtype != dtype:
+        raise NotCompilable(f"it returns shape {tuple(slope.shape)}, {slope.dtype} for {tuple(shape)}, {dtype}")
 
 
 def _lift_constants(graph: GraphModule) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""A plan cut at the evaluations of the model, to be walked from one to the next.
+"""A plan cut at the evaluations of the model, to be run from one to the next.
 
 `kutta.solvers.diffusion.plans.states.states` calls the model. Here whoever calls the model comes with its output, again
 and again; what is known in between is in one object.
@@ -76,8 +76,8 @@ def _factors(prediction: str, kind: str, level: Level) -> Pair | None:
 
 
 @dataclass
-class Walk:
-    """All that changes while a plan is walked.
+class Run:
+    """All that changes while a plan is run.
 
     Attributes:
         path: the plan, cut.
@@ -122,9 +122,7 @@ class Walk:
         return {kind: output if pair is None else _combined(pair, x, output) for kind, pair in kinds}
 
     def _terms(self, move: Move, x: Tensor, noise: Callable[[Tensor], Tensor]) -> list[tuple[Any, Tensor]]:
-        terms = [(weight, self.states[state]) for state, weight in move.states.items()]
-        for kind, weights in move.predictions.items():
-            terms += [(weight, self.predictions[state][kind]) for state, weight in weights.items()]
+        terms = move.terms(self.states.__getitem__, lambda kind, state: self.predictions[state][kind])
         return terms if move.noise == 0.0 else [*terms, (move.noise, noise(x))]
 
 
