@@ -154,6 +154,9 @@ def test_sample_writes_images_and_says_what_they_cost(kind, model):
         (("--method", "GHVB(7)"), "order must be a whole number from 1 to 5; got 7"),
         (("--method", "Nope"), "there is no Nope; there are"),
         (("--method", "Tsit5", "--steps", "4"), "steps means nothing to Tsit5"),
+        (("--method", "AdaptiveMultistep", "--steps", "4"), "steps means nothing to AdaptiveMultistep, which chooses"),
+        (("--method", "ddim"), "there is no ddim; there are"),
+        (("--guidance", "nan"), "weight must be finite; got nan"),
         (("--method", "DDIM", "--grid", "Rho"), "needs both data and noise at its ends"),
         (("--out", "digits.jpg"), "--out must end in .png or .safetensors; got digits.jpg"),
         (("--out", "nowhere/digits.png"), "--out must name a file that can be written"),
@@ -167,10 +170,26 @@ def test_sample_refuses_what_does_not_fit_and_says_why(options, reason, model, m
     assert not list(model.glob("*.png"))
 
 
-def test_sample_refuses_a_folder_without_a_model(tmp_path):
-    result = invoke("sample", str(tmp_path))
+@pytest.mark.parametrize(
+    ("option", "value"), [("--steps", "0"), ("--steps", "few"), ("--label", "10"), ("--count", "0")]
+)
+def test_sample_refuses_numbers_out_of_range(option, value, model):
+    result = invoke("sample", str(model), option, value)
+    assert result.exit_code == 2 and f"Invalid value for '{option}'" in result.stderr
+
+
+@pytest.mark.parametrize("place", ["", "nowhere", "file"])
+def test_sample_refuses_a_folder_without_a_model(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = invoke("sample", str(tmp_path / place))
     assert result.exit_code == 2
     assert "must describe a model that was saved by `kutta demo`" in result.stderr
+
+
+def test_sample_refuses_damaged_weights(model):
+    (model / "weights.safetensors").write_bytes(b"nonsense")
+    result = invoke("sample", str(model))
+    assert result.exit_code == 2 and "must hold the weights of this model" in result.stderr
 
 
 def test_sample_names_the_package_that_is_missing(model, monkeypatch):

@@ -35,8 +35,8 @@ def written(text: str, argument: str, kind: type | tuple[type, ...]) -> Any:
     """
     try:
         value = _value(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, TypeError, ValueError) as problem:
-        reason = problem.msg if isinstance(problem, SyntaxError) else problem
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as problem:  # the last two: nested deeply
+        reason = problem.msg if isinstance(problem, SyntaxError) else str(problem) or type(problem).__name__
         raise ValueError(f"{argument} must be such as {_EXAMPLES[argument]}; got {text!r}: {reason}") from problem
     if not isinstance(value, kind):
         raise ValueError(f"{argument} must be such as {_EXAMPLES[argument]}; got {text!r}")
@@ -56,7 +56,12 @@ def _value(node: ast.expr) -> Any:
         return _named(node.func.id)(*map(_value, node.args), **given)
     if isinstance(node, ast.Tuple):
         return tuple(map(_value, node.elts))
-    return ast.literal_eval(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"{ast.unparse(node)} is neither a name, a call of one, a number, a string nor a tuple"
+        ) from None
 
 
 def _named(name: str) -> Any:

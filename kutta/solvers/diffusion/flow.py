@@ -185,16 +185,20 @@ def _in_time(schedule: Schedule, denoiser: Denoiser, x: Tensor, start: float, en
 
 def _level(schedule: Schedule, t: Tensor) -> Level:
     found = (t, schedule.alpha(t), schedule.sigma(t), schedule.model_time(t))
-    # Numbers, for guidance that depends on them; but to a compiler that reads the equation they must not be constants.
-    return Level(*(found if torch.compiler.is_compiling() else map(float, found)))
+    # Numbers, for guidance that depends on them; but constants they must not be to a compiler that reads the equation,
+    # nor to a method that differentiates it by its time.
+    return Level(*(found if torch.compiler.is_compiling() or t.requires_grad else map(float, found)))
 
 
-def _rates(schedule: Schedule, t: Tensor) -> tuple[float, float]:
-    """``alpha'(t)`` and ``sigma'(t)``."""
+def _rates(schedule: Schedule, t: Tensor) -> list[Any]:
+    """``alpha'(t)`` and ``sigma'(t)``: numbers, or where `t` is differentiated tensors."""
+    differentiated = t.requires_grad
     with torch.enable_grad():
-        t = as_float64(t).detach().requires_grad_()
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        t = as_float64(t) if differentiated else as_float64(t).detach().requires_grad_()
         rates = [
-            torch.autograd.grad(one, t, allow_unused=True)[0] if one.requires_grad else None for one in (alpha, sigma)
+            torch.autograd.grad(one, t, allow_unused=True, create_graph=differentiated)[0]
+            if one.requires_grad
+            else None
+            for one in (schedule.alpha(t), schedule.sigma(t))
         ]
-    return tuple(0.0 if rate is None else float(rate) for rate in rates)  # type: ignore[return-value]
+    return [0.0 if rate is None else rate if differentiated else float(rate) for rate in rates]

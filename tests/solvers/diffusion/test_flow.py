@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.levels.schedules import as_float64
 from tests._helpers import F64
 from tests.solvers.diffusion.problems import Case, orders, reference, t1
 
@@ -37,6 +38,37 @@ def test_orders_in_time(method, order, counts):
     case = straight()
     errors = [case.error(kt.solve(case.problem, method, controller=kt.Fixed(1.0 / n)).y1) for n in counts]
     assert orders(errors)[-1] == pytest.approx(order, abs=0.25), errors
+
+
+class Circle(D.Schedule):
+    """``alpha = cos(pi t / 2)``, ``sigma = sin(pi t / 2)``: solved in time, at rates that change."""
+
+    start, end = 0.95, 0.0
+
+    def log_alpha(self, t):
+        return torch.log(torch.cos(0.5 * math.pi * as_float64(t)))
+
+    def sigma(self, t):
+        return torch.sin(0.5 * math.pi * as_float64(t))
+
+
+@pytest.mark.parametrize(
+    ("problem", "span"),
+    [
+        (lambda: t1().problem, math.log(5.0 / 0.05)),
+        (lambda: straight().problem, 1.0),
+        (lambda: replace(straight().problem, schedule=Circle(), prediction="v"), 0.95),
+    ],
+    ids=["log SNR", "straight", "circle"],
+)
+def test_methods_that_differentiate_by_time_keep_their_order(problem, span):
+    """Rosenbrock methods need ``df/dt``, which comes from the schedule, the model's time and the rates."""
+    problem = problem()
+    model = t1().teacher.model(problem.schedule, problem.prediction)
+    problem = replace(problem, model=model)
+    exact = kt.solve(problem, kt.Vern9(), rtol=1e-12, atol=1e-12).y1
+    ends = [kt.solve(problem, kt.Rodas5P(), controller=kt.Fixed(span / n)).y1 for n in (20, 40)]
+    assert orders([float((end - exact).abs().mean()) for end in ends])[0] > 3.5
 
 
 def test_ddim_is_euler_in_time():

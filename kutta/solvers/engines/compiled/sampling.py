@@ -63,7 +63,8 @@ def model_of(problem: DiffusionProblem, free: bool) -> RightHandSide:
 
     def outputs(level: Tensor, x: Tensor, condition: Any) -> Tensor:
         t = level[0].to(x.dtype).expand(len(x))
-        return torch.stack(guidance.outputs(model, x, t, condition, level[1])[: 1 + free])
+        found = guidance.outputs(model, x, t, condition, level[1])[: 1 + free]
+        return torch.stack([one for one in found if one is not None])
 
     level = torch.zeros(2, dtype=torch.float64)
     return traced(outputs, (problem.condition,), level, x, layout_of(x, False), torch.Size((1 + free, *x.shape)))
