@@ -98,6 +98,8 @@ def test_noise_is_the_same(method):
 
 GUIDANCE = {
     "CFG": D.CFG(torch.linspace(1.0, 4.0, 16, dtype=F64), null=ANY, interval=(-1.0, 1.0)),
+    "number": D.CFG(3.0, null=ANY, interval=(-1.0, 1.0)),
+    "weight 1": D.CFG(1.0),
     "one call": D.CFG(3.0, null=ANY, evaluate=D.one_call),
     "CFG++": D.CFGPlusPlus(0.6, null=ANY),
 }
@@ -107,6 +109,19 @@ GUIDANCE = {
 def test_guidance_is_the_same(name):
     problem = kt.DiffusionProblem(TEACHER.model(VP), VP, start(), condition=LEFT, guidance=GUIDANCE[name])
     assert_equal(*both(problem, kt.DPMSolverPP(2), steps=8))
+
+
+def test_an_output_that_would_spread_to_the_shape_of_the_other_is_refused():
+    def model(x, t, wanted):
+        return x[:, :1] if wanted else x
+
+    problem = kt.DiffusionProblem(model, VP, start(), condition=True, guidance=D.CFG(3.0, null=False))
+    with (
+        torch.no_grad(),
+        pytest.warns(UserWarning, match="cannot compile the model"),
+        pytest.raises(ValueError, match=r"the model must return a tensor of the shape of its x, \(16, 2\)"),
+    ):
+        kt.solve(problem, kt.DDIM(), steps=4, engine=kt.Compiled())
 
 
 def test_splitting_under_guidance_is_the_same():
