@@ -1,8 +1,8 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
 from kutta.solvers.diffusion.automatic import Automatic, default_sampler
-from kutta.solvers.diffusion.exponential.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.exponential.orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.exponential.singlestep import Singlestep
 from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
 from kutta.solvers.diffusion.flow import probability_flow

@@ -48,6 +48,9 @@ class Ramp(Starter):
         usual(walk, len(walk.past))
 
 
+RAMP = Ramp()
+
+
 @dataclass(frozen=True)
 class CorrectedRamp(Starter):
     """Each step of the ramp with a correction, which adds an order: no evaluation more, and order 3 as a whole.
@@ -91,7 +94,7 @@ class GradedStart(Starter):
             level = walk.draft.between(walk.draft.nodes.schedule.time(start + 0.5**power * (end - start)))
             state = walk.draft.add(level, *walk.terms(state, walk.past[-order:], level))
             walk.past.append(state)
-        walk.past.append(walk.draft.arrive(walk.node, *walk.terms(state, walk.past[-order:], walk.next)))
+        walk.arrive(*walk.terms(state, walk.past[-order:], walk.next))
 
 
 def _halvings(h: float, order: int) -> int:

@@ -54,6 +54,13 @@ class Nodes:
         """The ratio of noise to data, ``sigma / alpha``."""
         return self.sigma / self.alpha
 
+    def regular(self, step: int) -> bool:
+        """Whether a step, counted from 0, begins with some data and ends with some noise.
+
+        Elsewhere ``log(alpha / sigma)`` is infinite, and only the step of first order is defined.
+        """
+        return bool(torch.isfinite(self.log_snr[step : step + 2]).all())
+
     def since(self, first: int) -> Nodes:
         """The same from one of them on."""
         names = ("t", "alpha", "sigma", "log_snr", "model_t")

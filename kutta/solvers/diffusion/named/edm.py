@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential.orders import regular
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.named.ddim import euler_from, heun_from
-from kutta.solvers.diffusion.plans.plan import Draft, Level, Plan
+from kutta.solvers.diffusion.named.ddim import euler, heun
+from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
@@ -56,24 +57,23 @@ class EDMHeun(Sampler):
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft = Draft(nodes)
+        walk = Walk(Draft(nodes), FORMS["noise"])
         for n in range(nodes.steps):
-            state, here = self._churned(draft, n)
-            step = heun_from if regular(nodes, n) else euler_from
-            step(draft, state, here, n + 1)
-        return draft.plan()
+            step = heun if nodes.regular(n) else euler
+            step(walk, self._churned(walk.draft, n))
+        return walk.draft.plan()
 
-    def _churned(self, draft: Draft, n: int) -> tuple[int, Level]:
+    def _churned(self, draft: Draft, n: int) -> int:
         """The state from which a step starts."""
         nodes, state = draft.nodes, draft.outputs[n]
         gain = self._gain(float(nodes.kappa[n].detach()), nodes.steps)
         if gain == 0.0:
-            return state, draft.level(n)
+            return state
         kappa = nodes.sigma[n] / nodes.alpha[n]
         raised = (1.0 + gain) * kappa
         level = draft.between(nodes.schedule.time(-torch.log(raised)))
         noise = self.s_noise * level.alpha * torch.sqrt(raised**2 - kappa**2)
-        return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise), level
+        return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise)
 
     def _gain(self, kappa: float, steps: int) -> float:
         inside = self.s_tmin <= kappa <= self.s_tmax and math.isfinite(kappa)

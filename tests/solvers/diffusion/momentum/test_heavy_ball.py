@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.exponential.forms import FORMS
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.momentum.splitting import LTSP
-from kutta.solvers.diffusion.named.ddim import along_noise
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Plan
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2, t2_grid
@@ -66,7 +66,7 @@ def with_kept_velocities(case, base, steps, new_velocity):
     evaluate, known, predicted, velocities = Denoiser(case.problem, F64), [case.problem.x], {}, {}
     for number, move in enumerate(plan.moves, 1):
         if set(move.predictions) != set(plan.moves[-1].predictions):  # Euler's step, by the other kind
-            kept, push = along_noise(plan.levels[number - 1], move.level)
+            kept, push = FORMS["noise"].step(plan.levels[number - 1], move.level)
             move = replace(move, states={number - 1: kept}, predictions={"noise": {number - 1: push}})
         (state, factor), (kind, terms) = next(iter(move.states.items())), next(iter(move.predictions.items()))
         for one in terms.keys() - predicted.keys():
