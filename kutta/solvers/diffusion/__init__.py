@@ -16,7 +16,7 @@ from kutta.solvers.diffusion.levels.schedules import EDM, VE, VP, Cosine, Discre
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.momentum.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
-from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
+from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Momentum, Nesterov
 from kutta.solvers.diffusion.momentum.splitting import LTSP
 from kutta.solvers.diffusion.momentum.stability import MomentumRule
 from kutta.solvers.diffusion.named.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
@@ -58,6 +58,7 @@ __all__ = [
     "Inversion",
     "Level",
     "LowerOrderFinal",
+    "Momentum",
     "MomentumRule",
     "Move",
     "Nesterov",

@@ -34,7 +34,7 @@ class ExponentialMultistep(Sampler):
         order: from 1 to 9.
         prediction: what is interpolated, ``"data"`` or ``"noise"``; whatever the model predicts.
         starter: the first steps: `Ramp` (the usual; order 2 as a whole), or, of the order of the method,
-            `CorrectedRamp` (up to order 3), `SinglestepStart` (up to order 5), `GradedStart`.
+            `CorrectedRamp` (up to order 4), `SinglestepStart` (up to order 5), `GradedStart`.
         corrector: whether each step but the last is taken once more with the prediction at its end, which adds an
             order and costs no evaluation.
         final_orders: the largest orders in the last steps, such as ``(2, 1)``; or a rule that tells them for a number
