@@ -11,6 +11,7 @@ from torch import Tensor
 from kutta.solvers.diffusion.exponential.forms import FORMS
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.named.ddim import euler, heun
 from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -26,7 +27,8 @@ class EDMHeun(Sampler):
         kappa_hat = kappa (1 + g),  x_hat / alpha_hat = x / alpha + S_noise sqrt(kappa_hat^2 - kappa^2) z,
         g = min(S_churn / N, sqrt(2) - 1)  where S_tmin <= kappa <= S_tmax, and 0 elsewhere,
 
-    which leaves the distribution that of its level if ``S_noise = 1``, and makes the sampler forget its errors.
+    but to no more noise than the schedule has. This leaves the distribution that of its level if ``S_noise = 1``, and
+    makes the sampler forget its errors.
 
     Attributes:
         s_churn: how much noise is added over all `N` steps; 0 for none, and for the same samples every time.
@@ -66,18 +68,22 @@ class EDMHeun(Sampler):
     def _churned(self, draft: Draft, n: int) -> int:
         """The state from which a step starts."""
         nodes, state = draft.nodes, draft.outputs[n]
-        gain = self._gain(float(nodes.kappa[n].detach()), nodes.steps)
-        if gain == 0.0:
+        kappa, raised = nodes.kappa[n], self._raised(nodes, n)
+        if not bool(raised > kappa):
             return state
-        kappa = nodes.sigma[n] / nodes.alpha[n]
-        raised = (1.0 + gain) * kappa
         level = draft.between(nodes.schedule.time(-torch.log(raised)))
         noise = self.s_noise * level.alpha * torch.sqrt(raised**2 - kappa**2)
         return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise)
 
-    def _gain(self, kappa: float, steps: int) -> float:
-        inside = self.s_tmin <= kappa <= self.s_tmax and math.isfinite(kappa)
-        return min(self.s_churn / steps, math.sqrt(2.0) - 1.0) if inside else 0.0
+    def _raised(self, nodes: Nodes, n: int) -> Tensor:
+        """``kappa_hat``."""
+        kappa, schedule = nodes.kappa[n], nodes.schedule
+        if not self.s_tmin <= float(kappa.detach()) <= self.s_tmax:
+            return kappa
+        noisiest = as_float64(schedule.domain[1])
+        gain = min(self.s_churn / nodes.steps, math.sqrt(2.0) - 1.0)
+        # A formula that says nothing of infinite times leaves no number, and then no limit.
+        return torch.fmin((1.0 + gain) * kappa, schedule.sigma(noisiest) / schedule.alpha(noisiest))
 
 
 @dataclass(frozen=True)
