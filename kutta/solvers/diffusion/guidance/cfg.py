@@ -80,6 +80,10 @@ class Guidance:
         """
         raise NotImplementedError
 
+    def free_output(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> Tensor:
+        """The output without condition, where a plan needs no other one."""
+        return self.outputs(model, x, t, condition, log_snr)[1]
+
     def check(self, count: int) -> None:
         """Refuse what does not fit a batch of `count` samples."""
 
@@ -149,6 +153,12 @@ class CFG(Guidance):
     def outputs(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> tuple[Tensor, Tensor]:
         free, bound = self.evaluate(model, x, t, self.null, condition)
         return self._rescaled(free + self._weight_at(log_snr, free) * (bound - free), bound), free
+
+    def free_output(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> Tensor:
+        # Any other way to evaluate knows how to have both outputs, and only that.
+        if self.evaluate is not two_calls:
+            return super().free_output(model, x, t, condition, log_snr)
+        return model(x, t, self.null)
 
     def _weight_at(self, log_snr: Any, like: Tensor) -> Any:
         weight = _rows(self.weight, like) if isinstance(self.weight, Tensor) else self.weight

@@ -25,7 +25,8 @@ class LTSP(Sampler):
         y_{n+1} = y* + h v_{n+1},    v_{n+1} = (1 - beta) v_n + beta (e - e_free)(y*, kappa_n),
 
     which keeps the rough part, the guidance, away from the formula of high order. First order, and two evaluations a
-    step. Without guidance it is `PLMS`.
+    step; at ``y_n`` only the free prediction is asked for, so that under `CFG` the model is called three times. Without
+    guidance it is `PLMS`.
 
     Attributes:
         order: of Adams-Bashforth, 1 to 4.

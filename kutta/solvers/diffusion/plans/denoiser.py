@@ -40,10 +40,12 @@ class Denoiser:
             kinds: what is wanted, of `kutta.solvers.diffusion.plans.plan.KINDS`.
         """
         self.evaluations += 1
-        problem, given = self.problem, x.to(self.problem.x.dtype)
-        guided, free = self.guidance.outputs(
-            problem.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
-        )
+        problem, given, kinds = self.problem, x.to(self.problem.x.dtype), tuple(kinds)
+        asked = problem.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
+        if all("free" in kind for kind in kinds):
+            guided = free = self.guidance.free_output(*asked)
+        else:
+            guided, free = self.guidance.outputs(*asked)
         _check_output(guided, x)
         return {kind: self._converted(free if "free" in kind else guided, x, level, kind.split()[-1]) for kind in kinds}
 
