@@ -33,6 +33,7 @@ BENCHMARKS = {
     "diffusion_samplers": ("diffusers",),
     "diffusion_orders": ("diffusers",),
     "diffusion_artefacts": (),
+    "diffusion_feedback": (),
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
 }
 
