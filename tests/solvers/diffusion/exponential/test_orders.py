@@ -58,3 +58,9 @@ def test_every_sampler_refuses_what_is_no_order(sampler, highest, order):
         sampler(order)
     with pytest.raises(ValueError, match=f"from 1 to {highest}.*; got {highest + 1}"):
         sampler(highest + 1)
+
+
+@pytest.mark.parametrize("order", [0, True, 4, 2.0])
+def test_a_named_schedule_refuses_what_is_no_order(order):
+    with pytest.raises(ValueError, match=f"^order must be a whole number from 1 to 3 for 'unipc bh2'; got {order!r}$"):
+        kt.diffusion.named_schedule("unipc bh2", [10.0, 1.0, 0.1], kt.diffusion.EDM(), order)
