@@ -27,8 +27,8 @@ class EDMHeun(Sampler):
         kappa_hat = kappa (1 + g),  x_hat / alpha_hat = x / alpha + S_noise sqrt(kappa_hat^2 - kappa^2) z,
         g = min(S_churn / N, sqrt(2) - 1)  where S_tmin <= kappa <= S_tmax, and 0 elsewhere,
 
-    but to no more noise than the schedule has. This leaves the distribution that of its level if ``S_noise = 1``, and
-    makes the sampler forget its errors.
+    and not where that is more noise than the schedule has. This leaves the distribution that of its level if
+    ``S_noise = 1``, and makes the sampler forget its errors.
 
     Attributes:
         s_churn: how much noise is added over all `N` steps; 0 for none, and for the same samples every time.
@@ -68,22 +68,20 @@ class EDMHeun(Sampler):
     def _churned(self, draft: Draft, n: int) -> int:
         """The state from which a step starts."""
         nodes, state = draft.nodes, draft.outputs[n]
-        kappa, raised = nodes.kappa[n], self._raised(nodes, n)
-        if not bool(raised > kappa):
+        gain = self._gain(nodes, float(nodes.kappa[n].detach()))
+        if gain == 0.0:
             return state
+        kappa = nodes.sigma[n] / nodes.alpha[n]
+        raised = (1.0 + gain) * kappa
         level = draft.between(nodes.schedule.time(-torch.log(raised)))
         noise = self.s_noise * level.alpha * torch.sqrt(raised**2 - kappa**2)
         return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise)
 
-    def _raised(self, nodes: Nodes, n: int) -> Tensor:
-        """``kappa_hat``."""
-        kappa, schedule = nodes.kappa[n], nodes.schedule
-        if not self.s_tmin <= float(kappa.detach()) <= self.s_tmax:
-            return kappa
-        noisiest = as_float64(schedule.domain[1])
+    def _gain(self, nodes: Nodes, kappa: float) -> float:
         gain = min(self.s_churn / nodes.steps, math.sqrt(2.0) - 1.0)
-        # A formula that says nothing of infinite times leaves no number, and then no limit.
-        return torch.fmin((1.0 + gain) * kappa, schedule.sigma(noisiest) / schedule.alpha(noisiest))
+        noisiest = float(torch.exp(-nodes.schedule.log_snr(as_float64(nodes.schedule.domain[1]))))
+        beyond = not math.isfinite(kappa) or (1.0 + gain) * kappa > noisiest
+        return gain if self.s_tmin <= kappa <= self.s_tmax and not beyond else 0.0
 
 
 @dataclass(frozen=True)
