@@ -181,9 +181,9 @@ def public_samplers() -> "Iterator[tuple[str, type[Sampler]]]":
 
     everything = {name: getattr(kutta, name) for name in kutta.__all__}
     everything |= {name: getattr(kutta.diffusion, name) for name in kutta.diffusion.__all__}
-    base = kutta.diffusion.Sampler
+    bases = kutta.diffusion.Sampler, kutta.diffusion.Momentum
     for name, value in everything.items():
-        if isinstance(value, type) and issubclass(value, base) and value is not base:
+        if isinstance(value, type) and issubclass(value, bases) and value not in bases:
             yield name, value
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
-from kutta.solvers.diffusion.levels.grids import nodes
+from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
 from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
@@ -25,7 +25,7 @@ from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
 from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
 from kutta.solvers.diffusion.named.unipc import UniPC
 from kutta.solvers.diffusion.plans.noise import Noise
-from kutta.solvers.diffusion.plans.plan import Level, Plan
+from kutta.solvers.diffusion.plans.plan import Level, Plan, is_free
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.plans.states import first_uses, states
 from kutta.solvers.progress import progress_bar
@@ -38,7 +38,7 @@ def sampler_function(make: Callable[..., Sampler], name: str = "sample") -> Samp
 
     Args:
         make: makes the sampler of the options that the function is given beyond those below: the class of a sampler,
-            for example.
+            for example. It must follow any grid, and need no predictions without guidance beside those with it.
         name: of the function.
 
     Returns:
@@ -75,8 +75,7 @@ def sampler_function(make: Callable[..., Sampler], name: str = "sample") -> Samp
     ) -> Tensor:
         grid = nodes(as_float64(sigmas), EDM(), None, 0.0, 0.0)
         with torch.no_grad(), progress_bar(disable is False, 0.0, float(grid.steps)) as reached:
-            plan = make(**options).plan(grid).fixed()
-            _check(plan, name)
+            plan = _plan(make(**options), grid, name)
             denoise = _Denoise(model, dict(extra_args or {}), x.dtype, plan, callback)
             found = x.to(torch.promote_types(x.dtype, torch.float32))
             for number, state in enumerate(states(plan, denoise, found, Noise(generator)), 1):
@@ -89,9 +88,16 @@ def sampler_function(make: Callable[..., Sampler], name: str = "sample") -> Samp
     return sample
 
 
-def _check(plan: Plan, name: str) -> None:
-    if any("free" in kind for move in plan.moves for kind in move.predictions):
+def _plan(sampler: Sampler, grid: Nodes, name: str) -> Plan:
+    if sampler.times is not None:
+        raise ValueError(
+            f"{name} is given its sigmas, but the sampler {type(sampler).__name__} brings times of its own: use "
+            "kutta.solve, or a sampler that follows any grid"
+        )
+    plan = sampler.plan(grid).fixed()
+    if any(is_free(kind) for move in plan.moves for kind in move.predictions):
         raise NotImplementedError(f"{name} needs predictions without guidance beside those with it; use kutta.solve")
+    return plan
 
 
 class _Denoise:

@@ -35,6 +35,7 @@ BENCHMARKS = {
     "diffusion_artefacts": (),
     "diffusion_step": ("diffusers",),
     "diffusion_pipeline": ("diffusers",),
+    "diffusion_feedback": (),
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
 }
 

@@ -100,3 +100,13 @@ def test_hostile_sigmas():
             k_diffusion.sample_ddim(denoise, X, sigmas)
     with pytest.raises(TypeError, match="sharpness"):
         k_diffusion.sample_ddim(denoise, X, SIGMAS, sharpness=3)
+
+
+def test_a_sampler_with_times_of_its_own_is_refused():
+    own = kt.diffusion.named_schedule("ddim", SIGMAS, kt.diffusion.EDM())
+    for sampler in (own, HeavyBall(own)):
+        function = k_diffusion.sampler_function(lambda sampler=sampler: sampler, "sample_own")
+        with pytest.raises(
+            ValueError, match=f"sample_own is given its sigmas, .* {type(sampler).__name__} brings times"
+        ):
+            function(denoise, X, SIGMAS)

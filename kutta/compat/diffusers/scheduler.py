@@ -20,6 +20,7 @@ from kutta.compat.diffusers.training import TrainedFlow, betas, moved, schedule
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
+from kutta.solvers.diffusion.plans.plan import is_free
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
@@ -193,7 +194,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 f"{type(self).__name__} would change the initial state before the model sees it, which a scheduler "
                 "cannot: use kutta.solve"
             )
-        if any("free" in kind for move in plan.moves for kind in move.predictions):
+        if any(is_free(kind) for move in plan.moves for kind in move.predictions):
             raise NotImplementedError(
                 f"{type(self).__name__} needs predictions without guidance beside those with it, and a scheduler is "
                 "given one: use kutta.solve"

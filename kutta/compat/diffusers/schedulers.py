@@ -15,8 +15,8 @@ from kutta.compat.diffusers.scheduler import PlanScheduler
 from kutta.problems import DiffusionProblem
 from kutta.solve import solve
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
-from kutta.solvers.diffusion.exponential.final_orders import LowerOrderFinal
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.exponential.orders import LowerOrderFinal
 from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.median_grid import median_grid

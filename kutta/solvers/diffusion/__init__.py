@@ -1,11 +1,13 @@
 """Sampling from diffusion and flow models: ``kutta.diffusion``."""
 
+from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.automatic import Automatic, default_sampler
-from kutta.solvers.diffusion.exponential.final_orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.exponential.orders import EulerAtFinal, FinalOrders, LowerOrderFinal
 from kutta.solvers.diffusion.exponential.singlestep import Singlestep
 from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart, Starter
-from kutta.solvers.diffusion.flow import probability_flow
+from kutta.solvers.diffusion.exponential.walk import Walk
+from kutta.solvers.diffusion.flow import Flow, probability_flow
 from kutta.solvers.diffusion.guidance.cfg import CFG, Guidance, one_call, two_calls
 from kutta.solvers.diffusion.guidance.cfg_plus_plus import CFGPlusPlus
 from kutta.solvers.diffusion.inversion.inversion import Inversion, invert
@@ -16,10 +18,15 @@ from kutta.solvers.diffusion.levels.schedules import EDM, VE, VP, Cosine, Discre
 from kutta.solvers.diffusion.mixture import GaussianMixture
 from kutta.solvers.diffusion.momentum.exponential_ghvb import ExponentialGHVB
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
-from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
+from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Momentum, Nesterov
 from kutta.solvers.diffusion.momentum.splitting import LTSP
 from kutta.solvers.diffusion.momentum.stability import MomentumRule
+from kutta.solvers.diffusion.named.adams import PLMS, PNDM
+from kutta.solvers.diffusion.named.ddim import DDIM
+from kutta.solvers.diffusion.named.deis import DEIS
 from kutta.solvers.diffusion.named.dpm_solver import DPMSolver, DPMSolverPP, DPMSolverSinglestep
+from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
+from kutta.solvers.diffusion.named.unipc import UniPC
 from kutta.solvers.diffusion.plans.plan import Draft, Level, Move, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solver_schedules.named import named_schedule
@@ -29,12 +36,18 @@ from kutta.solvers.diffusion.solver_schedules.taylor import Estimate
 
 __all__ = [
     "CFG",
+    "DDIM",
+    "DEIS",
     "EDM",
     "GHVB",
     "LTSP",
+    "PLMS",
+    "PNDM",
     "VE",
     "VP",
+    "AdaptiveMultistep",
     "AggregatedMomentum",
+    "AncestralEuler",
     "Automatic",
     "Beta",
     "CFGPlusPlus",
@@ -45,11 +58,13 @@ __all__ = [
     "DPMSolverSinglestep",
     "Discrete",
     "Draft",
+    "EDMHeun",
     "Estimate",
     "EulerAtFinal",
     "ExponentialGHVB",
     "ExponentialMultistep",
     "FinalOrders",
+    "Flow",
     "GaussianMixture",
     "GradedStart",
     "Grid",
@@ -58,6 +73,7 @@ __all__ = [
     "Inversion",
     "Level",
     "LowerOrderFinal",
+    "Momentum",
     "MomentumRule",
     "Move",
     "Nesterov",
@@ -74,8 +90,10 @@ __all__ = [
     "SolverStep",
     "Starter",
     "TrainingSteps",
+    "UniPC",
     "UniformLogSNR",
     "UniformTime",
+    "Walk",
     "convert",
     "default_sampler",
     "invert",

@@ -12,7 +12,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solvers.diffusion.guidance.cfg import Guidance
 from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
-from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64, check_times
 
 
 def checked(problem: DiffusionProblem) -> DiffusionProblem:
@@ -53,6 +53,7 @@ def _checked_span(span: Any, problem: DiffusionProblem) -> tuple[float, float]:
         start, end = (float(t) for t in span)
     except (TypeError, ValueError):
         raise ValueError(f"t_span must hold the first and the last time; got {span!r}") from None
+    check_times(problem.schedule, as_float64([start, end]))
     first, last = (float(problem.schedule.log_snr(as_float64(t))) for t in (start, end))
     if not first < last:
         raise ValueError(f"t_span must lead from noise to data, from larger to smaller times; got ({start}, {end})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,13 +12,18 @@ from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
-from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.states import states
 
 
 def follow(
-    problem: DiffusionProblem, plan: Plan, *, every: bool, generator: Any, watch: Callable[[float], None], throw: bool
+    problem: DiffusionProblem,
+    plan: Plan,
+    *,
+    every: bool,
+    noise: Callable[[Tensor], Tensor],
+    watch: Callable[[float], None],
+    throw: bool,
 ) -> Solution:
     """Go through a plan.
 
@@ -26,12 +31,12 @@ def follow(
         problem: what is sampled; its state is checked.
         plan: what is done, with Python numbers.
         every: whether the states at all nodes are returned, and not only the last one.
-        generator: of the noise; see `Noise`.
+        noise: fresh noise like a state.
         watch: called with the time after every step of the grid.
         throw: raise `SolveError` where the samples are not finite.
     """
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    denoiser, noise = Denoiser(problem, x.dtype), Noise(generator)
+    denoiser = Denoiser(problem, x.dtype)
     wanted, kept, sums, state = set(plan.outputs), [x], [x.detach().sum()], x
     for number, state in enumerate(states(folded(plan, problem.prediction), denoiser, x, noise), 1):
         if number in wanted:

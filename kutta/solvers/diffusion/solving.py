@@ -18,6 +18,7 @@ from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.flow import flow_of
 from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.remembered import fixed_plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -105,7 +106,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
     go_through = _by_engine(given)
     with progress_bar(given.get("progress", False), plan.first.t, plan.levels[plan.outputs[-1]].t) as watch:
         return go_through(
-            problem, plan, every=every, generator=given.get("generator"), watch=watch, throw=given.get("throw", True)
+            problem, plan, every=every, noise=Noise(given.get("generator")), watch=watch, throw=given.get("throw", True)
         )
 
 

@@ -410,7 +410,8 @@ def test_the_same_times_are_planned_once():
 def test_what_would_change_the_initial_state_is_refused():
     scheduler = HeunScheduler(s_churn=5.0)
     with pytest.raises(NotImplementedError, match="change the initial state"):
-        scheduler.set_timesteps(4)
+        scheduler.set_timesteps(timesteps=[500, 300, 100])
+    scheduler.set_timesteps(timesteps=[999, 500, 100])  # there is no noise beyond the first, and so no churn
 
 
 def test_what_needs_two_predictions_is_refused():

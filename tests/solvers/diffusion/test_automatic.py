@@ -1,12 +1,13 @@
 """The default: never thrown off by guidance in few steps, and exact enough in many."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import kutta as kt
-from kutta.solvers.diffusion.automatic import Automatic, default_sampler, feedback, typical_step
+from kutta.solvers.diffusion.automatic import Automatic, default_sampler, feedback, strength, typical_step
 from kutta.solvers.diffusion.levels.grids import nodes
 from kutta.solvers.diffusion.momentum.stability import MomentumRule, corrected_limit
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2
@@ -53,6 +54,8 @@ def test_default_is_what_it_says():
         problem.model, problem.schedule, problem.x, guidance=kt.diffusion.CFG(torch.tensor([2.0, 9.0]))
     )
     assert default_sampler(a_sample_each) == Automatic(9.0)
+    away = replace(a_sample_each, guidance=kt.diffusion.CFG(torch.tensor([2.0, -19.0])))
+    assert default_sampler(away) == Automatic(20.0)
     assert torch.equal(kt.solve(problem, steps=9).y1, kt.solve(problem, Automatic(1.0), steps=9).y1)
 
 
@@ -67,10 +70,27 @@ def test_default_with_other_guidance():
     )
 
 
-def test_default_costs_one_evaluation_a_step_and_is_second_order_and_more():
+@pytest.mark.parametrize(
+    ("weight", "expected"), [(1.0, 1.0), (7.5, 7.5), (0.5, 1.0), (0.0, 1.0), (-1.0, 2.0), (-6.5, 7.5)]
+)
+def test_weights_on_both_sides_are_as_strong(weight, expected):
+    """``w`` with the outputs exchanged is ``1 - w``."""
+    assert strength(weight) == strength(1.0 - weight) == expected
+    few = grid_of(12)
+    for family in ("multistep", "ghvb", "heavy ball"):
+        assert Automatic(weight, family).choice(few) == Automatic(expected, family).choice(few)
+
+
+def test_default_costs_one_evaluation_a_step_and_is_third_order():
     case = t1()
     assert kt.solve(case.problem, steps=11).stats.function_evaluations == 11
-    assert min(orders(case.errors(None, (80, 160, 320)))) > 1.9
+    assert orders(case.errors(None, (80, 160, 320))) == pytest.approx([3.0, 3.0], abs=0.15)
+
+
+def test_default_is_second_order_where_guidance_is_strong_and_steps_are_few():
+    case, chosen = t1(), Automatic(15.0).choice(grid_of(12))
+    assert Automatic(15.0).choice(grid_of(40)) == Automatic(1.0).choice(grid_of(12))
+    assert orders(case.errors(chosen, (80, 160, 320))) == pytest.approx([2.0, 2.0], abs=0.1)
 
 
 @pytest.mark.parametrize("weight", [1.0, 7.5, 15.0, 40.0])

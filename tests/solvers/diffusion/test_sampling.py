@@ -244,7 +244,7 @@ def counted(steps, sampler=None, prediction="epsilon"):
     with torch.no_grad():
         plan = (sampler or kt.DDIM()).plan(nodes(D.Rho(), problem.schedule, steps, 1.0, 0.01)).fixed()
         with Operations() as found:
-            follow(problem, plan, every=False, generator=None, watch=lambda t: None, throw=True)
+            follow(problem, plan, every=False, noise=torch.randn_like, watch=lambda t: None, throw=True)
     return found
 
 

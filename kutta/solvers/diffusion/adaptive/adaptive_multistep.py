@@ -11,6 +11,7 @@ from torch import Tensor
 from kutta.solution import Result
 from kutta.solvers.controllers import PI, tame
 from kutta.solvers.diffusion.adaptive.batch import Trial
+from kutta.solvers.diffusion.exponential.orders import check_order
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -68,8 +69,7 @@ class AdaptiveMultistep(Sampler):
     shared: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.order, int) or not 1 <= self.order <= 6:
-            raise ValueError(f"order must be a whole number from 1 to 6; got {self.order!r}")
+        check_order(self.order, 6)
         for name in ("first_step", "largest_step", "limit"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}")

@@ -19,7 +19,7 @@ exponential integrator, 2023; Zhao et al., UniPC, 2023, for the corrector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,42 @@ class StochasticForm(DataForm):
 
     def noise(self, start: Level, end: Level) -> Weight:
         return end.sigma * (1.0 - _decay(start, end) ** (2.0 * self.eta)) ** 0.5
+
+
+@dataclass(frozen=True)
+class Reweighted(Form):
+    """A form with other means.
+
+    Attributes:
+        of: what it is otherwise.
+    """
+
+    of: Form
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self.of.kind
+
+    def step(self, start: Level, end: Level) -> tuple[Weight, Weight]:
+        return self.of.step(start, end)
+
+    def noise(self, start: Level, end: Level) -> Weight:
+        return self.of.noise(start, end)
+
+
+@dataclass(frozen=True)
+class StraightLines(Reweighted):
+    """Another mean of ``r / h`` where there are two predictions, through which there is a straight line.
+
+    Attributes:
+        middle: that mean, as a function of the size of the step; 1/2 by default.
+    """
+
+    middle: Callable[[Tensor], Tensor] = lambda h: torch.full_like(h, 0.5)
+
+    def means(self, h: Tensor, count: int) -> Tensor:
+        means = self.of.means(h, count)
+        return torch.stack([means[..., 0], self.middle(h)], -1) if count == 2 else means
 
 
 def _decay(start: Level, end: Level) -> Weight:

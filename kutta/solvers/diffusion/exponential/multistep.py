@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kutta.solvers.diffusion.exponential.final_orders import (
+from kutta.solvers.diffusion.exponential.forms import Form, form_of
+from kutta.solvers.diffusion.exponential.orders import (
     FinalOrdersLike,
     check_final_orders,
     check_order,
     orders_of_steps,
 )
-from kutta.solvers.diffusion.exponential.forms import Form, form_of
 from kutta.solvers.diffusion.exponential.phi import HIGHEST
-from kutta.solvers.diffusion.exponential.starters import Ramp, Starter, Step
-from kutta.solvers.diffusion.exponential.walk import Walk, at_an_edge
+from kutta.solvers.diffusion.exponential.starters import RAMP, Starter, Step
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -35,7 +34,7 @@ class ExponentialMultistep(Sampler):
         order: from 1 to 9.
         prediction: what is interpolated, ``"data"`` or ``"noise"``; whatever the model predicts.
         starter: the first steps: `Ramp` (the usual; order 2 as a whole), or, of the order of the method,
-            `CorrectedRamp` (up to order 3), `SinglestepStart` (up to order 5), `GradedStart`.
+            `CorrectedRamp` (up to order 4), `SinglestepStart` (up to order 5), `GradedStart`.
         corrector: whether each step but the last is taken once more with the prediction at its end, which adds an
             order and costs no evaluation.
         final_orders: the largest orders in the last steps, such as ``(2, 1)``; or a rule that tells them for a number
@@ -57,7 +56,7 @@ class ExponentialMultistep(Sampler):
 
     order: int = 3
     prediction: str = "data"
-    starter: Starter = field(default_factory=Ramp)
+    starter: Starter = RAMP
     corrector: bool = False
     final_orders: FinalOrdersLike = ()
 
@@ -69,32 +68,34 @@ class ExponentialMultistep(Sampler):
         check_final_orders(self.final_orders)
 
     def plan(self, nodes: Nodes) -> Plan:
-        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
-        return multistep_plan(nodes, form_of(self.prediction), orders, self.starter, self._step)
-
-    def _step(self, walk: Walk, order: int) -> None:
-        if self.corrector and walk.node < walk.draft.nodes.steps:
-            walk.correct(order)
-        else:
-            walk.predict(order)
+        step = Walk.correct_but_the_last if self.corrector else Walk.predict
+        return multistep_plan(nodes, form_of(self.prediction), step, self.order, self.final_orders, self.starter)
 
 
-def multistep_plan(nodes: Nodes, form: Form, orders: Sequence[int], starter: Starter, step: Step) -> Plan:
+def multistep_plan(
+    nodes: Nodes,
+    form: Form,
+    step: Step,
+    order: int,
+    final_orders: FinalOrdersLike = (),
+    starter: Starter = RAMP,
+) -> Plan:
     """Steps along a grid, each of an order as far as there are predictions for it.
 
     Args:
         nodes: the grid.
         form: of the steps.
-        orders: of each of them.
+        step: takes a step of an order.
+        order: of the steps.
+        final_orders: the largest ones of the last steps.
         starter: takes the steps for whose order there are too few predictions.
-        step: takes the others.
     """
     walk = Walk(Draft(nodes), form)
-    for node, order in enumerate(orders, 1):
-        if at_an_edge(nodes, node):
+    for n, allowed in enumerate(orders_of_steps(order, final_orders, nodes.steps)):
+        if not nodes.regular(n):
             walk.cross()
-        elif order > len(walk.past):
-            starter.step(walk, order, step)
+        elif allowed > len(walk.past):
+            starter.step(walk, allowed, step)
         else:
-            step(walk, order)
+            step(walk, allowed)
     return walk.draft.plan()

@@ -1,34 +1,71 @@
-"""Which order each step of a multistep sampler can have."""
+"""The orders of the steps of a sampler; lower ones in the last steps, which lead to the data.
+
+There a polynomial through past predictions leads astray.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 
-from kutta.solvers.diffusion.levels.grids import Nodes
-
-
-def regular(nodes: Nodes, n: int) -> bool:
-    """Whether there are both data and noise at the two ends of a step; elsewhere only the first-order step is defined.
-
-    Where a step begins with nothing but noise or ends without any, ``log(alpha / sigma)`` is infinite.
-    """
-    return bool(torch.isfinite(nodes.log_snr[n : n + 2]).all())
-
-
-def orders_of_steps(nodes: Nodes, order: int) -> list[int]:
-    """The order of each step: as high as the history allows.
+def check_order(order: Any, highest: int, where: str = "") -> None:
+    """Refuse an order that there is not.
 
     Args:
-        nodes: the grid. A node with infinite ``log(alpha / sigma)`` is no part of a history.
-        order: the one after the start.
+        order: what came.
+        highest: the largest that there is.
+        where: of what, if that is not the sampler alone: the end of a sentence.
     """
-    usable = torch.cumsum(torch.isfinite(nodes.log_snr), 0).tolist()
-    return [min(order, usable[n]) if regular(nodes, n) else 1 for n in range(nodes.steps)]
+    if not isinstance(order, int) or isinstance(order, bool) or not 1 <= order <= highest:
+        raise ValueError(f"order must be a whole number from 1 to {highest}{where}; got {order!r}")
 
 
-def check_orders(name: str, order: Any, highest: int) -> None:
-    """Refuse what is no order of a sampler."""
-    if type(order) is not int or not 1 <= order <= highest:
-        raise ValueError(f"{name}(order) needs a whole number from 1 to {highest}; got {order!r}")
+class FinalOrders:
+    """A rule for the largest orders of the last steps. One of one's own derives from this and gives `of`."""
+
+    def of(self, steps: int) -> tuple[int, ...]:
+        """Those of a grid of so many steps, the last one last."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class EulerAtFinal(FinalOrders):
+    """Order 1 in the last step."""
+
+    def of(self, steps: int) -> tuple[int, ...]:
+        return (1,)
+
+
+@dataclass(frozen=True)
+class LowerOrderFinal(FinalOrders):
+    """Orders 2 and 1 in the last two steps, where there are fewer than 15.
+
+    Source: Lu et al., DPM-Solver++, 2022.
+    """
+
+    def of(self, steps: int) -> tuple[int, ...]:
+        return (2, 1) if steps < 15 else ()
+
+
+FinalOrdersLike = FinalOrders | Sequence[int]
+
+
+def orders_of_steps(order: int, final_orders: FinalOrdersLike, steps: int) -> list[int]:
+    """The order of each step, lower in the last ones."""
+    finals = final_orders.of(steps) if isinstance(final_orders, FinalOrders) else final_orders
+    last = [min(order, one) for one in finals][-steps:]
+    return [order] * (steps - len(last)) + last
+
+
+def check_final_orders(final_orders: Any) -> None:
+    """Refuse what is no sequence of orders and no rule for one."""
+    if isinstance(final_orders, FinalOrders):
+        return
+    if isinstance(final_orders, list | tuple) and all(type(one) is int and one >= 1 for one in final_orders):
+        return
+    raise ValueError(
+        "final_orders must be positive whole numbers such as (2, 1), or a rule such as "
+        f"kutta.diffusion.LowerOrderFinal(); got {final_orders!r}"
+    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kutta.solvers.diffusion.exponential.forms import form_of, log_snr
-from kutta.solvers.diffusion.exponential.walk import Walk, at_an_edge
+from kutta.solvers.diffusion.exponential.orders import check_order
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -55,7 +56,7 @@ def single_step(walk: Walk, order: int) -> None:
     for stage in inner:
         level = walk.draft.between(walk.draft.nodes.schedule.time(origin + stage.part * h))
         states.append(walk.draft.add(level, *walk.terms(start, [states[one] for one in stage.uses], level)))
-    walk.past.append(walk.draft.arrive(walk.node, *walk.terms(start, [states[one] for one in end.uses], walk.next)))
+    walk.arrive(*walk.terms(start, [states[one] for one in end.uses], walk.next))
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,15 @@ class Singlestep(Sampler):
     prediction: str = "data"
 
     def __post_init__(self) -> None:
-        if self.order not in STAGES:
-            raise ValueError(f"order must be 1, 2, 3 or 4; got {self.order!r}")
+        check_order(self.order, HIGHEST_SINGLE)
         form_of(self.prediction)
 
     def plan(self, nodes: Nodes) -> Plan:
         walk = Walk(Draft(nodes), form_of(self.prediction))
-        for node in range(1, nodes.steps + 1):
-            if at_an_edge(nodes, node):
+        for n in range(nodes.steps):
+            if nodes.regular(n):
+                single_step(walk, self.order)
+            else:
                 walk.cross()
                 walk.past = [walk.here]
-            else:
-                single_step(walk, self.order)
         return walk.draft.plan()

@@ -24,7 +24,7 @@ class Starter:
     """What a multistep method does in its first steps. One of one's own derives from this and gives `step`.
 
     Attributes:
-        highest: the largest order of a method that it suffices for.
+        highest: the largest order of a method that may begin with it.
     """
 
     highest: int = HIGHEST
@@ -42,20 +42,26 @@ class Starter:
 
 @dataclass(frozen=True)
 class Ramp(Starter):
-    """Orders 1, 2, 3 ... as far as the predictions go: no evaluation more, and order 2 as a whole."""
+    """Orders 1, 2, 3 ... as far as the predictions go: no evaluation more, and order 2 as a whole, whatever follows."""
 
     def step(self, walk: Walk, order: int, usual: Step) -> None:
         usual(walk, len(walk.past))
 
 
+RAMP = Ramp()
+
+
 @dataclass(frozen=True)
 class CorrectedRamp(Starter):
-    """Each step of the ramp with a correction, which adds an order: no evaluation more, and order 3 as a whole.
+    """Each step of the ramp with a correction, which adds an order: no evaluation more, and it suffices for order 4.
 
-    The error of the first step is of third order then, and small: a method of order 4 loses little by it.
+    The first step leaves an error of third order, but one so small that methods of orders 3 and 4 show their own order
+    at any number of steps in use. One of order 5 would not.
 
     Source: Zhao et al., UniPC, 2023.
     """
+
+    highest = 4
 
     def step(self, walk: Walk, order: int, usual: Step) -> None:
         walk.correct(len(walk.past))
@@ -91,7 +97,7 @@ class GradedStart(Starter):
             level = walk.draft.between(walk.draft.nodes.schedule.time(start + 0.5**power * (end - start)))
             state = walk.draft.add(level, *walk.terms(state, walk.past[-order:], level))
             walk.past.append(state)
-        walk.past.append(walk.draft.arrive(walk.node, *walk.terms(state, walk.past[-order:], walk.next)))
+        walk.arrive(*walk.terms(state, walk.past[-order:], walk.next))
 
 
 def _halvings(h: float, order: int) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kutta.solvers.diffusion.exponential.forms import FORMS, Form, combination, log_snr
-from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Draft, Level, Terms, Weight
 
 
@@ -50,10 +49,18 @@ class Walk:
         kept, weights = combination(form, origin, levels, end)
         return {start: kept}, {form.kind: dict(zip(past, weights, strict=True))}, form.noise(origin, end)
 
+    def averaged(self, start: int, shares: Terms, end: Level) -> tuple[Terms, dict[str, Terms]]:
+        """Likewise a step with an average of predictions, which are given with their shares."""
+        kept, factor = self.form.step(self.draft.level_of(start), end)
+        return {start: kept}, {self.form.kind: {state: factor * share for state, share in shares.items()}}
+
+    def arrive(self, states: Terms, predictions: Mapping[str, Terms], noise: Weight = 0.0) -> None:
+        """Go to the next node, where the prediction serves the steps to come."""
+        self.past.append(self.draft.arrive(self.node, states, predictions, noise))
+
     def predict(self, order: int) -> None:
         """Go to the next node by the latest predictions: the explicit rule of an order."""
-        terms = self.terms(self.here, self.past[-order:], self.next)
-        self.past.append(self.draft.arrive(self.node, *terms))
+        self.arrive(*self.terms(self.here, self.past[-order:], self.next))
 
     def correct(self, order: int) -> None:
         """Predict, then take the same step once more with the prediction at its end: one order more.
@@ -65,17 +72,18 @@ class Walk:
         self.draft.arrive(self.node, *self.terms(start, [*past, guess], end))
         self.past.append(guess)
 
+    def correct_but_the_last(self, order: int) -> None:
+        """The same, but no correction at the end of the grid, where it would cost an evaluation."""
+        if self.node < self.draft.nodes.steps:
+            self.correct(order)
+        else:
+            self.predict(order)
+
     def cross(self) -> None:
         """Go to the next node where there is no data before the step or no noise after it: order 1, by the data.
 
         A prediction where ``log(alpha / sigma)`` is infinite serves no later step.
         """
         form = self.form if self.form.kind == "data" else FORMS["data"]
-        terms = self.terms(self.here, self.past[-1:], self.next, form)
-        self.past.append(self.draft.arrive(self.node, *terms))
+        self.arrive(*self.terms(self.here, self.past[-1:], self.next, form))
         self.past = [state for state in self.past if math.isfinite(float(log_snr(self.draft.level_of(state)).detach()))]
-
-
-def at_an_edge(nodes: Nodes, node: int) -> bool:
-    """Whether the step to a node begins without data or ends without noise."""
-    return float(nodes.alpha[node - 1].detach()) == 0.0 or float(nodes.sigma[node].detach()) == 0.0

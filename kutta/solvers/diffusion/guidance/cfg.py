@@ -91,6 +91,15 @@ class Guidance:
         """
         raise NotImplementedError
 
+    def free_output(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> Tensor:
+        """The output without condition alone, where a plan uses no other one or `outputs` leaves it out."""
+        free = self.outputs(model, x, t, condition, log_snr)[1]
+        if free is None:
+            raise NotImplementedError(
+                f"this sampler uses outputs without guidance, and {type(self).__name__} tells none: give it free_output"
+            )
+        return free
+
     def fitted(self, x: Tensor, condition: Any) -> Guidance:
         """The same for the states and the condition of a problem: with its tensors on their device.
 
@@ -178,6 +187,9 @@ class CFG(Guidance):
             return self.evaluate(model, x, t, condition)[0], None
         free, bound = self.evaluate(model, x, t, self.null, condition)
         return self._rescaled(extrapolated(free, bound, weight), bound), free
+
+    def free_output(self, model: Any, x: Tensor, t: Tensor, condition: Any, log_snr: Any) -> Tensor:
+        return self.evaluate(model, x, t, self.null)[0]
 
     def _weight_at(self, log_snr: Any) -> float | Tensor:
         if self.interval is None:

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from kutta.solvers.diffusion.levels.schedules import Discrete, Schedule, as_float64
+from kutta.solvers.diffusion.levels.schedules import Discrete, Schedule, as_float64, check_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,13 @@ class Nodes:
         """The ratio of noise to data, ``sigma / alpha``."""
         return self.sigma / self.alpha
 
+    def regular(self, step: int) -> bool:
+        """Whether a step, counted from 0, begins with some data and ends with some noise.
+
+        Elsewhere ``log(alpha / sigma)`` is infinite, and only the step of first order is defined.
+        """
+        return bool(torch.isfinite(self.log_snr[step : step + 2]).all())
+
     def since(self, first: int) -> Nodes:
         """The same from one of them on."""
         names = ("t", "alpha", "sigma", "log_snr", "model_t")
@@ -79,7 +86,7 @@ class Grid:
     clean: bool = False
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
-        """``steps + 1`` times from `start` to `end`, decreasing, in float64."""
+        """``steps + 1`` times from `start` to `end`, decreasing, in float64; the first one is `start`."""
         raise NotImplementedError
 
 
@@ -94,7 +101,7 @@ def nodes(grid: Any, schedule: Schedule, steps: int | None, start: float, end: f
         end: the last one.
 
     Raises:
-        ValueError: for times that do not decrease, or not enough of them.
+        ValueError: for times that do not decrease, begin elsewhere, lie beyond the schedule, or are not enough.
     """
     if not isinstance(grid, Grid):
         return _given(grid, schedule, steps)
@@ -102,10 +109,15 @@ def nodes(grid: Any, schedule: Schedule, steps: int | None, start: float, end: f
         raise ValueError("steps must say how many steps there are; got None")
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a positive whole number; got {steps!r}")
-    if not grid.clean or bool(schedule.log_snr(as_float64(end)) == torch.inf):
-        return _checked(Nodes.at(schedule, _distinct(grid.times(schedule, steps, start, end))))
-    times = grid.times(schedule, steps - 1, start, end) if steps > 1 else as_float64([start])
-    return _checked(Nodes.at(schedule, _distinct(times)).with_clean_end())
+    clean = grid.clean and not bool(schedule.log_snr(as_float64(end)) == torch.inf)
+    times = grid.times(schedule, steps - clean, start, end) if steps > clean else as_float64([start])
+    if float(times[0]) != start:
+        raise ValueError(
+            f"{grid!r} begins at t = {float(times[0]):.9g}, and the state at t = {start:.9g}: give the problem "
+            f"t_span=({float(times[0]):.9g}, {end:.9g}) and a state x that belongs to its beginning"
+        )
+    found = Nodes.at(schedule, _distinct(times))
+    return _checked(found.with_clean_end() if clean else found)
 
 
 def _given(times: Any, schedule: Schedule, steps: int | None) -> Nodes:
@@ -124,6 +136,7 @@ def _distinct(times: Tensor) -> Tensor:
 
 
 def _checked(found: Nodes) -> Nodes:
+    check_times(found.schedule, found.t.detach())
     if not bool((torch.diff(found.log_snr) > 0).all()):
         raise ValueError(
             "the times of a grid must lead from noise to data, without repetitions; got "
@@ -243,9 +256,9 @@ class TrainingSteps(Grid):
 
     Attributes:
         spacing: ``"linspace"``, from the first time to the last; ``"leading"``, multiples of a whole number counted
-            from the last time, so that the first of them is not quite the noisiest; ``"trailing"``, equal distances
-            counted from the first time. The latter two end with a step to the last time, or with ``clean=True`` to
-            the data.
+            from the last time, so that the first of them is not quite the noisiest, and `t_span` must begin there (an
+            error says where that is); ``"trailing"``, equal distances counted from the first time. The latter two end
+            with a step to the last time, or with ``clean=True`` to the data.
         offset: added to leading steps.
 
     Source: Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024, table 2.
@@ -265,14 +278,16 @@ class TrainingSteps(Grid):
             raise ValueError(f"TrainingSteps() is for kutta.diffusion.Discrete(betas); got {schedule!r}")
         if self.spacing == "linspace":
             return (start + _even(steps) * (end - start)).round()
+        # Leading steps are what they are wherever sampling begins: multiples in the whole range of training.
+        noisiest = start if self.spacing == "trailing" else schedule.start
         if self.clean:
-            return self._spaced(steps + 1, start, end)
-        return torch.cat([self._spaced(steps, start, end), as_float64([end])])
+            return self._spaced(steps + 1, noisiest, end)
+        return torch.cat([self._spaced(steps, noisiest, end), as_float64([end])])
 
-    def _spaced(self, count: int, start: float, end: float) -> Tensor:
-        total = start - end + 1.0
+    def _spaced(self, count: int, noisiest: float, end: float) -> Tensor:
+        total = noisiest - end + 1.0
         numbers = torch.arange(count, dtype=torch.float64)
         if self.spacing == "trailing":
-            return ((start + 1.0 - total / count * numbers).round() - 1.0).clamp(end, start)
+            return ((noisiest + 1.0 - total / count * numbers).round() - 1.0).clamp(end, noisiest)
         ratio = max(total // count, 1.0)
-        return (end + ratio * numbers.flip(0) + self.offset).clamp(end, start)
+        return (end + ratio * numbers.flip(0) + self.offset).clamp(end, noisiest)

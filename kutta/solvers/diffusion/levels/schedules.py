@@ -28,10 +28,12 @@ class Schedule:
     Attributes:
         start: the noisiest time, where sampling begins by default.
         end: the time at which it ends.
+        domain: the times between which there is noise of this kind; all, unless a schedule says otherwise.
     """
 
     start: float
     end: float
+    domain: tuple[float, float] = (-math.inf, math.inf)
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """``log alpha(t)``."""
@@ -56,6 +58,14 @@ class Schedule:
     def model_time(self, t: Tensor) -> Tensor:
         """What the model is told at ``t``."""
         return t
+
+
+def check_times(schedule: Schedule, times: Tensor) -> None:
+    """Refuse times at which a schedule says nothing; formulas lead beyond, but no model has seen such noise."""
+    low, high = schedule.domain
+    outside = times[(times < low) | (times > high)]
+    if len(outside):
+        raise ValueError(f"times of {schedule!r} must lie between {low:g} and {high:g}; got {float(outside[0]):.6g}")
 
 
 class _VariancePreserving(Schedule):
@@ -90,6 +100,7 @@ class VP(_VariancePreserving):
         True
     """
 
+    domain = 0.0, 1.0
     beta_min: float = 0.1
     beta_max: float = 20.0
     start: float = 1.0
@@ -117,6 +128,7 @@ class VE(Schedule):
     Source: Song et al., Score-based generative modeling through stochastic differential equations, 2021.
     """
 
+    domain = 0.0, 1.0
     sigma_min: float = 0.01
     sigma_max: float = 50.0
     start: float = 1.0
@@ -142,6 +154,7 @@ class EDM(Schedule):
     Source: Karras et al., Elucidating the design space of diffusion-based generative models, 2022.
     """
 
+    domain = 0.0, math.inf
     start: float = 80.0
     end: float = 0.002
 
@@ -166,6 +179,7 @@ class Cosine(_VariancePreserving):
     Source: Nichol and Dhariwal, Improved denoising diffusion probabilistic models, 2021.
     """
 
+    domain = 0.0, 1.0
     offset: float = 0.008
     start: float = 0.9946
     end: float = 1e-3
@@ -194,6 +208,7 @@ class RectifiedFlow(Schedule):
     Source: Liu, Gong and Liu, Flow straight and fast, 2023; Lipman et al., Flow matching, 2023.
     """
 
+    domain = 0.0, 1.0
     start: float = 1.0
     end: float = 0.0
 
@@ -213,7 +228,7 @@ class RectifiedFlow(Schedule):
 class Discrete(_VariancePreserving):
     """The schedule of a model trained on steps ``0 ... T - 1``, ``alpha_t^2 = prod_{s <= t} (1 - beta_s)``.
 
-    Between two training steps, ``lambda`` is linear in ``t``.
+    Between two training steps, ``lambda`` is linear in ``t``. Two schedules of the same betas are equal.
 
     Args:
         betas: the variance added in each step, shape ``(T,)``, in ``[0, 1]``. A last one of 1 leaves nothing of the
@@ -236,10 +251,17 @@ class Discrete(_VariancePreserving):
             )
         logs = 0.5 * torch.cumsum(torch.log1p(-betas), 0)
         self.betas, self.start, self.end = betas, float(len(betas) - 1), 0.0
+        self.domain = self.end, self.start
         self._log_snr = logs - 0.5 * torch.log(-torch.expm1(2.0 * logs))
 
     def __repr__(self) -> str:
         return f"Discrete(betas of {len(self.betas)} steps)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Discrete) and torch.equal(self.betas, other.betas)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.betas.tolist()))
 
     def log_snr(self, t: Tensor) -> Tensor:
         return interpolated(self._log_snr, as_float64(t))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from kutta.solvers.diffusion.exponential.forms import FORMS, log_snr, weights
+from kutta.solvers.diffusion.exponential.orders import check_order
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.momentum.ghvb import places
 from kutta.solvers.diffusion.momentum.heavy_ball import check_damping
@@ -46,8 +47,7 @@ class ExponentialGHVB(Sampler):
     beta: float = 0.8
 
     def __post_init__(self) -> None:
-        if isinstance(self.order, bool) or not isinstance(self.order, int) or not 1 <= self.order <= 5:
-            raise ValueError(f"order must be a whole number from 1 to 5; got {self.order!r}")
+        check_order(self.order, 5)
         check_damping("beta", self.beta)
 
     def plan(self, nodes: Nodes) -> Plan:

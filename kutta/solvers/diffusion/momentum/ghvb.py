@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.forms import weights
+from kutta.solvers.diffusion.exponential.orders import check_order
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.momentum.heavy_ball import check_damping
 from kutta.solvers.diffusion.momentum.velocity import with_momentum
@@ -73,8 +74,7 @@ class GHVB(Sampler):
     coefficients: str = "constant"
 
     def __post_init__(self) -> None:
-        if isinstance(self.order, bool) or not isinstance(self.order, int) or not 1 <= self.order <= 5:
-            raise ValueError(f"order must be a whole number from 1 to 5; got {self.order!r}")
+        check_order(self.order, 5)
         check_damping("beta", self.beta)
         if self.coefficients not in COEFFICIENTS:
             raise ValueError(f'coefficients must be "constant" or "variable"; got {self.coefficients!r}')

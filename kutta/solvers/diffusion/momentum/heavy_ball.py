@@ -12,15 +12,46 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.polynomial import polynomial
+from torch import Tensor
 
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.momentum.velocity import with_momentum
-from kutta.solvers.diffusion.plans.plan import Level, Plan
+from kutta.solvers.diffusion.plans.plan import Level, Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
 @dataclass(frozen=True)
-class HeavyBall(Sampler):
+class Momentum(Sampler):
+    """A sampler whose predictions give way to velocities. One of one's own derives from this and gives `recursion`.
+
+    Attributes:
+        base: a sampler without noise. Times that it brings are those of the whole.
+    """
+
+    base: Sampler
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Sampler):
+            raise TypeError(f"base must be a sampler such as kutta.DDIM(); got {self.base!r}")
+
+    @property
+    def times(self) -> Tensor | None:
+        return self.base.times
+
+    def plan(self, nodes: Nodes) -> Plan:
+        return with_momentum(self.base.plan(nodes), self.recursion, self.base)
+
+    def recursion(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
+        """The weights of earlier velocities and those of averaged predictions, newest first.
+
+        Args:
+            levels: from the first one that has a velocity to the end of the step that wants one.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class HeavyBall(Momentum):
     """Polyak's heavy ball: a sliding average of the predictions that the base steps with.
 
     ``v_{n+1} = (1 - beta) v_n + beta F_n`` with ``v_0 = F_0``, and `v` takes the place of `F` in the step.
@@ -41,22 +72,18 @@ class HeavyBall(Sampler):
         ([1.0, -1.0], 20)
     """
 
-    base: Sampler
     beta: float = 0.8
 
     def __post_init__(self) -> None:
-        _check_base(self.base)
+        super().__post_init__()
         check_damping("beta", self.beta)
 
-    def plan(self, nodes: Nodes) -> Plan:
-        return with_momentum(self.base.plan(nodes), self._recursion, self.base)
-
-    def _recursion(self, levels: Sequence[Level]) -> tuple[Sequence[float], Sequence[float]]:
+    def recursion(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         return (1.0 - self.beta,), (self.beta,)
 
 
 @dataclass(frozen=True)
-class Nesterov(Sampler):
+class Nesterov(Momentum):
     """Nesterov's momentum: the velocity is looked at one step ahead.
 
     ``v_{n+1} = (1 - beta) v_n + beta F_n``, and ``u_n = (1 - beta) v_{n+1} + beta F_n`` takes the place of `F`;
@@ -70,23 +97,19 @@ class Nesterov(Sampler):
     Source: Wizadwongsa et al., Diffusion sampling with momentum for mitigating divergence artifacts, 2024.
     """
 
-    base: Sampler
     beta: float = 0.8
 
     def __post_init__(self) -> None:
-        _check_base(self.base)
+        super().__post_init__()
         check_damping("beta", self.beta)
 
-    def plan(self, nodes: Nodes) -> Plan:
-        return with_momentum(self.base.plan(nodes), self._recursion, self.base)
-
-    def _recursion(self, levels: Sequence[Level]) -> tuple[Sequence[float], Sequence[float]]:
+    def recursion(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         kept = 1.0 - self.beta
         return (kept,), (self.beta * (1.0 + kept), -self.beta * kept)
 
 
 @dataclass(frozen=True)
-class AggregatedMomentum(Sampler):
+class AggregatedMomentum(Momentum):
     """The weighted mean of several velocities, each damped in its own way.
 
     Each velocity follows ``v_i = (1 - beta_i) v_i + beta_i F_n``, and ``sum_i w_i v_i`` takes the place of `F`. With
@@ -101,12 +124,11 @@ class AggregatedMomentum(Sampler):
     Source: Lucas et al., Aggregated momentum: stability through passive damping, 2019.
     """
 
-    base: Sampler
     betas: tuple[float, ...] = (1.0, 0.5)
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_base(self.base)
+        super().__post_init__()
         if not self.betas:
             raise ValueError("betas must hold one damping or more; got none")
         for index, beta in enumerate(self.betas):
@@ -118,10 +140,7 @@ class AggregatedMomentum(Sampler):
     def _shares(self) -> tuple[float, ...]:
         return self.weights if self.weights is not None else (1.0 / len(self.betas),) * len(self.betas)
 
-    def plan(self, nodes: Nodes) -> Plan:
-        return with_momentum(self.base.plan(nodes), self._recursion, self.base)
-
-    def _recursion(self, levels: Sequence[Level]) -> tuple[Sequence[float], Sequence[float]]:
+    def recursion(self, levels: Sequence[Level]) -> tuple[Sequence[Weight], Sequence[Weight]]:
         factors = [(1.0, beta - 1.0) for beta in self.betas]  # 1 - (1 - beta) E, powers ascending
         averages: Any = 0.0
         for index, (share, beta) in enumerate(zip(self._shares, self.betas, strict=True)):
@@ -134,11 +153,6 @@ def _product(factors: Sequence[Sequence[float]]) -> Any:
     for factor in factors:
         total = polynomial.polymul(total, factor)
     return total
-
-
-def _check_base(base: Any) -> None:
-    if not isinstance(base, Sampler):
-        raise TypeError(f"base must be a sampler such as kutta.DDIM(); got {base!r}")
 
 
 def check_damping(name: str, beta: Any) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from kutta.solvers.diffusion.exponential.orders import check_orders, orders_of_steps, regular
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.multistep import multistep_plan
+from kutta.solvers.diffusion.exponential.orders import check_order
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.momentum.heavy_ball import check_damping
-from kutta.solvers.diffusion.named.ddim import along_noise, euler
-from kutta.solvers.diffusion.plans.plan import Draft, Plan, Weight
+from kutta.solvers.diffusion.plans.plan import Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.tableaus.adams import adams_bashforth
 
@@ -24,7 +25,8 @@ class LTSP(Sampler):
         y_{n+1} = y* + h v_{n+1},    v_{n+1} = (1 - beta) v_n + beta (e - e_free)(y*, kappa_n),
 
     which keeps the rough part, the guidance, away from the formula of high order. First order, and two evaluations a
-    step. Without guidance it is `PLMS`.
+    step; at ``y_n`` only the free prediction is asked for, so that under `CFG` the model is called three times. Without
+    guidance it is `PLMS`.
 
     Attributes:
         order: of Adams-Bashforth, 1 to 4.
@@ -38,35 +40,39 @@ class LTSP(Sampler):
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 4)
+        check_order(self.order, 4)
         check_damping("beta", self.beta)
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft, last = Draft(nodes), None
-        for n, order in enumerate(orders_of_steps(nodes, self.order)):
-            if regular(nodes, n):
-                last = self._step(draft, n, order, last)
-            else:
-                euler(draft, draft.outputs[n], n, n + 1)
-        return draft.plan()
+        return multistep_plan(nodes, FORMS["noise"], _Splitting(self.beta).step, self.order)
 
-    def _step(self, draft: Draft, n: int, order: int, last: Guided | None) -> Guided:
-        """One step, which needs to know of the last one, and returns the same of itself."""
-        state, here = draft.outputs[n], draft.level(n)
-        kept, gain = along_noise(here, draft.level(n + 1))
-        free = {draft.outputs[n - i]: gain / kept * float(weight) for i, weight in enumerate(adams_bashforth(order))}
+
+@dataclass
+class _Splitting:
+    """The steps of `LTSP`, each of which needs to know of the last one.
+
+    The step for the guidance is ``x_{n+1} = kept x_middle + gain v_{n+1}``.
+
+    Attributes:
+        beta: damping.
+        last: ``(middle, kept, gain)`` of the last step.
+    """
+
+    beta: float
+    last: tuple[int, Weight, Weight] | None = None
+
+    def step(self, walk: Walk, order: int) -> None:
+        """Go to the next node."""
+        draft, state = walk.draft, walk.here
+        here = draft.level_of(state)
+        kept, gain = walk.form.step(here, walk.next)
+        recent = zip(walk.past[::-1], adams_bashforth(order), strict=False)
+        free = {one: gain / kept * float(weight) for one, weight in recent}
         middle = draft.add(here, {state: 1.0}, {"free noise": free})
         states, fresh = {middle: kept}, gain
-        if last is not None:  # v_n = (x_n - last.kept * last.middle) / last.gain
-            share, fresh = (1.0 - self.beta) * gain / last.gain, self.beta * gain
-            states |= {state: share, last.middle: -share * last.kept}
-        draft.arrive(n + 1, states, {"noise": {middle: fresh}, "free noise": {middle: -fresh}})
-        return Guided(middle, kept, gain)
-
-
-class Guided(NamedTuple):
-    """A step for the guidance: ``x_{n+1} = kept x_middle + gain v_{n+1}``."""
-
-    middle: int
-    kept: Weight
-    gain: Weight
+        if self.last is not None:  # v_n = (x_n - kept x_middle) / gain, of the last step
+            before, factor, size = self.last
+            share, fresh = (1.0 - self.beta) * gain / size, self.beta * gain
+            states |= {state: share, before: -share * factor}
+        walk.arrive(states, {"noise": {middle: fresh}, "free noise": {middle: -fresh}})
+        self.last = middle, kept, gain

@@ -9,10 +9,10 @@ a recursion whose weights sum to 1. No velocity is stored, for ``u_n = (x_{n+1} 
 nothing but the weights of a plan. Before the first step all velocities and averages are taken to be `F_0`, so that
 step is the one without momentum.
 
-Predictors and correctors, which lead to the same node, have a velocity each. Stages between two nodes are left as
-they are, and so are steps from a state without data or to one without noise; the velocity starts after the first of
-those, and anew where the kind of the predictions changes. Euler's step is the same with both kinds, so it is taken for
-one of the kind of the others.
+Predictors and correctors, which lead to the same node, have a velocity each. Nodes that serve as stages of a longer
+step have one like all nodes; stages between two nodes are left as they are, and so are steps from a state without data
+or to one without noise; the velocity starts after the first of those, and anew where the kind of the predictions
+changes. Euler's step is the same with both kinds, so it is taken for one of the kind of the others.
 
 Source: Wizadwongsa et al., Diffusion sampling with momentum for mitigating divergence artifacts, 2024.
 """

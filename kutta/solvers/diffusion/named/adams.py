@@ -10,17 +10,18 @@ the rule is second order however high its nominal order, and yet often accurate 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from kutta.solvers.diffusion.exponential.orders import check_orders, orders_of_steps, regular
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.multistep import multistep_plan
+from kutta.solvers.diffusion.exponential.orders import check_order
+from kutta.solvers.diffusion.exponential.starters import RAMP, Starter, Step
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.named.ddim import along_noise, euler, heun_from
-from kutta.solvers.diffusion.plans.plan import Draft, Level, Plan
+from kutta.solvers.diffusion.named.ddim import heun
+from kutta.solvers.diffusion.plans.plan import Level, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.tableaus.adams import adams_bashforth
-
-Step = Callable[[Draft, int, int], int]  # of a draft, the number of the step, and the order that its history allows
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,12 @@ class PLMS(Sampler):
     start: str = "ramp"
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 4)
+        check_order(self.order, 4)
         if self.start not in STARTS:
             raise ValueError(f"start must be one of {', '.join(STARTS)}; got {self.start!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft = Draft(nodes)
-        for n, order in enumerate(orders_of_steps(nodes, self.order)):
-            if not regular(nodes, n):
-                euler(draft, draft.outputs[n], n, n + 1)
-            elif order == self.order:
-                adams(draft, n, order)
-            else:
-                STARTS[self.start](draft, n, order)
-        return draft.plan()
+        return multistep_plan(nodes, FORMS["noise"], adams, self.order, starter=STARTS[self.start])
 
 
 @dataclass(frozen=True)
@@ -82,33 +75,36 @@ class PNDM(PLMS):
     start: str = "runge-kutta"
 
 
-def adams(draft: Draft, n: int, order: int) -> int:
-    """The Adams-Bashforth step from node `n`."""
-    kept, push = along_noise(draft.level(n), draft.level(n + 1))
-    weights = {draft.outputs[n - i]: push * float(weight) for i, weight in enumerate(adams_bashforth(order))}
-    return draft.arrive(n + 1, {draft.outputs[n]: kept}, {"noise": weights})
+def adams(walk: Walk, order: int) -> None:
+    """The Adams-Bashforth step."""
+    shares = {state: float(weight) for state, weight in zip(walk.past[::-1], adams_bashforth(order), strict=False)}
+    walk.arrive(*walk.averaged(walk.here, shares, walk.next))
 
 
-def heun_then_adams(draft: Draft, n: int, order: int) -> int:
-    """The step of a ramp that begins with Heun's."""
-    return heun_from(draft, draft.outputs[n], draft.level(n), n + 1) if order == 1 else adams(draft, n, order)
+class HeunStart(Starter):
+    """The ramp, but its first step is Heun's."""
+
+    def step(self, walk: Walk, order: int, usual: Step) -> None:
+        if len(walk.past) == 1:
+            heun(walk, walk.here)
+        else:
+            usual(walk, len(walk.past))
 
 
-def pseudo_runge_kutta(draft: Draft, n: int, order: int) -> int:
-    """The classical Runge-Kutta step with moves of `DDIM`, whatever the history."""
-    state, nodes, here, end = draft.outputs[n], draft.nodes, draft.level(n), draft.level(n + 1)
-    middle = draft.between(0.5 * (nodes.t[n] + nodes.t[n + 1]))
+class RungeKuttaStart(Starter):
+    """The classical Runge-Kutta step with moves of `kutta.DDIM`."""
 
-    def moved(level: Level, slope: int) -> int:
-        kept, push = along_noise(here, level)
-        return draft.add(level, {state: kept}, {"noise": {slope: push}})
+    def step(self, walk: Walk, order: int, usual: Step) -> None:
+        start, end, nodes = walk.here, walk.next, walk.draft.nodes
+        middle = walk.draft.between(0.5 * (nodes.t[walk.node - 1] + nodes.t[walk.node]))
 
-    second = moved(middle, state)
-    third = moved(middle, second)
-    fourth = moved(end, third)
-    kept, push = along_noise(here, end)
-    weights = {state: push / 6, second: push / 3, third: push / 3, fourth: push / 6}
-    return draft.arrive(n + 1, {state: kept}, {"noise": weights})
+        def moved(level: Level, slope: int) -> int:
+            return walk.draft.add(level, *walk.averaged(start, {slope: 1.0}, level))
+
+        second = moved(middle, start)
+        third = moved(middle, second)
+        fourth = moved(end, third)
+        walk.arrive(*walk.averaged(start, {start: 1 / 6, second: 1 / 3, third: 1 / 3, fourth: 1 / 6}, end))
 
 
-STARTS: dict[str, Step] = {"ramp": adams, "heun": heun_then_adams, "runge-kutta": pseudo_runge_kutta}
+STARTS: dict[str, Starter] = {"ramp": RAMP, "heun": HeunStart(), "runge-kutta": RungeKuttaStart()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.plans.plan import Draft, Level, Plan, Weight
+from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
@@ -22,36 +24,18 @@ class DDIM(Sampler):
     """
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft = Draft(nodes)
-        for n in range(nodes.steps):
-            euler(draft, n, n, n + 1)
-        return draft.plan()
+        walk = Walk(Draft(nodes), FORMS["data"])
+        for _ in range(nodes.steps):
+            euler(walk, walk.here)
+        return walk.draft.plan()
 
 
-def euler(draft: Draft, state: int, n: int, node: int) -> int:
-    """The step of `DDIM` from a state at node `n`, whose prediction it uses, to another node."""
-    return euler_from(draft, state, draft.level(n), node)
+def euler(walk: Walk, start: int) -> None:
+    """Go to the next node from a state, wherever it lies, by the step of `DDIM`."""
+    walk.arrive(*walk.terms(start, [start], walk.next, FORMS["data"]))
 
 
-def euler_from(draft: Draft, state: int, here: Level, node: int) -> int:
-    """The same from a state at any level."""
-    there = draft.level(node)
-    kept = there.sigma / here.sigma
-    return draft.arrive(node, {state: kept}, {"data": {state: there.alpha - kept * here.alpha}})
-
-
-def along_noise(here: Level, there: Level) -> tuple[Weight, Weight]:
-    """``(p, q)`` such that ``p x + q e`` is the state at another level if the noise on the way is ``e``.
-
-    It is ``d(x / alpha) = e d(sigma / alpha)``, integrated: ``p = alpha' / alpha``, ``q = sigma' - p sigma``.
-    """
-    kept = there.alpha / here.alpha
-    return kept, there.sigma - kept * here.sigma
-
-
-def heun_from(draft: Draft, state: int, here: Level, node: int) -> int:
-    """Heun's step in ``sigma / alpha`` from a state at any level: the mean of the noise at its ends; second order."""
-    there = draft.level(node)
-    kept, push = along_noise(here, there)
-    predicted = draft.add(there, {state: kept}, {"noise": {state: push}})
-    return draft.arrive(node, {state: kept}, {"noise": {state: 0.5 * push, predicted: 0.5 * push}})
+def heun(walk: Walk, start: int) -> None:
+    """Likewise by the mean of the predictions at both ends: of the noise, Heun's step in ``sigma / alpha``."""
+    guess = walk.draft.add(walk.next, *walk.averaged(start, {start: 1.0}, walk.next))
+    walk.arrive(*walk.averaged(start, {start: 0.5, guess: 0.5}, walk.next))

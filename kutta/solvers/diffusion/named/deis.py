@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential.final_orders import FinalOrdersLike, check_final_orders, orders_of_steps
-from kutta.solvers.diffusion.exponential.forms import form_of, weights
+from kutta.solvers.diffusion.exponential.forms import FORMS, weights
 from kutta.solvers.diffusion.exponential.multistep import multistep_plan
-from kutta.solvers.diffusion.exponential.orders import check_orders
-from kutta.solvers.diffusion.exponential.starters import Ramp
+from kutta.solvers.diffusion.exponential.orders import FinalOrdersLike, check_final_orders, check_order
+from kutta.solvers.diffusion.exponential.starters import Step
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
@@ -57,14 +55,13 @@ class DEIS(Sampler):
     final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 4)
+        check_order(self.order, 4)
         check_final_orders(self.final_orders)
         if self.variable not in VARIABLES:
             raise ValueError(f"variable must be one of {', '.join(VARIABLES)}; got {self.variable!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
-        return multistep_plan(nodes, form_of("noise"), orders, Ramp(), VARIABLES[self.variable])
+        return multistep_plan(nodes, FORMS["noise"], VARIABLES[self.variable], self.order, self.final_orders)
 
 
 def step_in_time(walk: Walk, order: int) -> None:
@@ -72,8 +69,7 @@ def step_in_time(walk: Walk, order: int) -> None:
     start, end, past = walk.draft.level_of(walk.here), walk.next, walk.past[-order:]
     places = torch.stack([(walk.draft.level_of(one).t - start.t) / (end.t - start.t) for one in past])
     found = end.alpha * weights(places, moments_in_time(walk.draft.nodes.schedule, start, end, order))
-    terms = {walk.here: end.alpha / start.alpha}, {"noise": dict(zip(past, found, strict=True))}
-    walk.past.append(walk.draft.arrive(walk.node, *terms))
+    walk.arrive({walk.here: end.alpha / start.alpha}, {"noise": dict(zip(past, found, strict=True))})
 
 
 def moments_in_time(schedule: Schedule, start: Level, end: Level, count: int) -> Tensor:
@@ -90,4 +86,4 @@ def moments_in_time(schedule: Schedule, start: Level, end: Level, count: int) ->
     return torch.cat([(last - first)[None], higher])
 
 
-VARIABLES: dict[str, Callable[[Walk, int], None]] = {"log_snr": Walk.predict, "time": step_in_time}
+VARIABLES: dict[str, Step] = {"log_snr": Walk.predict, "time": step_in_time}

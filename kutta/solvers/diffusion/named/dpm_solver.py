@@ -18,52 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential.final_orders import (
+from kutta.solvers.diffusion.exponential.forms import FORMS, Form, Reweighted, StochasticForm, StraightLines, form_of
+from kutta.solvers.diffusion.exponential.multistep import multistep_plan
+from kutta.solvers.diffusion.exponential.orders import (
     FinalOrdersLike,
     LowerOrderFinal,
     check_final_orders,
     check_order,
-    orders_of_steps,
 )
-from kutta.solvers.diffusion.exponential.forms import FORMS, Form, StochasticForm, form_of
-from kutta.solvers.diffusion.exponential.multistep import multistep_plan
-from kutta.solvers.diffusion.exponential.starters import Ramp
-from kutta.solvers.diffusion.exponential.walk import Walk, at_an_edge
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.plans.plan import Draft, Level, Plan, Weight
+from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
-@dataclass(frozen=True)
-class Rescaled(Form):
-    """A form with other means.
-
-    Attributes:
-        of: what it is otherwise.
-    """
-
-    of: Form
-
-    @property
-    def kind(self) -> str:  # type: ignore[override]
-        return self.of.kind
-
-    def step(self, start: Level, end: Level) -> tuple[Weight, Weight]:
-        return self.of.step(start, end)
-
-    def noise(self, start: Level, end: Level) -> Weight:
-        return self.of.noise(start, end)
-
-
-class Midpoint(Rescaled):
-    """1/2 for the mean of ``r / h`` where there are two predictions."""
-
-    def means(self, h: Tensor, count: int) -> Tensor:
-        means = self.of.means(h, count)
-        return torch.stack([means[..., 0], torch.full_like(h, 0.5)], -1) if count == 2 else means
-
-
-class HalfCurvature(Rescaled):
+class HalfCurvature(Reweighted):
     """Half of the mean of ``(r / h)^2`` where there are three predictions."""
 
     def means(self, h: Tensor, count: int) -> Tensor:
@@ -71,7 +40,7 @@ class HalfCurvature(Rescaled):
         return means * torch.tensor([1.0, 1.0, 0.5], dtype=means.dtype) if count == 3 else means
 
 
-SOLVER_TYPES: dict[str, Callable[[Form], Form]] = {"midpoint": Midpoint, "heun": lambda form: form}
+SOLVER_TYPES: dict[str, Callable[[Form], Form]] = {"midpoint": StraightLines, "heun": lambda form: form}
 
 
 @dataclass(frozen=True)
@@ -163,12 +132,12 @@ class DPMSolverSinglestep(Sampler):
 
     def plan(self, nodes: Nodes) -> Plan:
         walk = Walk(Draft(nodes), form_of(self.prediction))
-        last = nodes.steps - at_an_edge(nodes, nodes.steps)
+        last = nodes.steps - (not nodes.regular(nodes.steps - 1))
         while walk.node <= nodes.steps:
-            if at_an_edge(nodes, walk.node):
-                walk.cross()
-            else:
+            if nodes.regular(walk.node - 1):
                 self._group(walk, min(self.order, last - walk.node + 1))
+            else:
+                walk.cross()
             walk.past = [walk.here]
         return walk.draft.plan()
 
@@ -185,8 +154,7 @@ class DPMSolverSinglestep(Sampler):
 
 def _multistep(method: Any, form: Form, nodes: Nodes) -> Plan:
     form = HalfCurvature(SOLVER_TYPES[method.solver_type](form))
-    orders = orders_of_steps(method.order, method.final_orders, nodes.steps)
-    return multistep_plan(nodes, form, orders, Ramp(), Walk.predict)
+    return multistep_plan(nodes, form, Walk.predict, method.order, method.final_orders)
 
 
 def _check(method: Any) -> None:

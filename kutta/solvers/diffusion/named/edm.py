@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential.orders import regular
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.named.ddim import euler_from, heun_from
-from kutta.solvers.diffusion.plans.plan import Draft, Level, Plan
+from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.named.ddim import euler, heun
+from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
@@ -25,7 +27,8 @@ class EDMHeun(Sampler):
         kappa_hat = kappa (1 + g),  x_hat / alpha_hat = x / alpha + S_noise sqrt(kappa_hat^2 - kappa^2) z,
         g = min(S_churn / N, sqrt(2) - 1)  where S_tmin <= kappa <= S_tmax, and 0 elsewhere,
 
-    which leaves the distribution that of its level if ``S_noise = 1``, and makes the sampler forget its errors.
+    and not where that is more noise than the schedule has. This leaves the distribution that of its level if
+    ``S_noise = 1``, and makes the sampler forget its errors.
 
     Attributes:
         s_churn: how much noise is added over all `N` steps; 0 for none, and for the same samples every time.
@@ -56,28 +59,29 @@ class EDMHeun(Sampler):
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        draft = Draft(nodes)
+        walk = Walk(Draft(nodes), FORMS["noise"])
         for n in range(nodes.steps):
-            state, here = self._churned(draft, n)
-            step = heun_from if regular(nodes, n) else euler_from
-            step(draft, state, here, n + 1)
-        return draft.plan()
+            step = heun if nodes.regular(n) else euler
+            step(walk, self._churned(walk.draft, n))
+        return walk.draft.plan()
 
-    def _churned(self, draft: Draft, n: int) -> tuple[int, Level]:
+    def _churned(self, draft: Draft, n: int) -> int:
         """The state from which a step starts."""
         nodes, state = draft.nodes, draft.outputs[n]
-        gain = self._gain(float(nodes.kappa[n].detach()), nodes.steps)
+        gain = self._gain(nodes, float(nodes.kappa[n].detach()))
         if gain == 0.0:
-            return state, draft.level(n)
+            return state
         kappa = nodes.sigma[n] / nodes.alpha[n]
         raised = (1.0 + gain) * kappa
         level = draft.between(nodes.schedule.time(-torch.log(raised)))
         noise = self.s_noise * level.alpha * torch.sqrt(raised**2 - kappa**2)
-        return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise), level
+        return draft.add(level, {state: level.alpha / nodes.alpha[n]}, noise=noise)
 
-    def _gain(self, kappa: float, steps: int) -> float:
-        inside = self.s_tmin <= kappa <= self.s_tmax and math.isfinite(kappa)
-        return min(self.s_churn / steps, math.sqrt(2.0) - 1.0) if inside else 0.0
+    def _gain(self, nodes: Nodes, kappa: float) -> float:
+        gain = min(self.s_churn / nodes.steps, math.sqrt(2.0) - 1.0)
+        noisiest = float(torch.exp(-nodes.schedule.log_snr(as_float64(nodes.schedule.domain[1]))))
+        beyond = not math.isfinite(kappa) or (1.0 + gain) * kappa > noisiest
+        return gain if self.s_tmin <= kappa <= self.s_tmax and not beyond else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from kutta.solvers.diffusion.exponential.final_orders import FinalOrdersLike, check_final_orders, orders_of_steps
-from kutta.solvers.diffusion.exponential.forms import Form, form_of
+from kutta.solvers.diffusion.exponential.forms import Form, StraightLines, form_of
 from kutta.solvers.diffusion.exponential.multistep import multistep_plan
-from kutta.solvers.diffusion.exponential.orders import check_orders
+from kutta.solvers.diffusion.exponential.orders import FinalOrdersLike, check_final_orders, check_order
 from kutta.solvers.diffusion.exponential.phi import phi
-from kutta.solvers.diffusion.exponential.starters import Ramp
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
-from kutta.solvers.diffusion.plans.plan import Level, Plan, Weight
+from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 
@@ -57,50 +52,22 @@ class UniPC(Sampler):
     final_orders: FinalOrdersLike = ()
 
     def __post_init__(self) -> None:
-        check_orders(type(self).__name__, self.order, 6)
+        check_order(self.order, 6)
         check_final_orders(self.final_orders)
         form_of(self.prediction)
         if self.variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {self.variant!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
-        form = StraightLines(self.prediction, VARIANTS[self.variant])
-        orders = orders_of_steps(self.order, self.final_orders, nodes.steps)
-        return multistep_plan(nodes, form, orders, Ramp(), _corrected_but_the_last)
+        form = VARIANTS[self.variant](form_of(self.prediction))
+        return multistep_plan(nodes, form, Walk.correct_but_the_last, self.order, self.final_orders)
 
 
-def _corrected_but_the_last(walk: Walk, order: int) -> None:
-    if walk.node < walk.draft.nodes.steps:
-        walk.correct(order)
-    else:
-        walk.predict(order)
+def _with_full_step(form: Form) -> Form:
+    """``B = h``, divided by the integral of a constant, which is ``h phi_1(-h)`` or ``h phi_1(h)``."""
+    sign = {"data": -1.0, "noise": 1.0}[form.kind]
+    return StraightLines(form, lambda h: 0.5 / phi(1, sign * h))
 
 
-class StraightLines(Form):
-    """The form of a prediction, but with another mean of straight lines.
-
-    Args:
-        prediction: which.
-        middle: the mean of ``r / h`` over a step of size `h`, as a function of the exponent ``z`` that the density of
-            the form gains over the step.
-    """
-
-    def __init__(self, prediction: str, middle: Callable[[Tensor], Tensor]):
-        self.exact, self.sign, self.middle = form_of(prediction), SIGNS[prediction], middle
-        self.kind = self.exact.kind
-
-    def step(self, start: Level, end: Level) -> tuple[Weight, Weight]:
-        return self.exact.step(start, end)
-
-    def means(self, h: Tensor, count: int) -> Tensor:
-        if count != 2:
-            return self.exact.means(h, count)
-        return torch.stack([torch.ones_like(h), self.middle(self.sign * h)], -1)
-
-
-SIGNS = {"data": -1.0, "noise": 1.0}
-# ``B / 2``, divided by the integral of a constant, which is ``h phi_1(z)``.
-VARIANTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "bh1": lambda z: 0.5 / phi(1, z),
-    "bh2": lambda z: 0.5 * torch.ones_like(z),
-}
+# ``B`` of the second one is that integral itself.
+VARIANTS: dict[str, Callable[[Form], Form]] = {"bh1": _with_full_step, "bh2": StraightLines}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from kutta.problems import DiffusionProblem
-from kutta.solvers.diffusion.guidance.cfg import Unguided
+from kutta.solvers.diffusion.guidance.cfg import Guidance, Unguided
 from kutta.solvers.diffusion.levels.conversions import factors
-from kutta.solvers.diffusion.plans.plan import Level
+from kutta.solvers.diffusion.plans.plan import Level, is_free
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 
 
@@ -41,24 +41,13 @@ class Denoiser:
             kinds: what is wanted, of `kutta.solvers.diffusion.plans.plan.KINDS`.
         """
         self.evaluations += 1
-        problem, given = self.problem, x.to(self.problem.x.dtype)
-        guided, free = self.guidance.outputs(
-            self.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
-        )
-        if guided.shape != x.shape:
-            raise ValueError(f"guidance must keep the state's shape {tuple(x.shape)}; got shape {tuple(guided.shape)}")
-        return {
-            kind: self._converted(self._free(free) if "free" in kind else guided, x, level, kind.split()[-1])
-            for kind in kinds
-        }
-
-    def _free(self, output: Tensor | None) -> Tensor:
-        if output is None:
-            raise ValueError(
-                f"the sampler uses predictions without guidance, which {type(self.guidance).__name__} leaves out where "
-                "it does not need them: use a weight other than 1 and no interval, or another guidance"
-            )
-        return output
+        problem, given, kinds = self.problem, x.to(self.problem.x.dtype), tuple(kinds)
+        asked = self.model, given, _times(level.model_t, x), problem.condition, log_snr_of(level)
+        found = outputs_of(self.guidance, asked, {is_free(kind) for kind in kinds})
+        for output in found.values():
+            if output.shape != x.shape:
+                raise ValueError(f"guidance must keep the shape of x, {tuple(x.shape)}; got {tuple(output.shape)}")
+        return {kind: self._converted(found[is_free(kind)], x, level, kind.split()[-1]) for kind in kinds}
 
     def _converted(self, output: Tensor, x: Tensor, level: Level, wanted: str) -> Tensor:
         output, prediction = output.to(self.dtype), self.problem.prediction
@@ -66,6 +55,22 @@ class Denoiser:
             return output
         p, q = factors(prediction, wanted, level.alpha, level.sigma)
         return weighted_sum([(weight, term) for weight, term in ((p, x), (q, output)) if _counts(weight)], x)
+
+
+def outputs_of(guidance: Guidance, asked: tuple[Any, ...], wanted: set[bool]) -> dict[bool, Tensor]:
+    """What a model returns under guidance, and what without.
+
+    Args:
+        guidance: of the model.
+        asked: what `Guidance.outputs` takes.
+        wanted: holds ``False`` for the guided output, ``True`` for the free one, or both.
+    """
+    if wanted == {True}:
+        return {True: guidance.free_output(*asked)}
+    guided, free = guidance.outputs(*asked)
+    if True not in wanted:
+        return {False: guided}
+    return {False: guided, True: guidance.free_output(*asked) if free is None else free}
 
 
 def with_checked_output(model: Callable[..., Any]) -> Callable[..., Tensor]:

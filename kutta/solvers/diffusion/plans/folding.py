@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kutta.solvers.diffusion.levels.conversions import factors
-from kutta.solvers.diffusion.plans.plan import Level, Move, Plan
+from kutta.solvers.diffusion.plans.plan import Level, Move, Plan, is_free
 
 # A conversion takes two operations, and each use of one that is folded into the weights at most one more.
 MOST_USES = 2
@@ -43,7 +43,7 @@ def _folded(move: Move, levels: tuple[Level, ...], rare: set[tuple[str, int]], p
             continue
         p, q = factors(prediction, kind.split()[-1], levels[state].alpha, levels[state].sigma)
         states[state] += weight * p
-        predictions["free output" if "free" in kind else "output"][state] += weight * q
+        predictions["free output" if is_free(kind) else "output"][state] += weight * q
     return replace(
         move, states=_nonzero(states), predictions={kind: _nonzero(terms) for kind, terms in predictions.items()}
     )

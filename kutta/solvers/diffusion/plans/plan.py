@@ -25,6 +25,13 @@ from kutta.solvers.diffusion.levels.grids import Nodes
 
 # What a model can be asked for: data and noise, what it returns as it is, and all that without guidance.
 KINDS = ("data", "noise", "output", "free data", "free noise", "free output")
+
+
+def is_free(kind: str) -> bool:
+    """Whether a kind of prediction is one without guidance."""
+    return kind.startswith("free")
+
+
 Weight = Any  # a number, or a 0-dimensional tensor where it is differentiated
 Terms = Mapping[int, Weight]
 

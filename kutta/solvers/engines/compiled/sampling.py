@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,8 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.guidance.cfg import Unguided
-from kutta.solvers.diffusion.plans.denoiser import with_checked_output
+from kutta.solvers.diffusion.plans.denoiser import outputs_of, with_checked_output
 from kutta.solvers.diffusion.plans.folding import folded
-from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.table import table
 from kutta.solvers.diffusion.sampling import Sampled, follow, solution_of
@@ -28,7 +28,7 @@ from kutta.state import layout_of
 
 
 def follow_compiled(
-    problem: DiffusionProblem, plan: Plan, *, every: bool, generator: Any, watch: Any, throw: bool
+    problem: DiffusionProblem, plan: Plan, *, every: bool, noise: Callable[[Tensor], Tensor], watch: Any, throw: bool
 ) -> Solution:
     """Go through a plan; see `follow`, which does it where the model cannot be compiled."""
     x = problem.x
@@ -36,17 +36,18 @@ def follow_compiled(
         refuse("Compiled", f"samples in float32 and float64 on cpu; got {x.dtype} on {x.device.type}")
     rows = table(folded(plan, problem.prediction, most_uses=math.inf))
     kind = Kind.of(rows, every)
+    drawn = [noise(x) for _ in range(int((rows.noise != 0.0).sum()))]
     try:
         model = model_of(problem, kind.free)
         if torch.is_grad_enabled() and any(one.requires_grad for one in (x, *model.inputs)):
             refuse("Compiled", "samples without gradients: call it under torch.no_grad()")
-        draw = Noise(generator)
-        memory = memory_of(kind, rows, x.detach(), [draw(x) for _ in range(int((rows.noise != 0.0).sum()))])
+        memory = memory_of(kind, rows, x.detach(), drawn)
         _run(kind, model, memory)
     except NotCompilable as reason:
         why = f"Compiled() cannot compile the model: {reason}"
         warnings.warn(f"{why}. The eager engine samples instead", stacklevel=5)
-        eagerly = partial(follow, every=every, generator=generator, watch=watch, throw=throw)
+        again = iter(drawn)
+        eagerly = partial(follow, every=every, noise=lambda x: next(again), watch=watch, throw=throw)
         return saying(why, eagerly, problem, plan)
     sums, last = [x.detach().sum(), *memory.sums[1 : len(plan.outputs)]], memory.states[rows.last]
     ys = torch.cat([x.detach()[None], memory.nodes[1 : len(plan.outputs)]]) if every else last[None]
@@ -63,8 +64,8 @@ def model_of(problem: DiffusionProblem, free: bool) -> RightHandSide:
 
     def outputs(level: Tensor, x: Tensor, condition: Any) -> Tensor:
         t = level[0].to(x.dtype).expand(len(x))
-        found = guidance.outputs(model, x, t, condition, level[1])[: 1 + free]
-        return torch.stack([one for one in found if one is not None])
+        found = outputs_of(guidance, (model, x, t, condition, level[1]), {False, free})
+        return torch.stack(list(found.values()))
 
     level = torch.zeros(2, dtype=torch.float64)
     return traced(outputs, (problem.condition,), level, x, layout_of(x, False), torch.Size((1 + free, *x.shape)))

@@ -47,5 +47,5 @@ def test_nothing_is_remembered():
 
 @pytest.mark.parametrize("order", [0, 5, "2"])
 def test_other_orders_are_refused(order):
-    with pytest.raises(ValueError, match="order must be 1, 2, 3 or 4"):
+    with pytest.raises(ValueError, match="order must be a whole number from 1 to 4"):
         kt.diffusion.Singlestep(order)

@@ -15,12 +15,32 @@ SINGLE, GRADED, CORRECTED = kt.diffusion.SinglestepStart(), kt.diffusion.GradedS
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize(
     ("order", "starter"),
-    [(2, SINGLE), (3, SINGLE), (4, SINGLE), (5, SINGLE), (2, GRADED), (3, GRADED), (4, GRADED), (3, CORRECTED)],
+    [
+        (2, SINGLE),
+        (3, SINGLE),
+        (4, SINGLE),
+        (5, SINGLE),
+        (2, GRADED),
+        (3, GRADED),
+        (4, GRADED),
+        (3, CORRECTED),
+        (4, CORRECTED),
+    ],
     ids=str,
 )
 def test_starters_keep_the_order_of_the_method(order, starter, grid):
     errors = t1().errors(kt.ExponentialMultistep(order, starter=starter), [320, 640], grid=grid)
     assert orders(errors) == pytest.approx([order], abs=0.15)
+
+
+def test_a_corrected_ramp_does_not_suffice_for_order_5():
+    class Longer(kt.diffusion.CorrectedRamp):
+        highest = 5
+
+    errors = t1().errors(kt.ExponentialMultistep(5, starter=Longer()), [160, 320, 640], grid=GRIDS[0])
+    assert orders(errors) == pytest.approx([3.3, 3.1], abs=0.15)
+    with pytest.raises(ValueError, match=r"from 1 to 4 with CorrectedRamp\(\)"):
+        kt.ExponentialMultistep(5, starter=CORRECTED)
 
 
 def test_a_start_in_the_form_of_the_noise():

@@ -7,7 +7,7 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.exponential.forms import FORMS
-from kutta.solvers.diffusion.exponential.walk import Walk, at_an_edge
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.plans.plan import Draft
 from tests.solvers.diffusion.problems import F64
 
@@ -44,7 +44,7 @@ def test_a_correction_starts_the_next_step_but_the_guess_predicts_for_it():
 @pytest.mark.parametrize("form", ["data", "noise"])
 def test_edges_are_crossed_by_the_data(form):
     walk = Walk(Draft(FLOW), FORMS[form])
-    assert [at_an_edge(FLOW, node) for node in range(1, 5)] == [True, False, False, True]
+    assert [FLOW.regular(step) for step in range(4)] == [False, True, True, False]
     walk.cross()
     assert walk.past == [1]
     walk.predict(1)

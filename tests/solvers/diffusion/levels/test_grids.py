@@ -110,10 +110,15 @@ def test_a_clean_end_of_a_schedule_that_has_one():
 # -------------------------------------------------------------------------- whole training steps
 
 
+def first_of(grid, steps):
+    """The time at which a grid begins, when its end is 0."""
+    return float(grid.times(DISCRETE, steps - grid.clean, 999.0, 0.0)[0]) if steps > grid.clean else 999.0
+
+
 @pytest.mark.parametrize("grid", WHOLE, ids=repr)
 @pytest.mark.parametrize("steps", [1, 2, 7, 50, 999, 1000, 1500, 5000])
 def test_training_steps_are_whole_and_different(grid, steps):
-    found = nodes(grid, DISCRETE, steps, 999.0, 0.0)
+    found = nodes(grid, DISCRETE, steps, first_of(grid, steps), 0.0)
     assert torch.equal(found.t, found.t.round())
     assert (torch.diff(found.t) < 0).all() and found.t[-1] == 0.0 and found.t[0] <= 999.0
     assert found.steps == min(steps, found.steps)
@@ -140,8 +145,19 @@ def test_training_steps_are_those_of_diffusers(spacing, steps):
     offset = 1 if spacing == "leading" else 0
     other = diffusers.DDIMScheduler(timestep_spacing=spacing, steps_offset=offset)
     other.set_timesteps(steps)
-    found = nodes(D.TrainingSteps(spacing, offset=offset, clean=True), DISCRETE, steps, 999.0, 0.0)
+    grid = D.TrainingSteps(spacing, offset=offset, clean=True)
+    found = nodes(grid, DISCRETE, steps, first_of(grid, steps), 0.0)
     assert found.t[:-1].tolist() == other.timesteps.tolist()
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_leading_steps_begin_where_the_state_is(clean):
+    grid = D.TrainingSteps("leading", offset=1, clean=clean)
+    problem = kt.DiffusionProblem(lambda x, t: 0.1 * x, DISCRETE, torch.ones(2, 1, dtype=F64))
+    with pytest.raises(ValueError, match=r"begins at t = 901, .* t = 999: give the problem t_span=\(901, 0\)"):
+        kt.solve(problem, kt.DDIM(), steps=10, grid=grid)
+    sol = kt.solve(replace(problem, t_span=(901, 0)), kt.DDIM(), steps=10, grid=grid, save_at="steps")
+    assert sol.ts.tolist() == [*range(901, 0, -100), 1.0 if clean else 0.0]
 
 
 def test_training_steps_from_the_middle():
@@ -199,12 +215,36 @@ def test_edge_3_repeated_times():
 
 @pytest.mark.parametrize(
     "times",
-    [[0.1, 0.5, 1.0], [1.0, 0.2, 0.5, 0.1], [1.0, math.nan, 0.1], [1.0, math.inf, 0.1]],
-    ids=["reversed", "back and forth", "nan", "infinite"],
+    [[0.1, 0.5, 1.0], [1.0, 0.2, 0.5, 0.1], [1.0, math.nan, 0.1]],
+    ids=["reversed", "back and forth", "nan"],
 )
 def test_edge_4_times_that_do_not_lead_to_the_data(times):
     with pytest.raises(ValueError, match="must lead from noise to data"):
         nodes(times, VP, None, 1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times", "between"),
+    [
+        (DISCRETE, [1200.0, 500.0, 0.0], "0 and 999; got 1200"),
+        (DISCRETE, [999.0, 500.0, -1.0], "0 and 999; got -1"),
+        (VP, [1.0, math.inf, 0.1], "0 and 1; got inf"),
+        (VP, [1.1, 0.1], "0 and 1; got 1.1"),
+        (D.VE(), [1.0, -0.5], "0 and 1; got -0.5"),
+        (D.Cosine(), [1.5, 0.1], "0 and 1; got 1.5"),
+        (FLOW, [1.5, 0.1], "0 and 1; got 1.5"),
+        (D.EDM(), [1.0, -0.1], "0 and inf; got -0.1"),
+    ],
+    ids=str,
+)
+def test_times_beyond_the_schedule(schedule, times, between):
+    with pytest.raises(ValueError, match=f"times of .* must lie between {between}"):
+        nodes(times, schedule, None, times[0], times[-1])
+    problem = kt.DiffusionProblem(lambda x, t: 0.1 * x, schedule, torch.ones(2, 1), t_span=(times[0], times[-1]))
+    for method in (kt.DDIM(), kt.AdaptiveMultistep(), kt.Tsit5()):
+        if math.inf not in times:
+            with pytest.raises(ValueError, match=f"must lie between {between}"):
+                kt.solve(problem, method)
 
 
 @pytest.mark.parametrize("times", [[1.0], [[1.0, 0.1]], 0.5, []])

@@ -151,3 +151,11 @@ def test_a_schedule_of_ones_own():
     problem = kt.DiffusionProblem(teacher.model(schedule), schedule, x)
     exact = kt.solve(problem, kt.Dopri8(), rtol=1e-10, atol=1e-10).y1
     assert torch.allclose(kt.solve(problem, kt.DDIM(), steps=500).y1, exact, atol=4e-3)
+
+
+def test_discrete_schedules_of_the_same_betas_are_equal():
+    one, same = D.Discrete(stable_diffusion_betas()), D.Discrete(stable_diffusion_betas().tolist())
+    assert one == same and hash(one) == hash(same)
+    for other in (D.Discrete(stable_diffusion_betas()[:-1]), D.Discrete(0.5 * stable_diffusion_betas()), D.VP()):
+        assert one != other
+    assert len({one, same, D.Discrete([0.1, 0.2])}) == 2

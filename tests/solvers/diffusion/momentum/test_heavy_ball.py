@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.exponential.forms import FORMS
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.momentum.splitting import LTSP
-from kutta.solvers.diffusion.named.ddim import along_noise
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Plan
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2, t2_grid
@@ -25,6 +25,8 @@ BASES = [
     kt.UniPC(2),
     kt.UniPC(3),
     kt.EDMHeun(),
+    kt.diffusion.DPMSolverSinglestep(2, solver_type="heun"),
+    kt.diffusion.DPMSolverSinglestep(3, "noise"),
 ]
 
 
@@ -66,7 +68,7 @@ def with_kept_velocities(case, base, steps, new_velocity):
     evaluate, known, predicted, velocities = Denoiser(case.problem, F64), [case.problem.x], {}, {}
     for number, move in enumerate(plan.moves, 1):
         if set(move.predictions) != set(plan.moves[-1].predictions):  # Euler's step, by the other kind
-            kept, push = along_noise(plan.levels[number - 1], move.level)
+            kept, push = FORMS["noise"].step(plan.levels[number - 1], move.level)
             move = replace(move, states={number - 1: kept}, predictions={"noise": {number - 1: push}})
         (state, factor), (kind, terms) = next(iter(move.states.items())), next(iter(move.predictions.items()))
         for one in terms.keys() - predicted.keys():
@@ -128,7 +130,41 @@ def test_velocity_starts_from_what_the_base_averages(base, prediction):
     assert torch.allclose(*ends, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("base", [kt.PLMS(4), kt.DPMSolverPP(2)], ids=["PLMS4", "DPM++2M"])
+METHODS = [HeavyBall, Nesterov, AggregatedMomentum]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_times_of_the_base(method):
+    """A base that brings its times is followed along them, and no others are asked for."""
+    case = t1()
+    times = nodes_of(case.problem, 9, kt.diffusion.Rho(7)).t
+    base = kt.diffusion.named_schedule("exponential", times, case.problem.schedule, 3)
+    found = kt.solve(case.problem, method(base))
+    assert torch.equal(method(base).times, times)
+    assert torch.allclose(found.y1, case.solve(method(kt.ExponentialMultistep(3)), None, grid=times), rtol=1e-9)
+    with pytest.raises(
+        ValueError, match=f"steps means nothing to the sampler {method.__name__}, which brings its times"
+    ):
+        kt.solve(case.problem, method(base), steps=9)
+    assert method(kt.DDIM()).times is None
+
+
+def test_a_rule_of_ones_own():
+    """Bounded memory: the mean of the last two predictions."""
+
+    class LastTwo(kt.diffusion.Momentum):
+        def recursion(self, levels):
+            return (), (0.5, 0.5)
+
+    case = t1()
+    assert orders(case.errors(LastTwo(kt.DDIM()), (320, 640))) == pytest.approx([1.0], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [kt.PLMS(4), kt.DPMSolverPP(2), kt.diffusion.DPMSolverSinglestep(3)],
+    ids=["PLMS4", "DPM++2M", "DPM++3S"],
+)
 def test_order_is_one(base):
     case = t1()
     assert orders(case.errors(HeavyBall(base, 0.8), (320, 640))) == pytest.approx([1.0], abs=0.05)
@@ -271,7 +307,7 @@ def test_refused_aggregates(arguments, message):
 
 
 @pytest.mark.parametrize("base", [kt.DDIM, "ddim", None])
-@pytest.mark.parametrize("method", [HeavyBall, Nesterov, AggregatedMomentum])
+@pytest.mark.parametrize("method", METHODS)
 def test_base_must_be_a_sampler(method: Any, base):
     with pytest.raises(TypeError, match="base must be a sampler"):
         method(base)

@@ -1,5 +1,7 @@
 """Splitting of the guided flow: against the formula, and without guidance."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,6 +45,36 @@ def test_formula(order, beta):
     sol = kt.solve(problem, LTSP(order, beta), steps=steps, grid=RHO)
     assert torch.allclose(sol.y1, found.alpha[-1] * y, rtol=1e-11, atol=1e-11)
     assert sol.stats.function_evaluations == 2 * steps
+
+
+def test_the_model_is_not_asked_for_what_is_not_used():
+    """At the state only the free prediction counts, so the condition is left out there."""
+    problem, asked = guided(), []
+
+    def model(x, t, condition):
+        asked.append(condition is None)
+        return problem.model(x, t, condition)
+
+    plain = kt.solve(problem, LTSP(4, 0.8), steps=9)
+    assert torch.equal(kt.solve(replace(problem, model=model), LTSP(4, 0.8), steps=9).y1, plain.y1)
+    assert asked == [True, True, False] * 9
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        kt.diffusion.CFG(1.0, null=torch.tensor([[True, True]])),
+        kt.diffusion.CFG(3.0, null=torch.tensor([[True, True]]), interval=(-1.0, 1.0)),
+        kt.diffusion.CFG(3.0, null=torch.tensor([[True, True]]), evaluate=kt.diffusion.one_call),
+    ],
+    ids=["no guidance", "interval", "one call"],
+)
+def test_the_free_prediction_is_there_whatever_the_guidance(guidance):
+    condition = torch.tensor([[True, False]])
+    problem = replace(guided(), condition=condition, guidance=guidance)
+    wanted = kt.solve(problem, kt.Vern7(), rtol=1e-6, atol=1e-6).y1
+    errors = [float((kt.solve(problem, LTSP(4), steps=steps).y1 - wanted).abs().mean()) for steps in (20, 160)]
+    assert errors[1] < 0.25 * errors[0] and errors[1] < 0.05
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])

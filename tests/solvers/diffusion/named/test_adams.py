@@ -4,8 +4,10 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.named.adams import pseudo_runge_kutta
+from kutta.solvers.diffusion.named.adams import RungeKuttaStart, adams
 from kutta.solvers.diffusion.plans.plan import Draft
 from tests.solvers.diffusion.exact_starts import errors_with_exact_starts, with_exact_starts
 from tests.solvers.diffusion.problems import F64, Case, orders, t1
@@ -55,10 +57,10 @@ class OnlyStarts(kt.diffusion.Sampler):
     """Pseudo Runge-Kutta steps all the way."""
 
     def plan(self, nodes):
-        draft = Draft(nodes)
-        for n in range(nodes.steps):
-            pseudo_runge_kutta(draft, n, 4)
-        return draft.plan()
+        walk = Walk(Draft(nodes), FORMS["noise"])
+        for _ in range(nodes.steps):
+            RungeKuttaStart().step(walk, 4, adams)
+        return walk.draft.plan()
 
 
 def test_pseudo_runge_kutta_steps_are_those_of_runge_and_kutta_where_time_is_kappa():

@@ -10,7 +10,7 @@ import kutta as kt
 from kutta.solvers.diffusion.levels.grids import nodes
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.states import states
-from tests.solvers.diffusion.problems import F64, orders, t1
+from tests.solvers.diffusion.problems import F64, orders, stable_diffusion_betas, t1
 
 RHO = kt.diffusion.Rho(7)
 VP, EDM = kt.diffusion.VP(), kt.diffusion.EDM(start=10.0, end=0.01)
@@ -119,6 +119,22 @@ def test_churn_is_limited_and_where_it_is_wanted():
     assert kappas == [one for one in found.sigma[:-1].tolist() if 0.5 <= one <= 5.0]
     raised = [move.level.sigma for move in plan.moves if move.noise]
     assert raised == pytest.approx([math.sqrt(2.0) * one for one in kappas])
+
+
+@pytest.mark.parametrize("schedule", [VP, kt.diffusion.Discrete(stable_diffusion_betas())], ids=["VP", "Discrete"])
+def test_no_churn_to_more_noise_than_there_is(schedule):
+    """A model has not been trained beyond: there is none at the largest noise, and none close below it."""
+    first, last = schedule.start, schedule.end
+    grid = [first, first - 0.001 * (first - last), 0.5 * (first + last), last]
+    found = nodes(grid, schedule, None, first, last)
+    plan = kt.EDMHeun(s_churn=1e3).plan(found).fixed()
+    raised = [move.level.sigma / move.level.alpha for move in plan.moves if move.noise]
+    assert raised == pytest.approx([math.sqrt(2.0) * float(found.kappa[2])], rel=1e-9)
+
+
+def test_churn_of_a_schedule_without_end_is_not_limited():
+    plan = kt.EDMHeun(s_churn=1e3).plan(nodes(RHO, EDM, 10, 10.0, 0.01)).fixed()
+    assert plan.moves[0].level.sigma == pytest.approx(10.0 * math.sqrt(2.0))
 
 
 def test_no_churn_draws_no_noise():

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.exponential.forms import FORMS
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
-from kutta.solvers.diffusion.named.unipc import VARIANTS, StraightLines
+from kutta.solvers.diffusion.named.unipc import VARIANTS
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Draft
 from kutta.solvers.diffusion.plans.states import states
@@ -34,7 +35,7 @@ def local_errors(order, form, h):
 @pytest.mark.parametrize("variant", ["bh1", "bh2"])
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_the_corrector_gains_an_order(order, variant, prediction):
-    form = StraightLines(prediction, VARIANTS[variant])
+    form = VARIANTS[variant](FORMS[prediction])
     guesses, corrected = zip(*(local_errors(order, form, h) for h in (0.02, 0.01)), strict=True)
     assert orders(guesses)[0] == pytest.approx(order + 1, abs=0.2)
     assert orders(corrected)[0] == pytest.approx(order + 2, abs=0.2)
@@ -57,7 +58,7 @@ def test_from_three_predictions_on_the_variants_are_the_exact_exponential_rule(p
 @pytest.mark.parametrize(("variant", "middle"), [("bh1", 0.5 / 0.6321205588285577), ("bh2", 0.5)])
 def test_published_weights_of_two_predictions(variant, middle):
     """With data and ``h = 1``: ``B / 2`` is 1/2, or ``(1 - 1/e) / 2``; here it is divided by ``1 - 1/e``."""
-    form = StraightLines("data", VARIANTS[variant])
+    form = VARIANTS[variant](FORMS["data"])
     assert form.means(torch.tensor(1.0, dtype=F64), 2).tolist() == pytest.approx([1.0, middle], rel=1e-14)
 
 
