@@ -101,7 +101,8 @@ def _check_given_grid(grid: Any, span: Any) -> None:
         )
 
 
-def _refuse_pure_noise(problem: DiffusionProblem, t: float) -> None:
+def refuse_pure_noise(problem: DiffusionProblem, t: float) -> None:
+    """Refuse to begin where a prediction of the noise is known without the model, and tells nothing of the data."""
     if problem.prediction in ("epsilon", "score") and float(problem.schedule.alpha(as_float64(t))) == 0.0:
         raise ValueError(
             f"at t = {t:.6g} there is only noise, where prediction={problem.prediction!r} says nothing about the "
@@ -121,7 +122,7 @@ def _check_generator(generator: Any, count: int) -> None:
 def _adaptively(problem: DiffusionProblem, method: AdaptiveMultistep, given: dict[str, Any]) -> Solution:
     _refuse(given, (*_FOR_ADAPTIVE, *_FOR_BOTH), "AdaptiveMultistep, which chooses its own steps")
     _check_save_at(given)
-    _refuse_pure_noise(problem, _span(problem)[0])
+    refuse_pure_noise(problem, _span(problem)[0])
     with progress_bar(given.get("progress", False), *_span(problem)) as watch:
         return sample_adaptively(problem, method, given, watch)
 
@@ -141,7 +142,7 @@ def _by_sampler(problem: DiffusionProblem, method: Sampler, given: dict[str, Any
 def planned(problem: DiffusionProblem, method: Sampler, steps: int | None, grid: Any) -> Plan:
     """All that a sampler does for a problem whose arguments are checked."""
     found = _nodes(problem, method, steps, grid)
-    _refuse_pure_noise(problem, float(found.t[0]))
+    refuse_pure_noise(problem, float(found.t[0]))
     with torch.no_grad():
         plan = method.plan(found).fixed()
     return plan if problem.guidance is None else problem.guidance.planned(plan)
@@ -195,7 +196,7 @@ def _by_method(
 
 def _refuse_ends(problem: DiffusionProblem) -> None:
     start, end = _span(problem)
-    _refuse_pure_noise(problem, start)
+    refuse_pure_noise(problem, start)
     if problem.prediction == "data" and float(problem.schedule.sigma(as_float64(end))) == 0.0:
         raise ValueError(
             f"at t = {end:.6g} there is no noise, where prediction='data' says nothing about the slope: end earlier by "
