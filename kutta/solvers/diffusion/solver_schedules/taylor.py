@@ -166,5 +166,5 @@ class Expansion:
 
 
 def derivatives_at_zero(places: Tensor, k: int) -> Tensor:
-    """The k-th derivative at 0 of the powers ``r^i``, one for each place: ``k!`` for ``i = k``, and 0 for the others."""
+    """The k-th derivative at 0 of ``r^0, r^1, ...``, as many as places: ``k!`` of ``r^k``, and 0 of the others."""
     return math.factorial(k) * (torch.arange(len(places)) == k).to(places)

@@ -67,7 +67,9 @@ def search(
         the best of all schedules judged. Ctrl-C ends the search with the best so far, and a warning.
 
     Raises:
-        TypeError, ValueError: for arguments that do not fit.
+        TypeError, ValueError: for arguments that do not fit. Among them are guidance that belongs to steps of a given
+            size, such as `CFGPlusPlus`, as what many steps lead to is not what few aim at; and a beginning without data
+            where the model predicts noise.
 
     Example:
         >>> import torch, kutta as kt

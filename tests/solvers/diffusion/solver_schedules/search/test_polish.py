@@ -49,7 +49,7 @@ def test_gradient_is_that_of_differences():
 @pytest.mark.parametrize("name", ["exponential noise", "unipc bh2"])
 def test_the_error_falls(name):
     found, judge = named(name), teacher()
-    better = polished(found, judge, 40)
+    better = polished(found, judge, 20)
     assert judge(better) < 0.6 * judge(found)
     assert structure(better) == structure(freed(found, judge.axis))
     assert (better.t, better.steps[-1].t) == (found.t, found.steps[-1].t)
