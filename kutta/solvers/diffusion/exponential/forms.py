@@ -165,7 +165,7 @@ def weights(places: Tensor, means: Tensor) -> Tensor:
     Args:
         places: where the values are, ``r_j``, counted from the start of the step in units of its size: shape
             ``(..., p)``, all different.
-        means: of the powers, ``m_k``, of the same shape.
+        means: of the powers, ``m_k``, of the same shape; or whatever else is linear in the polynomial and wanted of it.
     """
     powers = torch.arange(places.shape[-1], dtype=places.dtype)
     return torch.linalg.solve(places[..., None, :] ** powers[:, None], means)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
+from kutta.solvers.diffusion.checking import checked
 from kutta.solvers.diffusion.inversion.fixed_point import fixed_point
 from kutta.solvers.diffusion.named.ddim import DDIM
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
@@ -26,7 +27,7 @@ from kutta.solvers.diffusion.plans.plan import Move, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.plans.states import kinds_by_state
 from kutta.solvers.diffusion.plans.sums import weighted_sum
-from kutta.solvers.diffusion.solving import checked, planned
+from kutta.solvers.diffusion.solving import planned
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from kutta.solvers.diffusion.plans.plan import Draft, Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solver_schedules.taylor import DATA, NOISE, OF_FIRST, SCALINGS, Estimate, Expansion, Form
 
-PREDICTIONS = ("data", "noise", "mixed")
+EXPANDED = ("data", "noise", "mixed")
 CORRECTORS = ("none", "pseudo", "implicit")
 SMALLEST_GAP = 1e-5  # of log(alpha / sigma) between two nodes: closer ones say nothing of a derivative
 FORMAT = "kutta solver schedule 1"
@@ -261,7 +261,7 @@ def _check_choices(index: int, step: SolverStep) -> None:
             f"steps[{index}].back must be a whole number from 0 to {index}, the number of nodes before the latest one; "
             f"got {step.back!r}"
         )
-    for name, choices in (("prediction", PREDICTIONS), ("corrector", CORRECTORS)):
+    for name, choices in (("prediction", EXPANDED), ("corrector", CORRECTORS)):
         value = getattr(step, name)
         if value not in choices:
             raise ValueError(f"steps[{index}].{name} must be one of {', '.join(choices)}; got {value!r}")

@@ -6,8 +6,8 @@ Over a step of size ``h = lambda_t - lambda_s`` from a start ``s``
     noise   x_t = (alpha_t / alpha_s) x_s - sigma_t sum_{k < p} h^{k+1} phi_{k+1}(h) E_k
 
 where ``E_0`` is the prediction at the start, and ``E_k`` its k-th derivative in ``lambda`` as ``m_k`` other nodes tell
-it: ``E_k = sum_j a_j (F_j - F_s)`` with ``sum_j a_j (lambda_j - lambda_s)^i / i! = 1`` for ``i = k`` and 0 for the
-other ``i = 1 ... m_k``.
+it: ``E_k = sum_j a_j F_j``, the start among them, with ``sum_j a_j (lambda_j - lambda_s)^i / i! = 1`` for ``i = k`` and
+0 for the other ``i = 0 ... m_k``.
 
 Both are members of one family. In ``y = x / alpha`` the flow is ``dy/dlambda = D - y``, and for any two numbers ``c``
 and ``b``, with ``kappa = exp(-lambda)``,
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.solvers.diffusion.exponential.forms import weights
 from kutta.solvers.diffusion.exponential.phi import phi
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
@@ -134,12 +135,11 @@ class Expansion:
         found = {start: terms[0]}
         z = -self.h[step] if form.kind == "data" else self.h[step]
         for k, estimate in enumerate(estimates, 1):
-            near = list(others[: estimate.nodes])
+            near = [start, *others[: estimate.nodes]]
             factor = SCALINGS[estimate.scaling](z, self.h[step], estimate.coefficient) * terms[k]
-            distances = (log_snr[near] - log_snr[start]) / self.h[step]
-            for node, share in zip(near, derivative(distances, k), strict=True):
+            places = (log_snr[near] - log_snr[start]) / self.h[step]
+            for node, share in zip(near, weights(places, derivatives_at_zero(places, k)), strict=True):
                 found[node] = found.get(node, 0.0) + factor * share
-                found[start] = found[start] - factor * share
         return self._in_predictions(start, form, kept, found)
 
     def _form(self, step: int, start: int, form: Form) -> tuple[Weight, Weight]:
@@ -165,16 +165,6 @@ class Expansion:
         return Sum(kept, "data", data, seen)
 
 
-def derivative(distances: Tensor, k: int) -> Tensor:
-    """Weights ``a_j`` of ``F(r_j) - F(0)`` for the k-th derivative of `F` at 0.
-
-    They are exact for polynomials up to degree ``m``: ``sum_j a_j r_j^i = k!`` for ``i = k`` and 0 for the other ``i``
-    from 1 to ``m``.
-
-    Args:
-        distances: ``r_j``, distinct and none of them 0, shape ``(m,)``.
-        k: from 1 to ``m``.
-    """
-    powers = torch.arange(1, len(distances) + 1)
-    wanted = math.factorial(k) * (powers == k).to(distances)
-    return torch.linalg.solve(distances ** powers[:, None], wanted)
+def derivatives_at_zero(places: Tensor, k: int) -> Tensor:
+    """The k-th derivative at 0 of ``r^0, r^1, ...``, as many as places: ``k!`` of ``r^k``, and 0 of the others."""
+    return math.factorial(k) * (torch.arange(len(places)) == k).to(places)

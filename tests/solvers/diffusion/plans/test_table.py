@@ -4,11 +4,12 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.checking import checked
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Level
 from kutta.solvers.diffusion.plans.table import table
-from kutta.solvers.diffusion.solving import checked, planned
+from kutta.solvers.diffusion.solving import planned
 from tests.solvers.diffusion.problems import F64, t1
 
 D = kt.diffusion

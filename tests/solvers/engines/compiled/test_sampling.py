@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import kutta as kt
+from kutta.solvers.diffusion.checking import checked
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.table import table
-from kutta.solvers.diffusion.solving import checked, planned
+from kutta.solvers.diffusion.solving import planned
 from kutta.solvers.engines.compiled.sampling_loop import Kind
 
 D = kt.diffusion

@@ -85,11 +85,11 @@ class Evolution:
     clock: Clock
 
     def judge(self, found: Sequence[SolverSchedule]) -> None:
-        """Note the errors of schedules."""
+        """Note the errors of schedules: of the first one at least, so that there is something to return."""
         for one in found:
+            self.archive.errors[one] = float(self.error(one))
             if self.clock.over:
                 return
-            self.archive.errors[one] = float(self.error(one))
 
     def breed(self, children: int, judged: int) -> None:
         """Breed, and judge the children that are ranked highest."""

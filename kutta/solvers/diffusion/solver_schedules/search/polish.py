@@ -7,7 +7,6 @@ follows. All that is discrete stays: orders, nodes, starts and correctors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -36,22 +35,16 @@ def polished(found: SolverSchedule, teacher: Teacher, steps: int) -> SolverSched
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     lowest, best = teacher(found), found
     for _ in range(steps):
-        optimiser.zero_grad()
-        with torch.enable_grad():
-            error = teacher.error(numbers.schedule(), numbers.nodes())
-            error.backward()
-        if not _finite(numbers.parameters, error):
+        error, slopes = numbers.slopes(teacher)
+        if not all(bool(torch.isfinite(one).all()) for one in (error, *slopes)):
             break
-        if float(error.detach()) < lowest:
-            lowest, best = float(error.detach()), numbers.written()
+        if float(error) < lowest:
+            lowest, best = float(error), numbers.written()
+        for one, slope in zip(numbers.parameters, slopes, strict=True):
+            one.grad = slope
         optimiser.step()
         rates.step()
     return best
-
-
-def _finite(parameters: list[Tensor], error: Tensor) -> bool:
-    slopes = [one.grad for one in parameters if one.grad is not None]
-    return math.isfinite(float(error.detach())) and all(bool(torch.isfinite(slope).all()) for slope in slopes)
 
 
 def freed(found: SolverSchedule, axis: Axis) -> SolverSchedule:
@@ -104,6 +97,13 @@ class _Numbers:
     def schedule(self) -> SolverSchedule:
         """The schedule with coefficients that are differentiated."""
         return _written(self.found, iter(self.coefficients))
+
+    def slopes(self, teacher: Teacher) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The error and its gradients in the numbers alone: none are left in the parameters of the user's model."""
+        with torch.enable_grad():
+            error = teacher.error(self.schedule(), self.nodes())
+            slopes = torch.autograd.grad(error, self.parameters, allow_unused=True, materialize_grads=True)
+        return error.detach(), slopes
 
     def written(self) -> SolverSchedule:
         """The schedule as numbers."""

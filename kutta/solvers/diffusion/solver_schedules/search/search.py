@@ -16,7 +16,7 @@ from kutta.solvers.diffusion.solver_schedules.search.evolution import Clock, Err
 from kutta.solvers.diffusion.solver_schedules.search.teacher import Axis, Teacher, alone
 from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule
 
-LONGER = 4  # the last polish, than the others
+LONGER = 8  # the last polish, than the others
 
 
 def search(
@@ -55,7 +55,7 @@ def search(
         children: bred in each of them.
         judged: how many of these are judged; the network chooses which.
         polish: how many schedules are polished in each of them; 0 for evolution alone.
-        polish_steps: steps of Adam for each; the best of all has four times as many at the end.
+        polish_steps: steps of Adam for each; the best of all has eight times as many at the end.
         seed: of all random choices. The same one leads to the same schedule, unless time or an interrupt ends the
             search.
         seconds: begin nothing more after that time.
@@ -67,7 +67,9 @@ def search(
         the best of all schedules judged. Ctrl-C ends the search with the best so far, and a warning.
 
     Raises:
-        TypeError, ValueError: for arguments that do not fit.
+        TypeError, ValueError: for arguments that do not fit. Among them are guidance that belongs to steps of a given
+            size, such as `CFGPlusPlus`, as what many steps lead to is not what few aim at; and a beginning without data
+            where the model predicts noise.
 
     Example:
         >>> import torch, kutta as kt

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from kutta.problems import DiffusionProblem
+from kutta.solvers.diffusion.checking import checked, refuse_pure_noise
+from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
 from kutta.solvers.diffusion.levels.grids import Nodes, Rho, UniformTime
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
@@ -17,7 +19,6 @@ from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.states import states
 from kutta.solvers.diffusion.solver_schedules.named import named_schedule
 from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule
-from kutta.solvers.diffusion.solving import checked
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class Teacher:
         if not ready:
             raise ValueError("problems must hold one DiffusionProblem at least; got none")
         for index, problem in enumerate(ready):
+            refuse_stepwise(problem.guidance, "the search")
+            assert problem.t_span is not None
+            refuse_pure_noise(problem, problem.t_span[0])
             if problem.schedule != ready[0].schedule or problem.t_span != ready[0].t_span:
                 raise ValueError(
                     "problems must share their noise schedule and t_span, which the times of a solver schedule belong "

@@ -21,7 +21,7 @@ def population(count, seed):
 
 def test_ranks_schedules_that_it_has_not_seen():
     judge = Teacher.of([t1().problem], [t1().reference], 1)
-    known, new = population(200, 0), population(60, 1)
+    known, new = population(120, 0), population(50, 1)
     ranked = Ranker(AXIS, known, [judge(one) for one in known], 0).best(new, len(new))
     assert spearmanr(range(len(ranked)), [judge(one) for one in ranked]).statistic > 0.4
 

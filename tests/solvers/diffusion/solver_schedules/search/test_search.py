@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,10 +12,12 @@ import kutta as kt
 from benchmarks._mixtures import NOISE, Family
 from kutta.solvers.diffusion import SolverSchedule, named_schedule, search
 from kutta.solvers.diffusion.solver_schedules.search.evolution import seeds
-from kutta.solvers.diffusion.solver_schedules.search.teacher import Axis
+from kutta.solvers.diffusion.solver_schedules.search.teacher import Axis, Teacher
 from tests.solvers.diffusion.problems import t1
 
-SMALL = {"generations": 2, "children": 20, "judged": 4, "polish": 1, "polish_steps": 8}
+# In the first one all children are judged, so that no network is trained to rank them.
+SMALL = {"generations": 2, "children": 6, "judged": 6, "polish": 1, "polish_steps": 2}
+RANKED = {**SMALL, "children": 20}
 
 
 @cache
@@ -34,6 +37,28 @@ def small_search(**options):
     return search(problem, 4, **{"references": [reference], **SMALL, **options})
 
 
+@cache
+def named_search():
+    return small_search(generations=0)
+
+
+@cache
+def ranked_search():
+    return small_search(**RANKED)
+
+
+def judged_by_function(**options):
+    """The schedules that a search asks a function about, in order."""
+    seen = []
+
+    def target(found):
+        seen.append(found)
+        return float(found.times[1])
+
+    search(target, 3, schedule=NOISE, **{**SMALL, **options})
+    return seen
+
+
 def best_named(evaluations, mixtures, starts, seed):
     """The smallest error of a named sampler on a grid."""
     axis = Axis(NOISE, NOISE.start, NOISE.end)
@@ -42,15 +67,13 @@ def best_named(evaluations, mixtures, starts, seed):
 
 class TestResult:
     def test_has_the_evaluations_asked_for(self):
-        found = small_search()
-        problem, _ = exam(2, 16, 0)
+        found, (problem, _) = ranked_search(), exam(2, 16, 0)
         assert found.evaluations == kt.solve(problem, found).stats.function_evaluations == 4
 
     def test_beats_the_named_samplers_on_other_mixtures(self):
         """A small search at 5 evaluations, judged on 16 mixtures that it has not seen."""
         problem, reference = exam(8, 32, 0)
-        options = {**SMALL, "generations": 1, "polish": 2, "polish_steps": 60}
-        found = search(problem, 5, references=[reference], **options)
+        found = search(problem, 5, references=[reference], **{**SMALL, "generations": 1, "polish_steps": 8})
         assert error(found, 16, 32, 1) < 0.8 * best_named(5, 16, 32, 1)
 
     @pytest.mark.slow
@@ -69,29 +92,32 @@ class TestResult:
 
     def test_without_generations_is_the_best_named_sampler(self):
         problem, reference = exam(2, 16, 0)
-        found = small_search(generations=0)
+        found = named_search()
         named = seeds(Axis(NOISE, 5.0, 0.05), 4)
         errors = [float((kt.solve(problem, one).y1 - reference).abs().mean()) for one in named]
         assert found == named[errors.index(min(errors))]
 
     def test_is_better_than_what_it_begins_with(self):
-        first, last = (error(small_search(generations=count), 2, 16, 0) for count in (0, 2))
-        assert last < 0.9 * first
+        assert error(ranked_search(), 2, 16, 0) < 0.9 * error(named_search(), 2, 16, 0)
 
     def test_references_by_many_steps(self):
-        assert small_search(references=None, reference_steps=400).evaluations == 4
+        assert small_search(references=None, reference_steps=100, generations=0) == named_search()
 
     def test_several_problems(self):
-        problems = [exam(2, 16, seed)[0] for seed in (0, 1)]
-        assert search(problems, 4, **SMALL).evaluations == 4
+        (first, truth), (second, other) = exam(2, 16, 0), exam(2, 16, 1)
+        both = Teacher.of([first, second], [truth, other], 1)
+        one = ranked_search()
+        assert both(one) == pytest.approx(0.5 * (error(one, 2, 16, 0) + error(one, 2, 16, 1)))
+        found = search([first, second], 4, references=[truth, other], **SMALL)
+        assert both(found) < both(named_search())
 
     def test_where_an_end_is_infinitely_far(self):
         flow = kt.diffusion.RectifiedFlow()
         teacher = kt.diffusion.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], [0.1, 0.1])
         x = torch.linspace(-2.0, 2.0, 16, dtype=torch.float64)[:, None]
         problem = kt.DiffusionProblem(teacher.model(flow, "flow"), flow, x, "flow")
-        found = search(problem, 4, **SMALL)
-        first = search(problem, 4, **{**SMALL, "generations": 0})
+        found = search(problem, 4, reference_steps=60, **SMALL)
+        first = search(problem, 4, reference_steps=60, **{**SMALL, "generations": 0})
         truth = kt.solve(problem, kt.Dopri5(), rtol=1e-8, atol=1e-8).y1
         errors = [float((kt.solve(problem, one).y1 - truth).abs().mean()) for one in (first, found)]
         assert errors[1] < errors[0]
@@ -105,7 +131,7 @@ class TestFunction:
             return float((found.times[1] - 1.234).abs())
 
         named = search(distance, 3, schedule=NOISE, generations=0)
-        found = search(distance, 3, schedule=NOISE, generations=4, children=60, judged=20)
+        found = search(distance, 3, schedule=NOISE, generations=4, children=30, judged=30)
         assert distance(found) < 0.5 * distance(named)
 
     def test_that_is_nowhere_finite(self):
@@ -114,35 +140,34 @@ class TestFunction:
 
 
 class TestRepetition:
-    def test_same_seed_same_schedule(self):
-        assert small_search(seed=3) == small_search(seed=3)
-
-    def test_other_seed_other_schedule(self):
-        assert small_search(seed=3, generations=4) != small_search(seed=4, generations=4)
-
-    def test_leaves_the_global_numbers_alone(self):
-        torch.manual_seed(0)
+    def test_same_seed_same_children_whatever_the_global_numbers(self):
+        once = {**RANKED, "generations": 1}
+        expected = judged_by_function(**once)
+        torch.manual_seed(1)
         before = torch.get_rng_state()
-        small_search()
+        assert judged_by_function(**once) == expected
         assert torch.equal(torch.get_rng_state(), before)
+
+    def test_other_seed_other_children(self):
+        assert judged_by_function(seed=3) != judged_by_function(seed=4)
 
     def test_goes_on_to_the_same_end(self, tmp_path):
         path = tmp_path / "search.json"
-        small_search(generations=1, path=path)
+        small_search(**{**RANKED, "generations": 1}, path=path)
         assert json.loads(path.read_text())["generation"] == 1
-        assert small_search(generations=3, path=path) == small_search(generations=3)
+        assert small_search(**RANKED, path=path) == ranked_search()
 
     def test_refuses_the_file_of_another_search(self, tmp_path):
         path = tmp_path / "search.json"
-        small_search(generations=1, path=path)
+        judged_by_function(path=path, seed=0)
         with pytest.raises(ValueError, match="other settings, seed"):
-            small_search(path=path, seed=1)
+            judged_by_function(path=path, seed=1)
 
     def test_refuses_a_file_of_something_else(self, tmp_path):
         path = tmp_path / "search.json"
         path.write_text("{}")
         with pytest.raises(ValueError, match="is no file of a search"):
-            small_search(path=path)
+            judged_by_function(path=path)
 
 
 class TestEnd:
@@ -169,16 +194,15 @@ class TestEnd:
     def test_time_over_gives_the_best_so_far(self):
         seen = []
 
-        def slow(found):
+        def target(found):
             seen.append(found)
-            return float(len(seen))
+            return 1.0
 
-        found = search(slow, 3, schedule=NOISE, seconds=0.05, generations=10**6)
-        assert found == seen[0]
+        assert [search(target, 3, schedule=NOISE, seconds=0.0, generations=10**6)] == seen
 
     def test_progress(self, capsys):
         pytest.importorskip("tqdm")
-        small_search(progress=True)
+        judged_by_function(progress=True)
         assert "search: 100%" in capsys.readouterr().err
 
 
@@ -211,6 +235,19 @@ class TestArguments:
             search(t1().problem, references=[torch.zeros(3, 2)])
         with pytest.raises(ValueError, match="a sequence of 1 tensors"):
             search(t1().problem, references=[])
+
+    def test_refuses_guidance_by_steps(self):
+        """What many steps lead to under CFG++ is not what few steps aim at."""
+        problem = replace(t1().problem, guidance=kt.diffusion.CFGPlusPlus(0.5))
+        with pytest.raises(ValueError, match=r"the search needs guidance .* such as CFGPlusPlus\(...\).at_step"):
+            search(problem, references=[t1().reference])
+
+    @pytest.mark.parametrize("prediction", ["epsilon", "score"])
+    def test_refuses_predictions_that_say_nothing_at_the_beginning(self, prediction):
+        flow = kt.diffusion.RectifiedFlow()
+        problem = kt.DiffusionProblem(t1().teacher.model(flow, prediction), flow, t1().problem.x, prediction)
+        with pytest.raises(ValueError, match="at t = 1 there is only noise"):
+            search(problem, references=[t1().reference])
 
     def test_refuses_problems_that_share_no_times(self):
         other = kt.DiffusionProblem(t1().problem.model, kt.diffusion.EDM(4.0, 0.05), t1().problem.x)
