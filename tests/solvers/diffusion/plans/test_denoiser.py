@@ -81,7 +81,9 @@ def test_only_one_of_two_outputs_is_wrong():
         kt.solve(problem, kt.DDIM(), steps=2)
 
 
-def test_predictions_without_guidance_that_are_not_made():
+def test_predictions_without_guidance():
+    """They are made where a plan uses them, whatever the weight, and refused where guidance has none."""
+
     class Free(D.Sampler):
         def plan(self, nodes):
             draft = D.Draft(nodes)
@@ -90,8 +92,14 @@ def test_predictions_without_guidance_that_are_not_made():
             return draft.plan()
 
     assert torch.isfinite(sampled(lambda y: y, GUIDANCE["two calls"], Free())).all()
-    with pytest.raises(ValueError, match="uses predictions without guidance, which CFG leaves out"):
-        sampled(lambda y: y, GUIDANCE["weight 1"], Free())
+    assert torch.isfinite(sampled(lambda y: y, GUIDANCE["weight 1"], Free())).all()
+
+    class Bound(D.Guidance):
+        def outputs(self, model, x, t, condition, log_snr):
+            return model(x, t, condition), None
+
+    with pytest.raises(NotImplementedError, match="uses outputs without guidance, and Bound tells none"):
+        sampled(lambda y: y, Bound(), Free())
 
 
 def test_guidance_of_ones_own_keeps_the_shape():
@@ -99,5 +107,5 @@ def test_guidance_of_ones_own_keeps_the_shape():
         def outputs(self, model, x, t, condition, log_snr):
             return model(x, t).mean(), None
 
-    with pytest.raises(ValueError, match=r"guidance must keep the state's shape \(2, 4\); got shape \(\)"):
+    with pytest.raises(ValueError, match=r"guidance must keep the shape of x, \(2, 4\); got \(\)"):
         sampled(lambda y: y, Mean(), kt.DDIM())
