@@ -6,7 +6,7 @@ A problem says what to solve, a method says how, an engine says where the loop r
 
 from importlib import import_module
 
-from kutta import models, regularizers
+from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
 from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
@@ -128,6 +128,7 @@ __all__ = [
     "diffusion",
     "max_norm",
     "models",
+    "pde",
     "regularizers",
     "rms_norm",
     "solve",
@@ -146,7 +147,6 @@ _PLANNED = {
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
     ),
-    "partial differential equations": "pde",
     "neural operators": "operators",
     "the reversible adjoint": "Reversible",
 }

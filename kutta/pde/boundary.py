@@ -1,0 +1,90 @@
+"""Boundary conditions: what holds at one side of one axis of a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+# A number, a tensor on the face, or a function of ``(x, t)`` with the places of the face, ``(d, *face)``.
+Value = float | Tensor | Callable[[Tensor, Any], Any]
+
+
+class Boundary:
+    """What holds at a side of an axis."""
+
+
+@dataclass(frozen=True)
+class Periodic(Boundary):
+    """The two sides of an axis are one place. It holds at both of them, or at none."""
+
+
+class Condition(Boundary):
+    """``a u + b du/dn = g`` with the derivative along the outward normal.
+
+    Attributes:
+        a, b: numbers.
+        g: a number; a tensor of the shape of the face, or ``(*leading, *face)`` where it differs between samples or
+            channels; or a function of ``(x, t)``, called with the places of the face, ``(d, *face)``, and the time.
+    """
+
+    a: float
+    b: float
+    g: Value
+
+    def __post_init__(self) -> None:
+        if isinstance(self.g, bool) or not (isinstance(self.g, int | float | Tensor) or callable(self.g)):
+            raise TypeError(f"g must be a number, a tensor or a function of (x, t); got {self.g!r}")
+        if isinstance(self.g, int | float) and not math.isfinite(self.g):
+            raise ValueError(f"g must be finite; got {self.g!r}")
+
+    def value(self, x: Tensor, t: Any) -> float | Tensor:
+        """``g`` at the places of a face."""
+        if isinstance(self.g, int | float | Tensor):
+            return self.g
+        return torch.as_tensor(self.g(x, t), dtype=x.dtype, device=x.device)
+
+    @property
+    def homogeneous(self) -> Condition:
+        """The same with zero for ``g``."""
+        return replace(self, g=0.0)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet(Condition):
+    """``u = g``: the value at the boundary."""
+
+    g: Value = 0.0
+    a: ClassVar[float] = 1.0
+    b: ClassVar[float] = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Neumann(Condition):
+    """``du/dn = g``: the slope along the outward normal, which for diffusion is what flows in."""
+
+    g: Value = 0.0
+    a: ClassVar[float] = 0.0
+    b: ClassVar[float] = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Robin(Condition):
+    """``a u + b du/dn = g``: a mixture of the two, such as cooling, ``du/dn = -h (u - u_outside)``."""
+
+    a: float  # type: ignore[misc]
+    b: float  # type: ignore[misc]
+    g: Value = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("a", "b"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number; got {value!r}")
+        if self.b == 0.0:
+            raise ValueError("b must not be zero; for a value at the boundary use Dirichlet")

@@ -1,0 +1,168 @@
+"""Ghost values: what lies beyond the sides of a grid, so that one stencil serves all of its points.
+
+Beyond a side, a field is the polynomial through the points next to it that fulfils ``a p + b dp/dn = g`` at the
+boundary. With ``s`` the distance from it in units of the spacing, it goes through the points
+
+    nodes     s = 0, 1, 2, ...       for Dirichlet without the first, whose value is the boundary's
+    cells     s = 1/2, 3/2, ...
+
+of which there are as many as the order of accuracy where a slope is given, and one less for a value alone. Order 2
+makes do with one cell, since the slope between it and its ghost is exact for parabolas. So its ghosts are the usual
+ones, ``2 g - u_1`` and ``u_1 + h g`` of cells, and ``u_1 + 2 h g`` of nodes. Second derivatives at the sides lose two
+orders by all that, and solutions none.
+
+This is the only place where boundary conditions are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kutta.pde.boundary import Condition, Dirichlet, Periodic
+from kutta.pde.grid import Grid
+
+
+def pad(u: Tensor, grid: Grid, width: int, *, axis: int | None = None, accuracy: int = 2, t: Any = 0.0) -> Tensor:
+    """A field with ghost values around it.
+
+    Args:
+        u: ``(..., *grid.shape)``.
+        grid: with its boundary conditions.
+        width: how many ghosts at each side.
+        axis: the one that is padded; by default all, one after the other, which also fills the corners.
+        accuracy: order of the ghosts; that of the stencil that uses them.
+        t: the time, for boundary values that depend on it.
+
+    Returns:
+        the field with ``2 width`` more points on each padded axis. On node axes with `Dirichlet` sides the values of
+        the boundary stand in place of those of `u`.
+
+    Raises:
+        ValueError: for a field of another shape, or of too few points for the accuracy.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> grid = kt.pde.Grid(3, 3.0, boundary=(kt.pde.Dirichlet(0.0), kt.pde.Neumann(1.0)))
+        >>> kt.pde.pad(torch.tensor([1.0, 2.0, 3.0]), grid, 1)
+        tensor([-1.,  1.,  2.,  3.,  4.])
+    """
+    check_field("u", u, grid)
+    padded: list[int] = []
+    for one in range(grid.dim) if axis is None else [axis]:
+        u = _padded(u, grid, one, width, accuracy, t, padded)
+        padded.append(one)
+    return u
+
+
+def check_field(name: str, u: Tensor, grid: Grid) -> None:
+    """Refuse what is no field on a grid."""
+    if tuple(u.shape[-grid.dim :]) != grid.shape:
+        raise ValueError(f"{name} must have the shape (..., {', '.join(map(str, grid.shape))}); got {tuple(u.shape)}")
+
+
+def _padded(u: Tensor, grid: Grid, axis: int, width: int, accuracy: int, t: Any, before: Sequence[int]) -> Tensor:
+    dim, count = axis - grid.dim, grid.shape[axis]
+    if isinstance(grid.boundary[axis][0], Periodic):
+        return _wrapped(u, dim, width)
+    left, right = (
+        _ghosts(u, grid, axis, side, width, accuracy, _face_value(u, grid, axis, side, width, t, before))
+        for side in (0, 1)
+    )
+    first, last = len(left) - width, len(right) - width  # a node on a Dirichlet side is replaced, too
+    inside = u.narrow(dim, first, count - first - last)
+    return torch.cat([*left[::-1], inside, *right], dim)
+
+
+def _wrapped(u: Tensor, dim: int, width: int) -> Tensor:
+    count = u.shape[dim]
+    if width > count:
+        raise ValueError(f"a periodic axis of {count} points has no {width} ghosts")
+    return torch.cat([u.narrow(dim, count - width, width), u, u.narrow(dim, 0, width)], dim) if width else u
+
+
+def _face_value(
+    u: Tensor, grid: Grid, axis: int, side: int, width: int, t: Any, before: Sequence[int]
+) -> float | Tensor:
+    """The boundary value at a side, as a tensor of one point along its axis; continued beyond padded sides."""
+    condition = grid.boundary[axis][side]
+    value = condition.value(grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device), t)
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        return value
+    face = (*grid.shape[:axis], *grid.shape[axis + 1 :])
+    if tuple(value.shape[value.dim() - len(face) :]) != face:
+        raise ValueError(
+            f"g at side {side} of axis {axis} must be a number or have the shape (..., {', '.join(map(str, face))}) of "
+            f"the face; got {tuple(value.shape)}"
+        )
+    value = value.to(u).unsqueeze(axis - grid.dim) if axis < grid.dim - 1 else value.to(u).unsqueeze(-1)
+    for one in before:
+        places = torch.arange(-width, grid.shape[one] + width, device=u.device).clamp(0, grid.shape[one] - 1)
+        value = value.index_select(one - grid.dim, places)
+    return value
+
+
+def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
+    """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
+    condition, dim, count = grid.boundary[axis][side], axis - grid.dim, grid.shape[axis]
+    kind: str = grid.centring[axis]  # type: ignore[index]
+    first, rows = ghost_weights(kind, condition.a, condition.b, grid.spacing[axis], width, accuracy)
+    used = len(rows[0]) - 1 if rows else 0
+    if first + used > count:
+        raise ValueError(f"accuracy {accuracy} needs {first + used} points on axis {axis}; the grid has {count}")
+    places = [first + j if side == 0 else count - 1 - first - j for j in range(used)]
+    points = [u.narrow(dim, place, 1) for place in places]
+    found = [_combined(row, [*points, g], points[0]) for row in rows]
+    return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if _is_data(kind, condition) else found
+
+
+def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> Tensor:
+    *points, g = values
+    total = like * weights[0]
+    for weight, point in zip(weights[1:-1], points[1:], strict=True):
+        total = total + weight * point
+    return total if isinstance(g, int | float) and g == 0 else total + weights[-1] * g
+
+
+def _is_data(kind: str, condition: Condition) -> bool:
+    """Whether the outermost point of an axis is given by the boundary."""
+    return kind == "node" and isinstance(condition, Dirichlet)
+
+
+@cache
+def ghost_weights(
+    kind: str, a: float, b: float, h: float, width: int, accuracy: int
+) -> tuple[int, tuple[tuple[float, ...], ...]]:
+    """How ghosts follow from the points next to a side.
+
+    Args:
+        kind: ``"cell"`` or ``"node"``.
+        a: of the condition.
+        b: likewise.
+        h: the spacing.
+        width: how many ghosts.
+        accuracy: order of accuracy.
+
+    Returns:
+        the number of the first point that is used, and for each ghost, the nearest first, the weights of the points
+        and of ``g``.
+    """
+    first = 1 if kind == "node" and b == 0.0 else 0
+    used = 1 if kind == "cell" and accuracy == 2 else accuracy - (b == 0.0)
+    shift = 0.5 if kind == "cell" else 0.0
+    points = np.arange(first, first + used) + shift
+    degrees = np.arange(used + 1)
+    # Rows: the polynomial at the points, and ``a p - (b / h) dp/ds`` at the boundary.
+    condition = np.zeros(used + 1)
+    condition[:2] = a, -b / h
+    system = np.vstack([points[:, None] ** degrees, condition])
+    ghosts = -(np.arange(width) + (0.5 if kind == "cell" else 1.0))
+    if abs(np.linalg.det(system / np.abs(system).max(1, keepdims=True))) < 1e-12:
+        raise ValueError(f"{a:g} u + {b:g} du/dn = g determines no ghost value at the spacing {h:.3g}: refine the grid")
+    weights = np.linalg.solve(system.T, (ghosts[:, None] ** degrees).T).T
+    return first, tuple(tuple(map(float, row)) for row in weights)
