@@ -238,7 +238,7 @@ class TestArguments:
 
     def test_refuses_guidance_by_steps(self):
         """What many steps lead to under CFG++ is not what few steps aim at."""
-        problem = replace(t1().problem, guidance=kt.diffusion.CFGPlusPlus(0.5))
+        problem = replace(t1().problem, condition=torch.tensor([True]), guidance=kt.diffusion.CFGPlusPlus(0.5))
         with pytest.raises(ValueError, match=r"the search needs guidance .* such as CFGPlusPlus\(...\).at_step"):
             search(problem, references=[t1().reference])
 
