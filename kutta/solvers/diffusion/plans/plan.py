@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -107,12 +108,12 @@ class Plan:
     moves: tuple[Move, ...]
     outputs: tuple[int, ...]
 
-    @property
+    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The level of each state."""
         return (self.first, *(move.level for move in self.moves))
 
-    @property
+    @cached_property
     def evaluated(self) -> tuple[int, ...]:
         """The states at which the model is evaluated, in order."""
         return tuple(sorted({state for move in self.moves for state in move.predicted_at}))
