@@ -17,7 +17,7 @@ from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.flow import flow_of
 from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
-from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.remembered import fixed_plan
@@ -181,8 +181,11 @@ def _refuse(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
 
 
 def _grid(grid: Any, problem: DiffusionProblem) -> Any:
-    """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far."""
+    """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far.
+
+    But even ones of the time of `EDM`, which is the noise itself, would waste all but one on what is still noise.
+    """
     if grid is not None:
         return grid() if isinstance(grid, type) and issubclass(grid, Grid) else grid
-    ends = [float(problem.schedule.log_snr(as_float64(t))) for t in span_of(problem)]
-    return UniformTime() if any(map(math.isinf, ends)) else Rho()
+    ends = problem.schedule.log_snr(as_float64(span_of(problem)))
+    return Rho() if isinstance(problem.schedule, EDM) or bool(torch.isfinite(ends).all()) else UniformTime()
