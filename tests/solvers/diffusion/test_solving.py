@@ -249,3 +249,13 @@ def test_a_sampler_of_ones_own():
     assert sol.stats.function_evaluations == 1
     assert torch.allclose(sol.y1, case.teacher.data(case.problem.x, 1.0, 5.0), rtol=1e-12)
     assert sol.y1.dtype == F64
+
+
+def test_the_default_grid_of_edm_suits_it_whatever_its_end():
+    """Even steps of its time, which is the noise, would err by the size of the data."""
+    noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    teacher, ends = t1().teacher, []
+    for end in (0.0, 0.002):
+        schedule = D.EDM(end=end)
+        ends.append(kt.solve(kt.DiffusionProblem(teacher.model(schedule), schedule, 80.0 * noise), steps=40).y1)
+    assert (ends[0] - ends[1]).abs().mean() < 0.01

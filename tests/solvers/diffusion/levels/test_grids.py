@@ -333,14 +333,24 @@ def test_numbers_of_steps_that_are_none(steps):
         nodes(D.Rho(), VP, steps, 1.0, 0.1)
 
 
+@pytest.mark.parametrize("grid", [D.Rho(), D.UniformLogSNR(), D.Rho(math.inf)], ids=repr)
+def test_a_last_time_without_noise_is_reached_from_little_noise(grid):
+    found = nodes(grid, D.EDM(end=0.0), 5, 80.0, 0.0)
+    inner = nodes(grid, D.EDM(), 4, 80.0, 0.002)
+    assert found.t[-1] == 0.0 and found.sigma[-1] == 0.0
+    assert torch.allclose(found.t[:-1], inner.t, rtol=1e-12)
+    assert nodes(grid, D.EDM(end=0.0), 1, 80.0, 0.0).t.tolist() == [80.0, 0.0]
+    assert nodes(type(grid)(least=0.01), D.EDM(end=0.0), 3, 80.0, 0.0).t[-2] == pytest.approx(0.01)
+
+
 def test_refusals_of_the_rules():
-    with pytest.raises(ValueError, match="rho must be positive"):
+    with pytest.raises(ValueError, match="rho must be a positive number"):
         D.Rho(0.0)
-    with pytest.raises(ValueError, match="power and shift must be positive"):
+    with pytest.raises(ValueError, match="shift must be a positive number"):
         D.UniformTime(shift=-1.0)
     with pytest.raises(ValueError, match="shift is for times between 0 and 1"):
         nodes(D.UniformTime(shift=2.0), D.EDM(), 5, 80.0, 0.1)
-    with pytest.raises(ValueError, match="a and b must be positive"):
+    with pytest.raises(ValueError, match="a must be a positive number"):
         D.Beta(a=0.0)
     with pytest.raises(ValueError, match="spacing must be"):
         D.TrainingSteps("equal")
@@ -348,7 +358,7 @@ def test_refusals_of_the_rules():
         D.TrainingSteps("trailing", offset=1)
     with pytest.raises(ValueError, match=r"TrainingSteps\(\) is for kutta.diffusion.Discrete"):
         nodes(D.TrainingSteps(), VP, 5, 1.0, 0.1)
-    with pytest.raises(ValueError, match="needs both data and noise at its ends"):
+    with pytest.raises(ValueError, match="needs data at the beginning"):
         nodes(D.Rho(), FLOW, 5, 1.0, 0.0)
     with pytest.raises(ValueError, match="steps must be 2"):
         nodes([1.0, 0.5, 0.1], VP, 3, 1.0, 0.1)
