@@ -12,13 +12,12 @@ from torch import Tensor
 
 import kutta as kt
 from benchmarks._report import Report, arguments, finish
-from kutta.solvers.diffusion.automatic import feedback, typical_step
+from kutta.solvers.diffusion.automatic import feedback, finite_steps, multistep, typical_step
 from kutta.solvers.diffusion.levels.grids import nodes
 from kutta.solvers.diffusion.momentum.stability import corrected_limit
 
 F64 = torch.float64
 STABLE_DIFFUSION = kt.diffusion.Discrete(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=F64) ** 2)
-FAST, SLOW = (kt.ExponentialMultistep(order, corrector=True) for order in (2, 1))
 WEIGHTS = (1.0, 4.0, 7.5, 15.0, 30.0)
 STEPS, MANY = range(4, 21), 200
 THROWN_OFF = 1.2  # the root mean square of the samples, of that of samples with many steps
@@ -31,10 +30,17 @@ class Setting:
     noise: kt.diffusion.Schedule
     grid: kt.diffusion.Grid
 
-    def needed_feedback(self, steps: int) -> float:
+    def steps(self, count: int) -> Tensor:
+        """So many steps of ``log(alpha / sigma)``."""
+        return finite_steps(nodes(self.grid, self.noise, count, self.noise.start, self.noise.end))
+
+    def samplers(self, count: int) -> tuple[kt.diffusion.Sampler, kt.diffusion.Sampler]:
+        """What is taken for so many steps where order 2 is stable, and where it is not."""
+        return multistep(self.steps(count), 0.0), multistep(self.steps(count), math.inf)
+
+    def needed_feedback(self, count: int) -> float:
         """The `mu` above which so many steps are taken with the rule of order 1."""
-        found = nodes(self.grid, self.noise, steps, self.noise.start, self.noise.end)
-        return corrected_limit(2, typical_step(found))
+        return corrected_limit(2, typical_step(self.steps(count)))
 
 
 SETTINGS = {
@@ -83,13 +89,11 @@ def rms(x: Tensor) -> float:
 def most_thrown_off(mixture: Mixture, setting: Setting, weight: float, steps: Sequence[int]) -> int:
     """The largest number of steps whose samples the rule of order 2 throws off, and that of order 1 less so."""
     problem = mixture.guided(setting.noise, weight)
-    many = rms(sampled(problem, FAST, MANY))
-    found = [
-        count
-        for count in steps
-        if (fast := rms(sampled(problem, FAST, count, setting.grid))) > THROWN_OFF * many
-        and fast > rms(sampled(problem, SLOW, count, setting.grid))
-    ]
+    many, found = rms(sampled(problem, kt.ExponentialMultistep(2, corrector=True), MANY)), []
+    for count in steps:
+        fast, slow = (rms(sampled(problem, one, count, setting.grid)) for one in setting.samplers(count))
+        if fast > THROWN_OFF * many and fast > slow:
+            found.append(count)
     return max(found, default=steps[0] - 1)
 
 

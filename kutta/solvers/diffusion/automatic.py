@@ -30,6 +30,7 @@ from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
 LEAST_DAMPING = 0.7
+LONG = 2.0  # a last step, in ``log(alpha / sigma)``
 
 
 def default_sampler(problem: DiffusionProblem) -> Sampler:
@@ -52,7 +53,8 @@ class Automatic(Sampler):
     """A sampler of a family with the order and the damping that guidance and grid allow.
 
     - ``"multistep"``: `kutta.ExponentialMultistep` on the data with its corrector, which costs no evaluation: third
-      order, with a predictor of order 2, where that is stable for `feedback`; and else second order.
+      order, with a predictor of order 2, where that is stable for `feedback`; and else second order. A last step of
+      more than 2 in ``log(alpha / sigma)`` is of order 1.
     - ``"ghvb"``: `kutta.GHVB` with the largest number, from 4 down, that is stable; see `kutta.GHVB.numbered`.
     - ``"heavy ball"``: `kutta.HeavyBall` on `kutta.PLMS`, of the highest order that a `beta` of 0.7 makes stable, with
       the largest `beta` that does.
@@ -91,7 +93,7 @@ class Automatic(Sampler):
 
     def choice(self, nodes: Nodes) -> Sampler:
         """The sampler for a grid."""
-        return FAMILIES[self.family](typical_step(nodes), feedback(self.weight))
+        return FAMILIES[self.family](finite_steps(nodes), feedback(self.weight))
 
 
 def strength(weight: float | Tensor) -> float:
@@ -113,37 +115,44 @@ def feedback(weight: float) -> float:
     return 0.7 + strength(weight) / 27.0
 
 
-def typical_step(nodes: Nodes) -> float:
-    """The mean of the finite steps of ``log(alpha / sigma)``; infinite where there are none."""
+def finite_steps(nodes: Nodes) -> Tensor:
+    """The finite steps of ``log(alpha / sigma)``."""
     steps = torch.diff(nodes.log_snr.detach())
-    finite = steps[torch.isfinite(steps)]
-    return float(finite.mean()) if len(finite) else math.inf
+    return steps[torch.isfinite(steps)]
 
 
-def _multistep(h: float, mu: float) -> Sampler:
+def typical_step(steps: Tensor) -> float:
+    """The mean; infinite where there are no steps."""
+    return float(steps.mean()) if len(steps) else math.inf
+
+
+def multistep(steps: Tensor, mu: float) -> Sampler:
+    """The rule of order 2 where it is stable, but for a last step so long that nothing is known of its end."""
+    h = typical_step(steps)
     order = 2 if math.isfinite(h) and corrected_limit(2, h) >= mu else 1
-    return ExponentialMultistep(order, corrector=True)
+    long = len(steps) > 0 and float(steps[-1]) > LONG
+    return ExponentialMultistep(order, corrector=True, final_orders=(1,) if long else ())
 
 
-def _ghvb(h: float, mu: float) -> Sampler:
+def _ghvb(steps: Tensor, mu: float) -> Sampler:
     """The numbers make one scale: order `p` with ``beta`` towards 0 is order ``p - 1`` with 1."""
-    z = (1.0 + mu) * -math.expm1(-h)
+    z = (1.0 + mu) * -math.expm1(-typical_step(steps))
     order = max([p for p in range(2, 5) if z < MomentumRule.ghvb(p - 1, 1.0).real_limit], default=1)
     # Z = 2 (2 - beta) / (P + Q beta) where the alternating sum of the weights is P + Q beta.
     constant, slope = (float(alternating(part)) for part in zip(*multistep_polynomials(order), strict=True))
     return GHVB(order, min(1.0, (4.0 - z * constant) / (2.0 + z * slope)))
 
 
-def _heavy_ball(h: float, mu: float) -> Sampler:
+def _heavy_ball(steps: Tensor, mu: float) -> Sampler:
     """The highest order that is stable with damping of 0.7 and more: with less, velocities lag behind in few steps."""
-    z = (1.0 + mu) * -math.expm1(-h)
+    z = (1.0 + mu) * -math.expm1(-typical_step(steps))
     order = max([p for p in range(1, 5) if z <= MomentumRule.heavy_ball(p, LEAST_DAMPING).real_limit], default=1)
     limit = MomentumRule.heavy_ball(order, 1.0).real_limit
     return HeavyBall(PLMS(order), min(1.0, 2.0 * limit / (z + limit)))
 
 
-FAMILIES: dict[str, Callable[[float, float], Any]] = {
-    "multistep": _multistep,
+FAMILIES: dict[str, Callable[[Tensor, float], Any]] = {
+    "multistep": multistep,
     "ghvb": _ghvb,
     "heavy ball": _heavy_ball,
 }

@@ -12,6 +12,7 @@ from kutta.solvers.diffusion.automatic import (
     Automatic,
     default_sampler,
     feedback,
+    finite_steps,
     strength,
     typical_step,
 )
@@ -113,7 +114,7 @@ def test_default_is_second_order_where_guidance_is_strong_and_steps_are_few():
 @pytest.mark.parametrize("steps", [6, 10, 15, 25, 60])
 def test_choices_are_the_highest_that_are_stable(weight, steps):
     found, mu = grid_of(steps), feedback(weight)
-    h = typical_step(found)
+    h = typical_step(finite_steps(found))
     z = (1.0 + mu) * -math.expm1(-h)
     multistep, ghvb, heavy = (Automatic(weight, one).choice(found) for one in ("multistep", "ghvb", "heavy ball"))
     assert (multistep.order == 2) == (corrected_limit(2, h) >= mu)
@@ -159,3 +160,10 @@ def test_ends_without_data_and_without_noise(steps):
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Automatic(*arguments)
+
+
+def test_a_long_last_step_is_of_first_order():
+    """Even times of VP end with a step from much noise to hardly any, of which a polynomial knows nothing."""
+    even = grid_of(12, kt.diffusion.UniformTime())
+    assert Automatic().choice(even) == kt.ExponentialMultistep(2, corrector=True, final_orders=(1,))
+    assert Automatic().choice(grid_of(12)) == kt.ExponentialMultistep(2, corrector=True)

@@ -46,7 +46,7 @@ def sample_adaptively(
     refuse_stepwise(problem.guidance, "AdaptiveMultistep")
     tolerances, max_steps = _tolerances(given, len(problem.x)), _max_steps(given)
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    way, denoiser = Way.of(problem), Denoiser(problem, x.dtype)
+    way, denoiser = Span.of(problem), Denoiser(problem, x.dtype)
     trace = Trace(way.start, x, "save_at" in given)
     if way.first != way.start:
         x = _euler_step(problem.schedule, way.start, way.first, denoiser, x)
@@ -98,7 +98,7 @@ def _max_steps(given: dict[str, Any]) -> int:
 
 
 @dataclass(frozen=True)
-class Way:
+class Span:
     """Times between which samples are led.
 
     Attributes:
@@ -112,7 +112,7 @@ class Way:
     end: Tensor
 
     @classmethod
-    def of(cls, problem: DiffusionProblem) -> Way:
+    def of(cls, problem: DiffusionProblem) -> Span:
         """The way of a problem."""
         assert problem.t_span is not None
         schedule, (start, end) = problem.schedule, as_float64(problem.t_span)

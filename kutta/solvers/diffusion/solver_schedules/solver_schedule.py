@@ -17,7 +17,15 @@ from kutta.files import replacing
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Draft, Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
-from kutta.solvers.diffusion.solver_schedules.taylor import DATA, NOISE, OF_FIRST, SCALINGS, Estimate, Expansion, Form
+from kutta.solvers.diffusion.solver_schedules.taylor import (
+    DATA,
+    NOISE,
+    OF_FIRST,
+    SCALINGS,
+    Estimate,
+    Expansion,
+    Integrand,
+)
 
 EXPANDED = ("data", "noise", "mixed")
 CORRECTORS = ("none", "pseudo", "implicit")
@@ -56,9 +64,9 @@ class SolverStep:
         return 1 + len(self.estimates)
 
     @property
-    def form(self) -> Form:
+    def integrand(self) -> Integrand:
         """What is expanded, by its two numbers."""
-        return {"data": DATA, "noise": NOISE}.get(self.prediction) or Form(self.linear, self.growth)
+        return {"data": DATA, "noise": NOISE}.get(self.prediction) or Integrand(self.linear, self.growth)
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ class SolverSchedule(Sampler):
         starts = [index - step.back for index, step in enumerate(self.steps)]
         order = max(1 + max(len(step.estimates), len(step.corrections)) for step in self.steps)
         writer = _Writer(
-            nodes, Expansion(nodes, starts, [step.form for step in self.steps], order), self.analytic_start
+            nodes, Expansion(nodes, starts, [step.integrand for step in self.steps], order), self.analytic_start
         )
         for index, (step, start) in enumerate(zip(self.steps, starts, strict=True)):
             writer.write(index, step, start)
