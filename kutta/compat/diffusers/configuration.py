@@ -13,6 +13,7 @@ from kutta.compat.diffusers.times import RULES
 
 PREDICTIONS = {"epsilon": "epsilon", "sample": "data", "v_prediction": "v", "flow_prediction": "flow"}
 LEARNED = ("learned", "learned_range")
+DEFAULTED = "_use_default_values"  # where diffusers lists the options of a configuration that nobody gave
 CHOICES = {
     "prediction_type": tuple(PREDICTIONS),
     "timestep_spacing": ("linspace", "leading", "trailing"),

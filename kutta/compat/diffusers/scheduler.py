@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin, SchedulerOutput
 from torch import Tensor
 
-from kutta.compat.diffusers.configuration import LEARNED, PREDICTIONS, translated
+from kutta.compat.diffusers.configuration import DEFAULTED, LEARNED, PREDICTIONS, translated
 from kutta.compat.diffusers.run import Run, Stretch, stretches
 from kutta.compat.diffusers.thresholding import Limit
 from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_timesteps
@@ -86,6 +87,17 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """A scheduler with the options of another one, of this package or of diffusers."""
         config = translated(config) if isinstance(config, Mapping) else config
         return super().from_config(config, return_unused_kwargs, **options)
+
+    def register_to_config(self, **options: Any) -> None:
+        """Set options in the configuration.
+
+        diffusers lists those left at their defaults, which `from_config` does not hand on. It counts positional
+        arguments among them, and an option stays there that is set later; here they leave the list.
+        """
+        super().register_to_config(**options)
+        known, listed = inspect.signature(type(self).__init__).parameters, self.config.get(DEFAULTED, ())
+        left = [name for name in listed if name in known and self.config[name] is known[name].default]
+        super().register_to_config(**{DEFAULTED: left})
 
     def prepare(self) -> None:
         """Set up what follows from the configuration alone."""

@@ -50,6 +50,32 @@ def test_from_the_configuration_of_a_sibling(sibling):
     assert type(back) is type(theirs)
 
 
+@pytest.mark.parametrize("make_one", [lambda: faces.GHVBScheduler(4, 0.8), lambda: make("GHVB", solver_order=4)])
+def test_from_ones_own_configuration(make_one):
+    one = make_one()
+    same = faces.GHVBScheduler.from_config(one.config)
+    names = ("solver_order", "damping", "coefficients", "beta_schedule", "beta_end", "final_sigmas_type")
+    assert [same.config[name] for name in names] == [one.config[name] for name in names]
+    assert same.method == one.method
+
+
+def test_from_a_configuration_with_an_option_set_later():
+    one = faces.GHVBScheduler()
+    one.register_to_config(timestep_spacing="trailing", solver_order=2)
+    same = faces.GHVBScheduler.from_config(one.config)
+    assert (same.config.timestep_spacing, same.config.solver_order) == ("trailing", 2)
+    other = diffusers.DPMSolverMultistepScheduler.from_config(one.config)
+    assert (other.config.timestep_spacing, other.config.solver_order) == ("trailing", 2)
+
+
+def test_calibration_goes_with_the_configuration():
+    one = make("adaptive", calibrated_times=None)
+    steps = one.calibrate(Recorded(one), normal(16, 2), atol=1e-1)
+    same = faces.AdaptiveScheduler.from_config(one.config)
+    assert same.config.calibrated_times == one.config.calibrated_times
+    same.set_timesteps(steps)
+
+
 def test_given_options_are_kept_and_others_are_the_defaults():
     theirs = diffusers.DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction")
     ours = faces.GHVBScheduler.from_config(theirs.config)
