@@ -21,6 +21,28 @@ CHOICES = {
     "time_shift_type": ("exponential", "linear"),
 }
 
+# Options by which a configuration says what noise the model was trained with, and what it returns.
+OF_BETAS = ("beta_schedule", "beta_start", "trained_betas")
+OF_TRAINING = (
+    *OF_BETAS,
+    "beta_end",
+    "num_train_timesteps",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "use_flow_sigmas",
+)
+# Options of other schedulers that mean another noise, or another time for the model, unless they have these values.
+UNKNOWN_UNLESS = {
+    "timestep_type": "discrete",
+    "snr_shift_scale": 1.0,
+    "sigma_data": None,
+    "sigma_min": None,
+    "sigma_max": None,
+    "invert_sigmas": False,
+    "stochastic_sampling": False,
+    "stages": 1,
+}
+
 
 def configured(init: Callable[..., None]) -> Callable[..., None]:
     """Make of an `__init__` with a class's own options one that has those of `PlanScheduler` too.
@@ -93,19 +115,35 @@ def check(config: Any) -> None:
         )
 
 
-def translated(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in the words of this module, where it is of a scheduler of flows alone.
+def translated(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of diffusers in the words of this module.
 
-    Those know a shift and nothing of betas. Other configurations are returned as they are.
+    What the model was trained with is taken over even where it was the default of another class. Schedulers of flows
+    alone know a shift and nothing of betas.
+
+    Args:
+        config: the configuration.
+        given: options that are to go before it.
+
+    Raises:
+        NotImplementedError: for an option that changes what the model is told or the noise, and is not known here.
+        ValueError: for a configuration that says nothing of the noise in words known here.
     """
-    if "shift" not in config or "beta_schedule" in config:
-        return dict(config)
-    for name in ("invert_sigmas", "stochastic_sampling"):
-        if config.get(name):
-            raise NotImplementedError(f"{name}=True of a scheduler of flows has no counterpart here")
-    return {
-        **config,
-        "use_flow_sigmas": True,
-        "prediction_type": "flow_prediction",
-        "flow_shift": config["shift"],
-    }
+    asked = {**config, **given}
+    for name, known in UNKNOWN_UNLESS.items():
+        if asked.get(name, known) != known:
+            raise NotImplementedError(
+                f"{name}={asked[name]!r} of the given configuration has no counterpart here: it changes the noise, or "
+                "what is asked of the model. kutta.solve has schedules for other noise, such as kutta.diffusion.EDM()"
+            )
+    found = {**config, DEFAULTED: [name for name in config.get(DEFAULTED, ()) if name not in OF_TRAINING]}
+    if any(asked.get(name) is not None for name in OF_BETAS) or asked.get("use_flow_sigmas"):
+        return found
+    if "shift" not in config:
+        raise ValueError(
+            "the configuration must say with which noise the model was trained: by betas (beta_schedule, beta_start, "
+            "beta_end, or trained_betas) or as a flow (shift, or use_flow_sigmas=True); got one with "
+            f"{', '.join(name for name in config if not name.startswith('_')) or 'no options'}. For models of other "
+            "noise use kutta.solve with a schedule such as kutta.diffusion.EDM()"
+        )
+    return {**found, "use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": config["shift"]}

@@ -84,8 +84,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **options: Any) -> Any:
-        """A scheduler with the options of another one, of this package or of diffusers."""
-        config = translated(config) if isinstance(config, Mapping) else config
+        """A scheduler with the options of another one, of this package or of diffusers.
+
+        Raises:
+            NotImplementedError: for options that change the noise or what the model is told, and are not known here.
+            ValueError: for a configuration without betas that is not of a flow either.
+        """
+        config = translated(config, options) if isinstance(config, Mapping) else config
         return super().from_config(config, return_unused_kwargs, **options)
 
     def register_to_config(self, **options: Any) -> None:

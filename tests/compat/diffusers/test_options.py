@@ -1,5 +1,6 @@
 """Configurations and the times that follow from them."""
 
+import inspect
 import json
 import math
 
@@ -14,7 +15,10 @@ from kutta.compat.diffusers.configuration import configured
 from tests.compat.diffusers._schedulers import F64, KINDS, STEPS, TIMES, loop, make, normal, wave
 
 PICTURE = normal(2, 4, 8, 8, dtype=torch.float32)
-SIBLINGS = [one.name for one in KarrasDiffusionSchedulers if one.name != "DPMSolverSDEScheduler"]  # needs torchsde
+# Without one that needs torchsde, and one of another noise.
+OTHERS = ("DPMSolverSDEScheduler", "EDMEulerScheduler")
+SIBLINGS = [one.name for one in KarrasDiffusionSchedulers if one.name not in OTHERS]
+OF_DISTILLED = ("LCMScheduler", "TCDScheduler")  # their times are those of the distillation
 
 
 def both(ours=faces.GHVBScheduler, **options):
@@ -39,15 +43,54 @@ def test_saved_and_loaded(kind, tmp_path):
     assert torch.equal(loop(scheduler, wave, PICTURE), loop(loaded, wave, PICTURE))
 
 
-@pytest.mark.parametrize("sibling", SIBLINGS)
+@pytest.mark.parametrize("sibling", [*SIBLINGS, "LCMScheduler", "TCDScheduler"])
 def test_from_the_configuration_of_a_sibling(sibling):
-    theirs = getattr(diffusers, sibling)()
+    kind = getattr(diffusers, sibling)
+    spaced = "timestep_spacing" in inspect.signature(kind.__init__).parameters
+    theirs = kind(**({"timestep_spacing": "trailing"} if spaced else {}))
     ours = faces.ExponentialMultistepScheduler.from_config(theirs.config, solver_order=3)
     assert ours.config.solver_order == 3
     ours.set_timesteps(5)
+    left = theirs.alphas_cumprod[ours.timesteps].double()
+    assert torch.allclose(ours.sigmas[:-1].double(), ((1.0 - left) / left).sqrt(), rtol=2e-3)  # theirs in float32
+    if spaced and sibling not in OF_DISTILLED:
+        theirs.set_timesteps(5)
+        assert set(ours.timesteps.tolist()) <= set(theirs.timesteps.round().int().tolist())
     assert torch.isfinite(loop(ours, wave, PICTURE)).all()
-    back = type(theirs).from_config(ours.config)
-    assert type(back) is type(theirs)
+    back = kind.from_config(ours.config)
+    assert type(back) is kind and torch.equal(back.betas, theirs.betas)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("EDMDPMSolverMultistepScheduler", {}, "sigma_data=0.5"),
+        ("EDMEulerScheduler", {}, "sigma_data=0.5"),
+        ("ScoreSdeVeScheduler", {}, "sigma_min=0.01"),
+        ("CMStochasticIterativeScheduler", {}, "sigma_data=0.5"),
+        ("SCMScheduler", {}, "sigma_data=0.5"),
+        ("ConsistencyDecoderScheduler", {}, "sigma_data=0.5"),
+        ("CogVideoXDDIMScheduler", {}, "snr_shift_scale=3.0"),
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous"}, "timestep_type='continuous'"),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "sigma_max": 5.0}, "sigma_max=5.0"),
+        ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, "invert_sigmas=True"),
+        ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling=True"),
+    ],
+)
+def test_configurations_of_another_noise(kind, options, message):
+    found = getattr(diffusers.schedulers, kind, None)
+    if found is None:
+        pytest.skip(f"this version of diffusers has no {kind}")
+    with pytest.raises(NotImplementedError, match=message):
+        faces.GHVBScheduler.from_config(found(**options).config)
+
+
+def test_configurations_that_say_nothing_of_the_noise():
+    of_another = {"num_train_timesteps": 1000, "eta": 1.0, "s_noise": 1.0}  # LTXEulerAncestralRFScheduler
+    for config in (diffusers.IPNDMScheduler().config, of_another, {}):
+        with pytest.raises(ValueError, match="must say with which noise the model was trained"):
+            faces.GHVBScheduler.from_config(config)
+    assert faces.GHVBScheduler.from_config(of_another, beta_schedule="scaled_linear").config.beta_end == 0.02
 
 
 @pytest.mark.parametrize("make_one", [lambda: faces.GHVBScheduler(4, 0.8), lambda: make("GHVB", solver_order=4)])
@@ -106,12 +149,6 @@ def test_dynamic_shift_and_terminal_of_flows(kind, terminal):
     assert torch.allclose(ours.sigmas, theirs.sigmas, atol=1e-6)
     with pytest.raises(ValueError, match="mu must be given"):
         ours.set_timesteps(5)
-
-
-def test_what_flows_of_diffusers_can_and_ours_cannot():
-    theirs = diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
-    with pytest.raises(NotImplementedError, match="invert_sigmas=True of a scheduler of flows"):
-        faces.GHVBScheduler.from_config(theirs.config)
 
 
 @pytest.mark.parametrize(
