@@ -10,9 +10,10 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_utils import AysSchedules, KarrasDiffusionSchedulers
 
+import kutta as kt
 from kutta.compat import diffusers as faces
 from kutta.compat.diffusers.configuration import configured
-from tests.compat.diffusers._schedulers import F64, KINDS, STEPS, TIMES, loop, make, normal, wave
+from tests.compat.diffusers._schedulers import BETAS, F64, KINDS, STEPS, TIMES, loop, make, normal, wave
 
 PICTURE = normal(2, 4, 8, 8, dtype=torch.float32)
 # Without one that needs torchsde, and one of another noise.
@@ -360,12 +361,39 @@ def test_a_searched_schedule_has_its_own_times():
     assert faces.SearchedScheduler(text).method == scheduler.method
 
 
+@pytest.mark.parametrize(
+    ("schedule", "times", "message"),
+    [
+        (kt.diffusion.VP(), [1.0, 0.5, 0.001], "made for another noise schedule"),
+        (kt.diffusion.EDM(), [80.0, 5.0, 0.1], "made for another noise schedule"),
+        (None, [80.0, 5.0, 0.1], "begins at t = 80, where 0.95"),
+        (None, [1500.0, 5.0, 0.1], "must lie between 0 and 999"),
+    ],
+)
+def test_a_searched_schedule_of_another_noise_schedule(schedule, times, message):
+    found = kt.SolverSchedule(times[0], tuple(kt.diffusion.SolverStep(t) for t in times[1:]))
+    found = found if schedule is None else found.on(schedule)
+    with pytest.raises(ValueError, match=message):
+        make("searched", solver_schedule=found.to_json())
+
+
+def test_a_searched_schedule_of_the_same_noise_schedule():
+    betas = torch.linspace(BETAS["beta_start"] ** 0.5, BETAS["beta_end"] ** 0.5, 1000) ** 2
+    found = kt.diffusion.named_schedule("exponential", [901.0, 500.0, 100.0], kt.diffusion.Discrete(betas))
+    scheduler = make("searched", solver_schedule=found.to_json())
+    scheduler.set_timesteps(2)
+    assert torch.isfinite(loop(scheduler, wave, PICTURE)).all()
+    flow = kt.diffusion.named_schedule("exponential", [0.98, 0.5, 0.1], kt.diffusion.RectifiedFlow())
+    options = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "solver_schedule": flow.to_json()}
+    make("searched", **options).set_timesteps(2)
+    with pytest.raises(ValueError, match="made for another noise schedule"):
+        make("searched", solver_schedule=flow.to_json())
+
+
 class Recorded:
     """A mixture as a model, with the states that it saw."""
 
     def __init__(self, scheduler):
-        import kutta as kt
-
         teacher = kt.diffusion.GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [1.0, 0.0]], [0.1, 0.2])
         self.model = teacher.model(scheduler.schedule)
 

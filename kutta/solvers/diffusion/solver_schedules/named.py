@@ -131,4 +131,4 @@ def named_schedule(name: str, times: Tensor | Sequence[float], schedule: Schedul
     first, *others = numbers = [float(t) for t in times]
     nodes = Nodes.at(schedule, as_float64(numbers))
     finite = [math.isfinite(one) for one in nodes.log_snr.tolist()]
-    return SolverSchedule(first, tuple(NAMED[name](others, finite, order)))
+    return SolverSchedule(first, tuple(NAMED[name](others, finite, order))).on(schedule)

@@ -80,6 +80,40 @@ class TestRecord:
             SolverSchedule.from_json(json.dumps(record))
 
 
+class TestNoiseSchedule:
+    def test_is_kept_in_files(self):
+        found = example().on(EDM)
+        assert found.log_snr == pytest.approx((-math.log(5.0), -math.log(0.05)))
+        assert SolverSchedule.from_json(found.to_json()) == found
+        flow = SolverSchedule(1.0, (SolverStep(0.5), SolverStep(0.0))).on(kt.diffusion.RectifiedFlow())
+        assert flow.log_snr == (-math.inf, math.inf)
+        assert SolverSchedule.from_json(flow.to_json()) == flow
+
+    def test_may_be_unknown(self):
+        record = json.loads(example().to_json())
+        del record["log_snr"]
+        assert SolverSchedule.from_json(json.dumps(record)).log_snr is None
+
+    @pytest.mark.parametrize("ends", [[1.0], ["much", 2.0], 3.0, [2.0, 1.0], [0.0, "nan"]])
+    def test_refuses_other_ends(self, ends):
+        record = json.loads(example().to_json()) | {"log_snr": ends}
+        with pytest.raises(ValueError, match="log_snr"):
+            SolverSchedule.from_json(json.dumps(record))
+
+    @pytest.mark.parametrize("other", [kt.diffusion.VP(), kt.diffusion.RectifiedFlow()])
+    def test_is_refused_on_another_one(self, other):
+        found = kt.diffusion.named_schedule("dpm-solver++", [0.9, 0.5, 0.1], kt.diffusion.Cosine())
+        problem = kt.DiffusionProblem(lambda x, t: 0.0 * x, other, torch.zeros(1, 2), t_span=(0.9, 0.1))
+        with pytest.raises(ValueError, match="made for another noise schedule: .* at its first time"):
+            kt.solve(problem, found)
+        kt.solve(replace(problem, schedule=kt.diffusion.Cosine()), found)
+
+    def test_is_the_same_up_to_rounding(self):
+        betas = torch.linspace(0.0001, 0.02, 1000)
+        exact, rounded = kt.diffusion.Discrete(betas.double()), kt.diffusion.Discrete(betas.half())
+        kt.diffusion.named_schedule("ddim", [999.0, 500.0, 0.0], exact).plan(Nodes.at(rounded, [999.0, 500.0, 0.0]))
+
+
 class TestValidation:
     @pytest.mark.parametrize(
         ("index", "change", "message"),
