@@ -18,6 +18,7 @@ CHOICES = {
     "prediction_type": tuple(PREDICTIONS),
     "timestep_spacing": ("linspace", "leading", "trailing"),
     "final_sigmas_type": ("zero", "sigma_min"),
+    "flow_spacing": (None, "inclusive"),
     "time_shift_type": ("exponential", "linear"),
 }
 
@@ -81,6 +82,7 @@ def _shared(
     rescale_betas_zero_snr: bool = False,
     use_flow_sigmas: bool = False,
     flow_shift: float = 1.0,
+    flow_spacing: str | None = None,
     shift_terminal: float | None = None,
     use_dynamic_shifting: bool = False,
     time_shift_type: str = "exponential",
@@ -96,16 +98,14 @@ def check(config: Any) -> None:
     """Raise an error for options that do not exist or do not go together."""
     for name, allowed in CHOICES.items():
         if config[name] not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {config[name]!r}")
+            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {config[name]!r}")
     asked = [name for name in RULES if config[name]]
     if len(asked) > 1:
         raise ValueError(f"only one rule for sigmas can be used; got {' and '.join(asked)}")
     if not config.use_flow_sigmas:
-        for name, missing in (("shift_terminal", None), ("use_dynamic_shifting", False)):
+        for name, missing in (("shift_terminal", None), ("use_dynamic_shifting", False), ("flow_spacing", None)):
             if config[name] != missing:
-                raise ValueError(f"{name} shifts the times of flows: it needs use_flow_sigmas=True")
-    elif config.shift_terminal is not None and asked:
-        raise ValueError(f"shift_terminal cannot be used with {asked[0]}")
+                raise ValueError(f"{name} is for the times of flows: it needs use_flow_sigmas=True")
     for name in ("flow_shift", "sample_max_value"):
         if not config[name] > 0.0:
             raise ValueError(f"{name} must be positive; got {config[name]!r}")
@@ -137,6 +137,8 @@ def translated(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
                 "what is asked of the model. kutta.solve has schedules for other noise, such as kutta.diffusion.EDM()"
             )
     found = {**config, DEFAULTED: [name for name in config.get(DEFAULTED, ()) if name not in OF_TRAINING]}
+    if "timestep_spacing" in given:
+        found["flow_spacing"] = None  # it takes the place of another spacing
     if any(asked.get(name) is not None for name in OF_BETAS) or asked.get("use_flow_sigmas"):
         return found
     if "shift" not in config:
@@ -146,4 +148,10 @@ def translated(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
             f"{', '.join(name for name in config if not name.startswith('_')) or 'no options'}. For models of other "
             "noise use kutta.solve with a schedule such as kutta.diffusion.EDM()"
         )
-    return {**found, "use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": config["shift"]}
+    return {
+        "flow_spacing": "inclusive",
+        **found,
+        "use_flow_sigmas": True,
+        "prediction_type": "flow_prediction",
+        "flow_shift": config["shift"],
+    }

@@ -138,6 +138,46 @@ def test_from_a_scheduler_of_flows():
     assert torch.allclose(loop(ours, wave, PICTURE), loop(theirs, wave, PICTURE), atol=1e-5)
 
 
+@pytest.mark.parametrize("rule", [None, "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"])
+@pytest.mark.parametrize("terminal", [None, 0.1])
+@pytest.mark.parametrize(
+    "shift",
+    [
+        {"shift": 1.0},
+        {"shift": 3.0},
+        {"shift": 3.0, "use_dynamic_shifting": True},
+        {"use_dynamic_shifting": True, "time_shift_type": "linear"},
+    ],
+)
+def test_times_of_a_flow_as_diffusers_takes_them(shift, terminal, rule):
+    options = {**shift, "shift_terminal": terminal, **({rule: True} if rule else {})}
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(**options)
+    ours = faces.GHVBScheduler.from_config(theirs.config)
+    mu = {"mu": 0.8} if "use_dynamic_shifting" in shift else {}
+    for steps in (2, 5, 28):
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(steps, **mu)
+        assert torch.allclose(ours.sigmas, theirs.sigmas, atol=1e-6)
+        assert torch.allclose(ours.timesteps.float(), theirs.timesteps, atol=1e-3)
+    ours.set_timesteps(1, **mu)
+    assert ours.sigmas.tolist() == [1.0, 0.0]
+    ours = faces.GHVBScheduler.from_config(ours.config, final_sigmas_type="sigma_min")
+    ours.set_timesteps(5, **mu)
+    assert len(ours.timesteps) == 5 and 0.0 < float(ours.sigmas[-1]) < 0.02
+    assert torch.isfinite(loop(ours, wave, PICTURE)).all()
+
+
+def test_another_spacing_for_the_times_of_a_flow():
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0).config
+    ours = faces.GHVBScheduler.from_config(theirs)
+    assert ours.config.flow_spacing == "inclusive"
+    for config in (theirs, ours.config):
+        ours = faces.GHVBScheduler.from_config(config, timestep_spacing="trailing")
+        ours.set_timesteps(5)
+        assert ours.timesteps.tolist() == pytest.approx([1000, 800, 600, 400, 200])
+    diffusers.FlowMatchEulerDiscreteScheduler.from_config(ours.config)
+
+
 @pytest.mark.parametrize("kind", ["exponential", "linear"])
 @pytest.mark.parametrize("terminal", [None, 0.1])
 def test_dynamic_shift_and_terminal_of_flows(kind, terminal):
@@ -163,11 +203,8 @@ def test_dynamic_shift_and_terminal_of_flows(kind, terminal):
         ({"shift_terminal": 0.1}, ValueError, "needs use_flow_sigmas=True"),
         ({"use_dynamic_shifting": True}, ValueError, "needs use_flow_sigmas=True"),
         ({"use_flow_sigmas": True, "flow_shift": 0.0}, ValueError, "flow_shift must be positive"),
-        (
-            {"use_flow_sigmas": True, "shift_terminal": 0.1, "use_karras_sigmas": True},
-            ValueError,
-            "cannot be used with use_karras_sigmas",
-        ),
+        ({"flow_spacing": "inclusive"}, ValueError, "needs use_flow_sigmas=True"),
+        ({"use_flow_sigmas": True, "flow_spacing": "even"}, ValueError, "flow_spacing must be one of None, inclusive"),
         ({"dynamic_thresholding_ratio": 1.5}, ValueError, "dynamic_thresholding_ratio must lie between 0 and 1"),
         ({"sample_max_value": 0.0}, ValueError, "sample_max_value must be positive"),
         ({"solver_order": 9}, ValueError, "order must be"),
