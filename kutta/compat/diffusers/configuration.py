@@ -10,6 +10,7 @@ from typing import Any
 from diffusers.configuration_utils import register_to_config
 
 from kutta.compat.diffusers.times import RULES
+from kutta.solvers.diffusion.numbers import is_positive
 
 PREDICTIONS = {"epsilon": "epsilon", "sample": "data", "v_prediction": "v", "flow_prediction": "flow"}
 LEARNED = ("learned", "learned_range")
@@ -107,8 +108,8 @@ def check(config: Any) -> None:
             if config[name] != missing:
                 raise ValueError(f"{name} is for the times of flows: it needs use_flow_sigmas=True")
     for name in ("flow_shift", "sample_max_value"):
-        if not config[name] > 0.0:
-            raise ValueError(f"{name} must be positive; got {config[name]!r}")
+        if not is_positive(config[name]):
+            raise ValueError(f"{name} must be a positive number; got {config[name]!r}")
     if not 0.0 <= config.dynamic_thresholding_ratio <= 1.0:
         raise ValueError(
             f"dynamic_thresholding_ratio must lie between 0 and 1; got {config.dynamic_thresholding_ratio!r}"

@@ -54,9 +54,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         use_flow_sigmas: the model was trained on the straight path ``alpha = 1 - t``, ``sigma = t``, and is told
             ``T t``.
         flow_shift: ``t`` becomes ``shift t / (1 + (shift - 1) t)``.
-        flow_spacing: ``"inclusive"``, which configurations of schedulers of flows alone stand for, spaces the times of a
-            flow evenly from 1 to the first training step, where the model is evaluated last. That step is shifted
-            twice, as those schedulers do it, unless the shift is dynamic. With ``None`` `timestep_spacing` counts.
+        flow_spacing: ``"inclusive"``, as in `FlowMatchEulerDiscreteScheduler`, whose configurations mean it, spaces the
+            times of a flow evenly from 1 to the first training step, where the model is evaluated last. That step is
+            shifted twice, as it is there, unless the shift is dynamic. With ``None`` `timestep_spacing` counts.
         shift_terminal: the times of a flow are stretched such that the model is last evaluated here.
         use_dynamic_shifting, time_shift_type: take the shift from `mu` of `set_timesteps`: it is ``exp(mu)``
             (``"exponential"``) or ``mu`` (``"linear"``).

@@ -85,7 +85,8 @@ def _spaced(config: Any, schedule: Trained, steps: int) -> Tensor:
     spacing = config.timestep_spacing
     if isinstance(schedule, TrainedFlow):
         if config.flow_spacing == "inclusive":
-            return torch.linspace(*_bounds(config, schedule).tolist(), _between(config, steps) + 1, dtype=torch.float64)[:steps]
+            first, last = _bounds(config, schedule).tolist()
+            return torch.linspace(first, last, _between(config, steps) + 1, dtype=torch.float64)[:steps]
         return _spaced_in_flow(spacing, config.steps_offset, schedule, steps)
     # Leading steps are counted as if one more were wanted, which would be the last training step.
     grid = TrainingSteps(spacing, config.steps_offset if spacing == "leading" else 0, clean=spacing == "leading")

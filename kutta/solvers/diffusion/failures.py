@@ -19,7 +19,7 @@ ADAPTIVE = {
         "steps small"
     ),
     Result.STEP_UNDERFLOW: (
-        "the step size fell below the smallest one allowed; the model's output may jump near this time, or rtol and atol "
-        "be too tight for its dtype: loosen them, or use a sampler with a given number of steps"
+        "the step size fell below the smallest one allowed; the model's output may jump near this time, or rtol and "
+        "atol be too tight for its dtype: loosen them, or use a sampler with a given number of steps"
     ),
 }

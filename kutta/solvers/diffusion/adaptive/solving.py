@@ -93,7 +93,7 @@ def _tolerance(name: str, value: Any, count: int) -> Tensor:
 
 def _max_steps(given: dict[str, Any]) -> int:
     wanted = given.get("max_steps", MAX_STEPS)
-    if not isinstance(wanted, int) or wanted < 1:
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise ValueError(f"max_steps must be a positive whole number; got {wanted!r}")
     return wanted
 

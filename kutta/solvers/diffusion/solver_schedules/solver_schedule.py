@@ -16,6 +16,7 @@ from torch import Tensor
 from kutta.files import replacing
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule
+from kutta.solvers.diffusion.numbers import is_number
 from kutta.solvers.diffusion.plans.plan import Draft, Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solver_schedules.taylor import DATA, NOISE, OF_FIRST, SCALINGS, Estimate, Expansion, Form
@@ -23,7 +24,7 @@ from kutta.solvers.diffusion.solver_schedules.taylor import DATA, NOISE, OF_FIRS
 EXPANDED = ("data", "noise", "mixed")
 CORRECTORS = ("none", "pseudo", "implicit")
 SMALLEST_GAP = 1e-5  # of log(alpha / sigma) between two nodes: closer ones say nothing of a derivative
-SAME = 0.05  # log(alpha / sigma) at the ends may be as far apart in two noise schedules that are the same but for rounding
+SAME = 0.05  # difference of log(alpha / sigma) at an end up to which two noise schedules are taken for the same one
 FORMAT = "kutta solver schedule 1"
 
 
@@ -161,12 +162,17 @@ class SolverSchedule(Sampler):
         Raises:
             ValueError: saying which step does not fit, and why.
         """
+        _check_records("steps", self.steps, SolverStep)
         if not self.steps:
             raise ValueError("steps must hold one SolverStep at least; got none")
         before = self.t
+        if not (is_number(before) and math.isfinite(before)):
+            raise ValueError(f"t must be a finite number; got {before!r}")
         for index, step in enumerate(self.steps):
-            if not (math.isfinite(step.t) and step.t < before):
-                raise ValueError(f"steps[{index}].t must be less than the time before, {before:.6g}; got {step.t!r}")
+            if not (is_number(step.t) and math.isfinite(step.t) and step.t < before):
+                raise ValueError(
+                    f"steps[{index}].t must be a number less than the time before, {before:.6g}; got {step.t!r}"
+                )
             before = step.t
             _check_choices(index, step)
             _check_estimates(f"steps[{index}].estimates", step.estimates, index)
@@ -202,8 +208,8 @@ class SolverSchedule(Sampler):
         self.check_schedule(nodes)
 
     def record(self) -> dict[str, Any]:
-        """The schedule as numbers, words and lists of such records."""
-        ends = self.log_snr and [one if math.isfinite(one) else str(one) for one in self.log_snr]  # JSON has no infinity
+        """The schedule as numbers, words and lists of such records; infinities as words, which JSON lacks."""
+        ends = self.log_snr and [one if math.isfinite(one) else str(one) for one in self.log_snr]
         return {**asdict(self), "log_snr": ends}
 
     @classmethod
@@ -310,7 +316,13 @@ def _check_choices(index: int, step: SolverStep) -> None:
         raise ValueError(f"steps[{index}].corrections must be empty without a corrector; got {step.corrections!r}")
 
 
+def _check_records(name: str, records: Any, kind: type) -> None:
+    if not isinstance(records, tuple | list) or not all(isinstance(one, kind) for one in records):
+        raise ValueError(f"{name} must be a tuple of records of type {kind.__name__}; got {records!r:.80}")
+
+
 def _check_estimates(name: str, estimates: tuple[Estimate, ...], available: int) -> None:
+    _check_records(name, estimates, Estimate)
     if len(estimates) > available:
         raise ValueError(
             f"{name} must have {available} entries at most, as many as there are nodes besides the start; "
@@ -327,8 +339,8 @@ def _check_estimates(name: str, estimates: tuple[Estimate, ...], available: int)
 
 
 def _check_finite(name: str, value: Weight) -> None:
-    if not isinstance(value, Tensor) and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite; got {value!r}")
+    if not isinstance(value, Tensor) and not (is_number(value) and math.isfinite(value)):
+        raise ValueError(f"{name} must be a finite number; got {value!r}")
 
 
 # What JSON holds in each field: a type, or the record of which there is a list.

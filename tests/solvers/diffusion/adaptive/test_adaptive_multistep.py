@@ -272,9 +272,11 @@ def test_problems_that_make_no_sense_are_refused(changes, message):
     [
         ({"order": 0}, "order must be a whole number from 1 to 6"),
         ({"order": 2.5}, "order must be a whole number"),
-        ({"first_step": 0.0}, "first_step must be positive"),
-        ({"limit": -1.0}, "limit must be positive"),
-        ({"largest_step": math.nan}, "largest_step must be positive"),
+        ({"first_step": 0.0}, "first_step must be a positive number"),
+        ({"first_step": "a"}, "first_step must be a positive number; got 'a'"),
+        ({"shared": "a"}, "shared must be None or a quantile"),
+        ({"limit": -1.0}, "limit must be a positive number"),
+        ({"largest_step": math.nan}, "largest_step must be a positive number"),
         ({"shared": 1.5}, "shared must be None or a quantile"),
     ],
 )

@@ -104,7 +104,7 @@ class TestNoiseSchedule:
     def test_is_refused_on_another_one(self, other):
         found = kt.diffusion.named_schedule("dpm-solver++", [0.9, 0.5, 0.1], kt.diffusion.Cosine())
         problem = kt.DiffusionProblem(lambda x, t: 0.0 * x, other, torch.zeros(1, 2), t_span=(0.9, 0.1))
-        with pytest.raises(ValueError, match="made for another noise schedule: .* at its first time"):
+        with pytest.raises(ValueError, match=r"made for another noise schedule: .* at its first time"):
             kt.solve(problem, found)
         kt.solve(replace(problem, schedule=kt.diffusion.Cosine()), found)
 
@@ -118,8 +118,8 @@ class TestValidation:
     @pytest.mark.parametrize(
         ("index", "change", "message"),
         [
-            (1, {"t": 2.0}, r"steps\[1\].t must be less than the time before, 2"),
-            (1, {"t": math.nan}, r"steps\[1\].t must be less"),
+            (1, {"t": 2.0}, r"steps\[1\].t must be a number less than the time before, 2"),
+            (1, {"t": math.nan}, r"steps\[1\].t must be a number less"),
             (2, {"back": 3}, r"steps\[2\].back must be a whole number from 0 to 2"),
             (2, {"back": -1}, r"steps\[2\].back"),
             (2, {"back": 0.5}, r"steps\[2\].back"),
@@ -129,7 +129,10 @@ class TestValidation:
             (1, {"estimates": (Estimate(2),)}, r"steps\[1\].estimates\[0\].nodes .* from 1 to 1"),
             (2, {"estimates": (Estimate(2), Estimate(2, "bh1"))}, r"estimates\[1\].scaling must be one of none, exp"),
             (1, {"estimates": (Estimate(1, "double"),)}, r"scaling must be one of none, bh1"),
-            (1, {"estimates": (Estimate(1, "linear", math.inf),)}, "coefficient must be finite"),
+            (1, {"estimates": (Estimate(1, "linear", math.inf),)}, "coefficient must be a finite number"),
+            (1, {"t": "a"}, r"steps\[1\].t must be a number less than the time before, 2; got 'a'"),
+            (1, {"linear": "a"}, r"steps\[1\].linear must be a finite number; got 'a'"),
+            (1, {"estimates": (3,)}, r"steps\[1\].estimates must be a tuple of records of type Estimate"),
             (1, {"prediction": "v"}, "prediction must be one of data, noise, mixed"),
             (1, {"corrector": "exact"}, "corrector must be one of none, pseudo, implicit"),
             (1, {"corrections": (Estimate(1),)}, "corrections must be empty without a corrector"),
@@ -140,6 +143,16 @@ class TestValidation:
     def test_refuses(self, index, change, message):
         with pytest.raises(ValueError, match=message):
             SolverSchedule(5.0, steps((index, change)))
+
+    @pytest.mark.parametrize("t", ["a", None, math.nan, math.inf])
+    def test_refuses_other_beginnings(self, t):
+        with pytest.raises(ValueError, match="t must be a finite number"):
+            SolverSchedule(t, steps())
+
+    @pytest.mark.parametrize("records", [3, (3,), "ab"])
+    def test_refuses_other_records(self, records):
+        with pytest.raises(ValueError, match="steps must be a tuple of records of type SolverStep"):
+            SolverSchedule(5.0, records)
 
     def test_refuses_no_steps(self):
         with pytest.raises(ValueError, match="steps must hold one"):
