@@ -64,6 +64,7 @@ class SolveError(RuntimeError):
         dt: the step size that failed.
         trajectory: index of the (first) failing trajectory in an ensemble, else ``None``.
         solution: the partial `Solution`.
+        advice: what happened, and what to try; `Result.advice` unless the solver has better.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class SolveError(RuntimeError):
         trajectory: int | None = None,
         failures: int = 1,
         solution: Solution | None = None,
+        advice: str | None = None,
     ):
+        self.advice = result.advice if advice is None else advice
         where = "" if trajectory is None else f" in trajectory {trajectory}"
         more = "" if failures <= 1 else f" ({failures} trajectories failed; solution.result names each)"
         super().__init__(
-            f"{result.name}{where} at t = {t:.9g} with step size {dt:.3g}: {result.advice}{more}. "
+            f"{result.name}{where} at t = {t:.9g} with step size {dt:.3g}: {self.advice}{more}. "
             "Pass throw=False to get the partial solution."
         )
         self.result, self.t, self.dt, self.trajectory, self.solution = result, t, dt, trajectory, solution
@@ -86,7 +89,7 @@ class SolveError(RuntimeError):
 
     def __reduce__(self) -> Any:
         """For other processes; the partial solution, which may hold functions, stays here."""
-        return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures)
+        return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures, None, self.advice)
 
 
 class Results:

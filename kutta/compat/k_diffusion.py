@@ -8,6 +8,7 @@ not needed. `sampler_function` makes such a function of any sampler.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from kutta.solvers.diffusion.named.deis import DEIS
 from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
 from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
 from kutta.solvers.diffusion.named.unipc import UniPC
+from kutta.solvers.diffusion.plans.denoiser import with_checked_output
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Level, Plan, is_free
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -111,14 +113,15 @@ class _Denoise:
         plan: Plan,
         callback: Callable[[dict[str, Any]], None] | None,
     ):
-        self.model, self.extra_args, self.dtype, self.plan, self.callback = model, extra_args, dtype, plan, callback
+        self.model = with_checked_output(partial(model, **extra_args))
+        self.dtype, self.plan, self.callback = dtype, plan, callback
         self.steps = _steps_by_state(plan)
         self.evaluations = iter([state for states in first_uses(plan) for state in states])
 
     def __call__(self, x: Tensor, level: Level, kinds: Iterable[str]) -> dict[str, Tensor]:
         given = x.to(self.dtype)
         sigma = torch.full((len(x),), level.sigma, dtype=self.dtype, device=x.device)
-        denoised = self.model(given, sigma, **self.extra_args)
+        denoised = self.model(given, sigma)
         step = self.steps.get(next(self.evaluations))
         if self.callback is not None and step is not None:
             start = torch.full_like(sigma[0], self.plan.levels[self.plan.outputs[step]].sigma)

@@ -16,7 +16,7 @@ from kutta.solvers.diffusion.adaptive.solving import sample_adaptively
 from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.flow import flow_of
-from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
+from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, given_times, nodes
 from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
@@ -53,6 +53,8 @@ def solve_diffusion(
     if isinstance(given.get("engine"), Kernel):
         refuse("Kernel", "solves ensembles of small systems; got a DiffusionProblem")
     method = default_sampler(problem) if method is None else method
+    if isinstance(method, type) and issubclass(method, Sampler | Method):
+        raise TypeError(f"method must be a sampler or method, not its class: call it, as in {method.__name__}()")
     if isinstance(method, Method):
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
@@ -65,8 +67,8 @@ def solve_diffusion(
 def _check_given_grid(grid: Any, span: tuple[float, float]) -> None:
     if grid is None or isinstance(grid, Grid | type):
         return
-    times = as_float64(grid)
-    if times.dim() == 1 and len(times) and (float(times[0]), float(times[-1])) != span:
+    times = given_times(grid)
+    if (float(times[0]), float(times[-1])) != span:
         raise ValueError(
             f"grid must lead from t_span[0] = {span[0]:.6g} to t_span[1] = {span[1]:.6g}, or t_span be left "
             f"out; got times from {float(times[0]):.6g} to {float(times[-1]):.6g}"

@@ -13,6 +13,7 @@ from kutta.solvers.controllers import PI, tame
 from kutta.solvers.diffusion.adaptive.batch import Trial
 from kutta.solvers.diffusion.exponential.orders import check_order
 from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.numbers import is_number, is_positive
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
@@ -71,9 +72,9 @@ class AdaptiveMultistep(Sampler):
     def __post_init__(self) -> None:
         check_order(self.order, 6)
         for name in ("first_step", "largest_step", "limit"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}")
-        if self.shared is not None and not 0.0 <= self.shared <= 1.0:
+            if not is_positive(getattr(self, name)):
+                raise ValueError(f"{name} must be a positive number; got {getattr(self, name)!r}")
+        if self.shared is not None and not (is_number(self.shared) and 0.0 <= self.shared <= 1.0):
             raise ValueError(f"shared must be None or a quantile from 0 to 1; got {self.shared!r}")
 
     def plan(self, nodes: Nodes) -> Plan:

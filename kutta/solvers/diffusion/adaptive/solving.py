@@ -18,6 +18,7 @@ from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep, Pace
 from kutta.solvers.diffusion.adaptive.batch import Batch, by_sample
+from kutta.solvers.diffusion.failures import ADAPTIVE
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
@@ -92,7 +93,7 @@ def _tolerance(name: str, value: Any, count: int) -> Tensor:
 
 def _max_steps(given: dict[str, Any]) -> int:
     wanted = given.get("max_steps", MAX_STEPS)
-    if not isinstance(wanted, int) or wanted < 1:
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise ValueError(f"max_steps must be a positive whole number; got {wanted!r}")
     return wanted
 
@@ -177,7 +178,6 @@ def _solution(problem: DiffusionProblem, pace: Pace, trace: Trace, throw: bool) 
     failed = torch.nonzero(codes >= int(Result.MAX_STEPS))[:, 0].tolist()
     if throw and failed:
         one = failed[0]
-        raise SolveError(
-            Result(int(codes[one])), float(trace.t[one]), float(pace.size[one]), one, len(failed), solution
-        )
+        result, t, size = Result(int(codes[one])), float(trace.t[one]), float(pace.size[one])
+        raise SolveError(result, t, size, one, len(failed), solution, ADAPTIVE[result])
     return solution

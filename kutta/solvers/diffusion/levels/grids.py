@@ -17,6 +17,7 @@ from scipy import stats
 from torch import Tensor
 
 from kutta.solvers.diffusion.levels.schedules import Discrete, Schedule, as_float64, check_times
+from kutta.solvers.diffusion.numbers import is_number, is_positive
 
 Rule = Callable[[Tensor, Tensor, int], Tensor]  # ``log(alpha / sigma)`` from one to another in so many steps
 
@@ -110,27 +111,45 @@ def nodes(grid: Any, schedule: Schedule, steps: int | None, start: float, end: f
         return _given(grid, schedule, steps)
     if steps is None:
         raise ValueError("steps must say how many steps there are; got None")
-    if not isinstance(steps, int) or steps < 1:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"steps must be a positive whole number; got {steps!r}")
     clean = grid.clean and not bool(schedule.log_snr(as_float64(end)) == torch.inf)
-    times = grid.times(schedule, steps - clean, start, end) if steps > clean else as_float64([start])
+    times = _distinct(grid.times(schedule, steps - clean, start, end)) if steps > clean else as_float64([start])
+    if steps > clean and len(times) < 2:
+        raise ValueError(
+            f"steps={steps} of {grid!r} do not leave t = {float(times[0]):.9g}: take more steps, or another grid"
+        )
     if float(times[0]) != start:
         raise ValueError(
             f"{grid!r} begins at t = {float(times[0]):.9g}, and the state at t = {start:.9g}: give the problem "
             f"t_span=({float(times[0]):.9g}, {end:.9g}) and a state x that belongs to its beginning"
         )
-    found = Nodes.at(schedule, _distinct(times))
+    found = Nodes.at(schedule, times)
     return _checked(found.with_clean_end() if clean else found)
 
 
 def _given(times: Any, schedule: Schedule, steps: int | None) -> Nodes:
-    times = as_float64(times)
-    if times.dim() != 1 or len(times) < 2:
-        raise ValueError(f"grid must be a Grid or a vector of two and more times; got shape {tuple(times.shape)}")
-    found = Nodes.at(schedule, times)
+    found = Nodes.at(schedule, given_times(times))
     if steps is not None and steps != found.steps:
         raise ValueError(f"steps must be {found.steps}, as many as the given grid has; got {steps!r}")
     return _checked(found)
+
+
+def given_times(grid: Any) -> Tensor:
+    """The times of a grid that is given by them."""
+    return time_vector("grid must be a Grid such as kutta.diffusion.Rho(), or", grid)
+
+
+def time_vector(wanted: str, times: Any) -> Tensor:
+    """Times as a vector, float64, or an error that begins with what is wanted."""
+    wanted = f"{wanted} a vector of two and more times"
+    try:
+        found = as_float64(times)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{wanted}; got {times!r:.80}") from None
+    if found.dim() != 1 or len(found) < 2:
+        raise ValueError(f"{wanted}; got shape {tuple(found.shape)}")
+    return found
 
 
 def _distinct(times: Tensor) -> Tensor:
@@ -170,7 +189,7 @@ def _by_log_snr(
 
 
 def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if not is_positive(value):
         raise ValueError(f"{name} must be a positive number; got {value!r}")
 
 
@@ -296,6 +315,8 @@ class TrainingSteps(Grid):
     def __post_init__(self) -> None:
         if self.spacing not in ("linspace", "leading", "trailing"):
             raise ValueError(f'spacing must be "linspace", "leading" or "trailing"; got {self.spacing!r}')
+        if not is_number(self.offset):
+            raise ValueError(f"offset must be a number; got {self.offset!r}")
         if self.offset and self.spacing != "leading":
             raise ValueError(f"offset is for leading steps; got {self.offset!r} with spacing={self.spacing!r}")
 

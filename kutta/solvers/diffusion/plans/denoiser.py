@@ -115,8 +115,8 @@ def _check_output(output: Any, x: Tensor) -> None:
     if not isinstance(output, Tensor):
         part = "output.sample" if isinstance(getattr(output, "sample", None), Tensor) else "the prediction alone"
         raise TypeError(
-            f"{wanted}; got {type(output).__name__}: give DiffusionProblem a function of (x, t, *condition) that calls "
-            f"it and returns {part}"
+            f"{wanted}; got {type(output).__name__}: give a function of the model's arguments that calls it and "
+            f"returns {part}"
         )
     if output.shape != x.shape:
         raise ValueError(f"{wanted}; got shape {tuple(output.shape)}")

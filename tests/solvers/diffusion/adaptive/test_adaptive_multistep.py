@@ -207,19 +207,23 @@ def test_a_model_of_nan_ends_the_solve(limit):
     problem = replace(t1().problem, model=lambda x, t: math.nan * x)
     sol = kt.solve(problem, kt.AdaptiveMultistep(limit=limit), throw=False)
     assert set(sol.result) == {FAILED} and int(sol.stats.steps.max()) < 30
+    with pytest.raises(kt.SolveError, match="look at what the model returns near this time"):
+        kt.solve(problem, kt.AdaptiveMultistep(limit=limit))
 
 
 def test_tolerances_below_all_digits_end_the_solve():
     problem = replace(t1().problem, model=lambda x, t: torch.randn(x.shape, dtype=F64))
     sol = kt.solve(problem, kt.AdaptiveMultistep(), atol=1e-9, throw=False)
     assert set(sol.result) == {kt.Result.STEP_UNDERFLOW}
+    with pytest.raises(kt.SolveError, match="the model's output may jump near this time"):
+        kt.solve(problem, kt.AdaptiveMultistep(), atol=1e-9)
 
 
 def test_the_number_of_steps_is_limited():
     sol = sample(t1(), atol=1e-6, max_steps=10, throw=False)
     assert set(sol.result) == {kt.Result.MAX_STEPS} and set(sol.stats.steps.tolist()) == {10}
     assert bool((sol.t1 > 0.05).all()) and sol.ts.shape == (1, 16)
-    with pytest.raises(kt.SolveError, match="MAX_STEPS in trajectory 0"):
+    with pytest.raises(kt.SolveError, match=r"MAX_STEPS in trajectory 0 .* a sampler with a given number of steps"):
         sample(t1(), atol=1e-6, max_steps=10)
 
 
@@ -268,9 +272,11 @@ def test_problems_that_make_no_sense_are_refused(changes, message):
     [
         ({"order": 0}, "order must be a whole number from 1 to 6"),
         ({"order": 2.5}, "order must be a whole number"),
-        ({"first_step": 0.0}, "first_step must be positive"),
-        ({"limit": -1.0}, "limit must be positive"),
-        ({"largest_step": math.nan}, "largest_step must be positive"),
+        ({"first_step": 0.0}, "first_step must be a positive number"),
+        ({"first_step": "a"}, "first_step must be a positive number; got 'a'"),
+        ({"shared": "a"}, "shared must be None or a quantile"),
+        ({"limit": -1.0}, "limit must be a positive number"),
+        ({"largest_step": math.nan}, "largest_step must be a positive number"),
         ({"shared": 1.5}, "shared must be None or a quantile"),
     ],
 )
