@@ -24,6 +24,7 @@ class Result(IntEnum):
     MAX_STEPS = 2
     STEP_UNDERFLOW = 3
     NON_FINITE = 4
+    NOT_CONVERGED = 5
 
     @property
     def failed(self) -> bool:
@@ -51,6 +52,11 @@ _ADVICE = {
     Result.NON_FINITE: (
         "the state or its derivative became infinite or NaN, and smaller steps did not help; "
         "look at f near this time, or scale the problem"
+    ),
+    Result.NOT_CONVERGED: (
+        "the iteration for the noise of the samples did not come to rest, so that what it left is no solution; take "
+        "more steps, a shorter t_span or kutta.DDIM(), raise max_iterations, or, if the residuals are as small as the "
+        "dtype of the state allows, raise tolerance or use float64"
     ),
 }
 

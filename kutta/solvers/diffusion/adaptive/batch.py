@@ -139,4 +139,4 @@ def by_sample(which: Tensor, x: Tensor) -> Tensor:
 
 
 def _rms(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x.flatten(1), dim=1) / x[0].numel() ** 0.5
+    return torch.linalg.vector_norm(x.reshape(len(x), -1), dim=1) / x[0].numel() ** 0.5

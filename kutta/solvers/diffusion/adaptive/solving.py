@@ -162,7 +162,7 @@ class Trace:
 
 
 def _solution(problem: DiffusionProblem, pace: Pace, trace: Trace, throw: bool) -> Solution:
-    finite = torch.isfinite(trace.x.detach()).flatten(1).all(1).cpu()
+    finite = torch.isfinite(trace.x.detach()).reshape(len(trace.x), -1).all(1).cpu()
     codes = torch.where(pace.ended_well & ~finite, int(Result.NON_FINITE), pace.codes)
     common = bool((trace.t == trace.t[0]).all())
     ts, ys = trace.rows() if trace.every else (trace.t[:1] if common else trace.t[None], trace.x[None])
