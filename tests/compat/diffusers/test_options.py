@@ -113,7 +113,7 @@ def test_from_a_configuration_with_an_option_set_later():
 
 
 def test_calibration_goes_with_the_configuration():
-    one = make("adaptive", calibrated_times=None)
+    one = faces.AdaptiveScheduler(**BETAS)
     steps = one.calibrate(Recorded(one), normal(16, 2), atol=1e-1)
     same = faces.AdaptiveScheduler.from_config(one.config)
     assert same.config.calibrated_times == one.config.calibrated_times
