@@ -85,11 +85,11 @@ def test_numbers_of_steps_that_are_none_are_refused(steps):
 
 
 def test_a_schedule_of_something_else_is_refused():
-    with pytest.raises(ValueError, match="times of VP.* must lie between 0 and 1; got 5"):
+    with pytest.raises(ValueError, match=r"times of VP.* must lie between 0 and 1; got 5"):
         median_grid(tried(t1(), atol=0.1), kt.diffusion.VP())
     vp = kt.diffusion.VP(end=0.01)
     sol = tried(replace(t1(), problem=replace(t1().problem, model=t1().teacher.model(vp), schedule=vp)), atol=0.1)
-    with pytest.raises(ValueError, match="VE.* has other noise at the times of the solution"):
+    with pytest.raises(ValueError, match=r"VE.* has other noise at the times of the solution"):
         median_grid(sol, kt.diffusion.VE())
 
 
