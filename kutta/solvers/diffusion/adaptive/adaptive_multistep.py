@@ -34,9 +34,9 @@ class AdaptiveMultistep(Sampler):
     One that is left out is 0, and both are 0.01 if both are left out. The next step size in ``log(alpha / sigma)`` is
     ``h`` times ``0.9 r^(-0.7 / p) r_before^(0.4 / p)``, kept between 0.3 and 2.
 
-    The tolerance bounds the estimated error of each step, up to `limit`, and not the error of a sample at the end: where
-    the flow leads neighbours apart, errors of steps grow. Measured on a mixture in the plane, 256 starts, with `atol`
-    from 1e-2 to 1e-6 and no `rtol`, the root mean square error of a sample divided by the tolerance is
+    The tolerance bounds the estimated error of each step, up to `limit`, and not the error of a sample at the end:
+    where the flow leads neighbours apart, errors of steps grow. Measured on a mixture in the plane, 256 starts, with
+    `atol` from 1e-2 to 1e-6 and no `rtol`, the root mean square error of a sample divided by the tolerance is
 
     - with order 2 on average 0.6 to 0.95, for the worst sample 15 to 27, and above 1 for 9 to 13 samples of 100;
     - with order 3 on average 0.2 to 0.4, for the worst sample 4 to 21, and above 1 for 2 to 5 of 100;
