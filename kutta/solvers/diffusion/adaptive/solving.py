@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -129,6 +129,17 @@ def _euler_step(schedule: Schedule, t0: Tensor, t1: Tensor, denoiser: Denoiser, 
     return next(states(plan, denoiser, x, Noise()))
 
 
+@dataclass(frozen=True)
+class AdaptiveSolution(Solution):
+    """A `Solution` of `AdaptiveMultistep`.
+
+    Attributes:
+        log_snr: ``log(alpha / sigma)`` at its times, of the shape of ``ts``.
+    """
+
+    log_snr: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+
 class Trace:
     """Where the samples have come to, and on which way.
 
@@ -167,13 +178,15 @@ def _solution(problem: DiffusionProblem, pace: Pace, trace: Trace, throw: bool) 
     common = bool((trace.t == trace.t[0]).all())
     ts, ys = trace.rows() if trace.every else (trace.t[:1] if common else trace.t[None], trace.x[None])
     attempts = trace.steps + pace.rejected
-    solution = Solution(
+    log_snr = torch.where(torch.isfinite(ts), problem.schedule.log_snr(torch.where(torch.isfinite(ts), ts, ts[0])), ts)
+    solution = AdaptiveSolution(
         ts=ts,
         ys=ys.to(problem.x.dtype),
         y1=trace.x.to(problem.x.dtype),
         t1=trace.t,
         stats=Stats(attempts, trace.steps, pace.rejected, attempts + 1),
         result=Results(codes),
+        log_snr=log_snr,
     )
     failed = torch.nonzero(codes >= int(Result.MAX_STEPS))[:, 0].tolist()
     if throw and failed:

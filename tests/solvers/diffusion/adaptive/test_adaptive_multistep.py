@@ -3,13 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kutta as kt
 from kutta.solvers.diffusion.adaptive.batch import fitted
-from tests.solvers.diffusion.problems import F64, magnitude, t1, t2
+from tests.solvers.diffusion.problems import F64, magnitude, normal, reference, t1, t2
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 SUCCESS, FAILED = kt.Result.SUCCESS, kt.Result.NON_FINITE
@@ -30,6 +31,17 @@ def test_errors_are_proportional_to_the_tolerance(order):
     """Section 15: error / tolerance within [0.01, 1] over five decades."""
     ratios = [t1().error(sample(t1(), order, atol=tolerance).y1) / tolerance for tolerance in DECADES]
     assert all(0.01 <= ratio <= 1.0 for ratio in ratios), ratios
+
+
+@pytest.mark.parametrize(("order", "mean", "worst", "share"), [(2, 0.95, 28.0, 0.14), (3, 0.4, 21.0, 0.05)])
+def test_what_a_tolerance_means_for_single_samples(order, mean, worst, share):
+    """The figures of the docstring: the batch keeps it on average, its worst sample does not."""
+    x = 5.0 * normal(np.random.default_rng(7), 256, 2)
+    problem = replace(t1().problem, x=x)
+    off = kt.solve(problem, kt.AdaptiveMultistep(order), atol=1e-4).y1 - reference(problem)
+    ratios = off.square().mean(1).sqrt() / 1e-4
+    assert float(ratios.mean()) < mean and 1.0 < float(ratios.max()) < worst
+    assert 0.0 < float((ratios > 1.0).double().mean()) < share
 
 
 def test_relative_tolerances_are_of_the_size_of_the_data():
