@@ -15,6 +15,7 @@ from kutta.solvers.diffusion.inversion.found import Found, Iteration
 from kutta.solvers.diffusion.inversion.stepwise import is_stepwise, step_by_step
 from kutta.solvers.diffusion.inversion.whole import whole_way
 from kutta.solvers.diffusion.named.ddim import DDIM
+from kutta.solvers.diffusion.numbers import is_positive
 from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -112,7 +113,7 @@ def invert(
     for name, value, least in (("memory", memory, 0), ("max_iterations", max_iterations, 1)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    if tolerance is not None and not tolerance > 0:
+    if tolerance is not None and not is_positive(tolerance):
         raise ValueError(f"tolerance must be positive; got {tolerance!r}")
     plan = planned(problem, method, steps, grid)
     _refuse(plan, method)
