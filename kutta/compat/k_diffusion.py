@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.guidance.denoiser import with_checked_output
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
@@ -25,7 +26,6 @@ from kutta.solvers.diffusion.named.deis import DEIS
 from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
 from kutta.solvers.diffusion.named.edm import AncestralEuler, EDMHeun
 from kutta.solvers.diffusion.named.unipc import UniPC
-from kutta.solvers.diffusion.plans.denoiser import with_checked_output
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Level, Plan, is_free
 from kutta.solvers.diffusion.plans.sampler import Sampler

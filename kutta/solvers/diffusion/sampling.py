@@ -11,7 +11,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.diffusion.failures import ON_A_GRID
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.states import states

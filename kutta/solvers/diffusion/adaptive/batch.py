@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.schedules import Schedule
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Level
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 

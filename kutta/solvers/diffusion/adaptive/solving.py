@@ -20,10 +20,10 @@ from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultiste
 from kutta.solvers.diffusion.adaptive.batch import Batch, by_sample
 from kutta.solvers.diffusion.failures import ADAPTIVE
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.named.ddim import DDIM
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.states import states
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.diffusion.checking import checked
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.inversion.found import Found, Iteration
 from kutta.solvers.diffusion.inversion.stepwise import is_stepwise, step_by_step
 from kutta.solvers.diffusion.inversion.whole import whole_way
 from kutta.solvers.diffusion.named.ddim import DDIM
 from kutta.solvers.diffusion.numbers import is_positive
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solving import planned

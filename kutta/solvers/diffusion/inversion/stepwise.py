@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.inversion.fixed_point import fixed_point
 from kutta.solvers.diffusion.inversion.found import Found, Iteration
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Level, Move, Plan
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 

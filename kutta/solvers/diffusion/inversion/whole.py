@@ -19,12 +19,12 @@ import math
 import torch
 from torch import Tensor
 
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.inversion.fixed_point import fixed_point, relative
 from kutta.solvers.diffusion.inversion.found import Found, Iteration
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.named.edm import EDMHeun
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.states import states

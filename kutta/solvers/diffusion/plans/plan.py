@@ -15,11 +15,13 @@ first used, and so not at all where none is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.levels.grids import Nodes
@@ -51,6 +53,15 @@ class Level:
     alpha: Weight
     sigma: Weight
     model_t: Weight
+
+
+def log_snr_of(level: Level) -> Any:
+    """``log(alpha / sigma)`` of a level."""
+    if isinstance(level.alpha, Tensor):
+        return torch.log(level.alpha) - torch.log(level.sigma)
+    if level.alpha == 0.0 or level.sigma == 0.0:
+        return math.inf if level.alpha else -math.inf
+    return math.log(level.alpha / level.sigma)
 
 
 @dataclass(frozen=True)

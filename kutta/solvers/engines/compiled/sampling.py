@@ -14,7 +14,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.guidance.cfg import Unguided
-from kutta.solvers.diffusion.plans.denoiser import outputs_of, with_checked_output
+from kutta.solvers.diffusion.guidance.denoiser import outputs_of, with_checked_output
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.table import table

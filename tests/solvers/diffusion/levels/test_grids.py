@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Draft, Level
 from kutta.solvers.diffusion.plans.states import states
 from tests._helpers import F64, tensor

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.states import states
 from tests.solvers.diffusion.problems import F64, orders, stable_diffusion_betas, t1
 

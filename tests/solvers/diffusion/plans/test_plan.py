@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Draft

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solvers.diffusion.guidance.cfg import Guidance, Unguided
 from kutta.solvers.diffusion.levels.conversions import factors
-from kutta.solvers.diffusion.plans.plan import Level, is_free
+from kutta.solvers.diffusion.plans.plan import Level, is_free, log_snr_of
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 
 
@@ -86,15 +85,6 @@ def with_checked_output(model: Callable[..., Any]) -> Callable[..., Tensor]:
         return output
 
     return checked
-
-
-def log_snr_of(level: Level) -> Any:
-    """``log(alpha / sigma)`` of a level."""
-    if isinstance(level.alpha, Tensor):
-        return torch.log(level.alpha) - torch.log(level.sigma)
-    if level.alpha == 0.0 or level.sigma == 0.0:
-        return math.inf if level.alpha else -math.inf
-    return math.log(level.alpha / level.sigma)
 
 
 def _counts(weight: Any) -> bool:
