@@ -24,6 +24,7 @@ class Result(IntEnum):
     MAX_STEPS = 2
     STEP_UNDERFLOW = 3
     NON_FINITE = 4
+    NOT_CONVERGED = 5
 
     @property
     def failed(self) -> bool:
@@ -52,6 +53,11 @@ _ADVICE = {
         "the state or its derivative became infinite or NaN, and smaller steps did not help; "
         "look at f near this time, or scale the problem"
     ),
+    Result.NOT_CONVERGED: (
+        "the iteration for the noise of the samples did not come to rest, so that what it left is no solution; take "
+        "more steps, a shorter t_span or kutta.DDIM(), raise max_iterations, or, if the residuals are as small as the "
+        "dtype of the state allows, raise tolerance or use float64"
+    ),
 }
 
 
@@ -64,6 +70,7 @@ class SolveError(RuntimeError):
         dt: the step size that failed.
         trajectory: index of the (first) failing trajectory in an ensemble, else ``None``.
         solution: the partial `Solution`.
+        advice: what happened, and what to try; `Result.advice` unless the solver has better.
     """
 
     def __init__(
@@ -74,11 +81,13 @@ class SolveError(RuntimeError):
         trajectory: int | None = None,
         failures: int = 1,
         solution: Solution | None = None,
+        advice: str | None = None,
     ):
+        self.advice = result.advice if advice is None else advice
         where = "" if trajectory is None else f" in trajectory {trajectory}"
         more = "" if failures <= 1 else f" ({failures} trajectories failed; solution.result names each)"
         super().__init__(
-            f"{result.name}{where} at t = {t:.9g} with step size {dt:.3g}: {result.advice}{more}. "
+            f"{result.name}{where} at t = {t:.9g} with step size {dt:.3g}: {self.advice}{more}. "
             "Pass throw=False to get the partial solution."
         )
         self.result, self.t, self.dt, self.trajectory, self.solution = result, t, dt, trajectory, solution
@@ -86,7 +95,7 @@ class SolveError(RuntimeError):
 
     def __reduce__(self) -> Any:
         """For other processes; the partial solution, which may hold functions, stays here."""
-        return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures)
+        return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures, None, self.advice)
 
 
 class Results:

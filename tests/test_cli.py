@@ -158,7 +158,7 @@ def test_sample_writes_images_and_says_what_they_cost(kind, model):
         (("--method", "AdaptiveMultistep", "--steps", "4"), "steps means nothing to AdaptiveMultistep, which chooses"),
         (("--method", "ddim"), "there is no ddim; there are"),
         (("--guidance", "nan"), "weight must be finite; got nan"),
-        (("--method", "DDIM", "--grid", "Rho"), "needs both data and noise at its ends"),
+        (("--method", "DDIM", "--grid", "Rho"), "needs data at the beginning"),
         (("--out", "digits.jpg"), "--out must end in .png or .safetensors; got digits.jpg"),
         (("--out", "nowhere/digits.png"), "--out must name a file that can be written"),
     ],

@@ -8,12 +8,14 @@ not needed. `sampler_function` makes such a function of any sampler.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
+from kutta.solvers.diffusion.guidance.denoiser import with_checked_output
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
@@ -111,14 +113,15 @@ class _Denoise:
         plan: Plan,
         callback: Callable[[dict[str, Any]], None] | None,
     ):
-        self.model, self.extra_args, self.dtype, self.plan, self.callback = model, extra_args, dtype, plan, callback
+        self.model = with_checked_output(partial(model, **extra_args))
+        self.dtype, self.plan, self.callback = dtype, plan, callback
         self.steps = _steps_by_state(plan)
         self.evaluations = iter([state for states in first_uses(plan) for state in states])
 
     def __call__(self, x: Tensor, level: Level, kinds: Iterable[str]) -> dict[str, Tensor]:
         given = x.to(self.dtype)
         sigma = torch.full((len(x),), level.sigma, dtype=self.dtype, device=x.device)
-        denoised = self.model(given, sigma, **self.extra_args)
+        denoised = self.model(given, sigma)
         step = self.steps.get(next(self.evaluations))
         if self.callback is not None and step is not None:
             start = torch.full_like(sigma[0], self.plan.levels[self.plan.outputs[step]].sigma)

@@ -29,8 +29,9 @@ class FlowMatching(Task):
     such (a dict or tuple), which the model is given as it is.
 
     Args:
-        model: called as ``model(z, t)``, or with a condition as ``model(z, t, condition)``, with ``t`` of shape
-            ``(B,)``; returns the velocity, of the shape of ``z``.
+        model: called as ``model(z, t)``, or with a condition as ``model(z, t, condition)``, with ``z`` of the
+            dtype of the data, and ``t`` of shape ``(B,)``, float32 at least; returns the velocity, of the shape of
+            ``z``.
         encode: makes latents of the data, such as an autoencoder's encoder; it is not trained.
         null: the condition that stands for none, of the condition's structure, each part of which broadcasts with
             that of a sample; needed where there are conditions and `drop` is not zero. With a leading axis of one it
@@ -109,11 +110,13 @@ class FlowMatching(Task):
         if self.encode is not None:
             with torch.no_grad():
                 data = self.encode(data)
-        t = torch.rand(len(data), generator=self.generator, dtype=data.dtype, device=data.device)
-        noise = torch.randn(data.shape, generator=self.generator, dtype=data.dtype, device=data.device)
+        # As samplers do: half precision cannot tell close times apart, so that only the model sees it.
+        exact = {"dtype": torch.promote_types(data.dtype, torch.float32), "device": data.device}
+        t = torch.rand(len(data), generator=self.generator, **exact)
+        noise = torch.randn(data.shape, generator=self.generator, **exact)
         along = t.reshape(-1, *[1] * (data.dim() - 1))
         z = (1.0 - along) * data + (self.least + (1.0 - self.least) * along) * noise
-        velocity = model(z, t, *(self._dropped(one, data) for one in condition))
+        velocity = model(z.to(data.dtype), t, *(self._dropped(one, data) for one in condition))
         if velocity.shape != data.shape:
             raise ValueError(f"the model must return the data's shape {tuple(data.shape)}; got {tuple(velocity.shape)}")
         return (velocity - ((1.0 - self.least) * noise - data)).square().mean()

@@ -102,6 +102,20 @@ def test_hostile_sigmas():
         k_diffusion.sample_ddim(denoise, X, SIGMAS, sharpness=3)
 
 
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (lambda x: x[:, :1], ValueError, r"shape of its x, \(8, 2\); got shape \(8, 1\)"),
+        (lambda x: (x,), TypeError, "got tuple: give a function of the model's arguments"),
+        (lambda x: x.long(), TypeError, "real floating-point numbers"),
+        (lambda x: x.to("meta"), ValueError, "on its device"),
+    ],
+)
+def test_a_model_that_returns_something_else(returned, error, message):
+    with pytest.raises(error, match=message):
+        k_diffusion.sample_ddim(lambda x, sigma: returned(x), X, SIGMAS)
+
+
 def test_a_sampler_with_times_of_its_own_is_refused():
     own = kt.diffusion.named_schedule("ddim", SIGMAS, kt.diffusion.EDM())
     for sampler in (own, HeavyBall(own)):

@@ -54,7 +54,7 @@ def steps_of(y0=START, span=(0.0, 2.0)):
 @pytest.mark.parametrize("sample", ["uniform_time", "uniform_step"])
 @pytest.mark.parametrize("estimator", ["unbiased", "published"])
 def test_the_mean_of_many_draws_is_its_closed_form(kind, sample, estimator):
-    many = 200_000
+    many = 20_000
     error, stiffness, h = steps_of()
     x = error if kind is LocalErrorEstimate else stiffness
     chance = h / h.sum() if sample == "uniform_time" else torch.full_like(h, 1.0 / len(h))

@@ -237,3 +237,20 @@ def test_refusals():
         task.loss(task.model, (gaussian(4), torch.zeros(4, dtype=torch.long)), 0.0)
     with pytest.raises(ValueError, match="the model must return the data's shape"):
         task.loss(lambda z, t: z[:, :1], gaussian(4), 0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_times_are_as_exact_as_those_of_samplers(dtype):
+    """In half precision thousands of draws would meet in hundreds of times, and some of them be zero."""
+    seen = []
+
+    def model(z, t):
+        seen.append((z, t))
+        return 0.0 * z
+
+    task = FlowMatching(nn.Linear(2, 2), average=None, generator=seeded())
+    loss = task.loss(model, gaussian(4096).to(dtype), 0.0)
+    ((z, t),) = seen
+    assert z.dtype == dtype and t.dtype == torch.promote_types(dtype, torch.float32)
+    assert len(t.unique()) > 4000 and float(t.min()) > 0.0 and float(t.max()) < 1.0
+    assert loss.dtype == t.dtype

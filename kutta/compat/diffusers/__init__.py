@@ -6,7 +6,8 @@ Needs the extra ``diffusers``::
 
     pipeline.scheduler = GHVBScheduler.from_config(pipeline.scheduler.config)
 
-Each class takes the configuration of any scheduler of diffusers that adds noise to data, as `PlanScheduler` describes.
+Each class takes the configuration of a scheduler of diffusers whose noise is told by betas, or which is for flows, as
+`PlanScheduler` describes. Others are refused: those of EDM, for one, for which there is `kutta.solve`.
 """
 
 try:

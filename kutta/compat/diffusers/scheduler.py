@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin, SchedulerOutput
 from torch import Tensor
 
-from kutta.compat.diffusers.configuration import LEARNED, PREDICTIONS, translated
+from kutta.compat.diffusers.configuration import DEFAULTED, LEARNED, PREDICTIONS, translated
 from kutta.compat.diffusers.run import Run, Stretch, stretches
 from kutta.compat.diffusers.thresholding import Limit
 from kutta.compat.diffusers.times import RULES, by_rule, given_sigmas, given_timesteps
@@ -53,6 +54,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         use_flow_sigmas: the model was trained on the straight path ``alpha = 1 - t``, ``sigma = t``, and is told
             ``T t``.
         flow_shift: ``t`` becomes ``shift t / (1 + (shift - 1) t)``.
+        flow_spacing: ``"inclusive"``, as in `FlowMatchEulerDiscreteScheduler`, whose configurations mean it, spaces the
+            times of a flow evenly from 1 to the first training step, where the model is evaluated last. That step is
+            shifted twice, as it is there, unless the shift is dynamic. With ``None`` `timestep_spacing` counts.
         shift_terminal: the times of a flow are stretched such that the model is last evaluated here.
         use_dynamic_shifting, time_shift_type: take the shift from `mu` of `set_timesteps`: it is ``exp(mu)``
             (``"exponential"``) or ``mu`` (``"linear"``).
@@ -83,9 +87,25 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **options: Any) -> Any:
-        """A scheduler with the options of another one, of this package or of diffusers."""
-        config = translated(config) if isinstance(config, Mapping) else config
+        """A scheduler with the options of another one, of this package or of diffusers.
+
+        Raises:
+            NotImplementedError: for options that change the noise or what the model is told, and are not known here.
+            ValueError: for a configuration without betas that is not of a flow either.
+        """
+        config = translated(config, options) if isinstance(config, Mapping) else config
         return super().from_config(config, return_unused_kwargs, **options)
+
+    def register_to_config(self, **options: Any) -> None:
+        """Set options in the configuration.
+
+        diffusers lists those left at their defaults, which `from_config` does not hand on. It counts positional
+        arguments among them, and an option stays there that is set later; here they leave the list.
+        """
+        super().register_to_config(**options)
+        known, listed = inspect.signature(type(self).__init__).parameters, self.config.get(DEFAULTED, ())
+        left = [name for name in listed if name in known and self.config[name] is known[name].default]
+        super().register_to_config(**{DEFAULTED: left})
 
     def prepare(self) -> None:
         """Set up what follows from the configuration alone."""

@@ -20,7 +20,7 @@ from kutta.solvers.diffusion.exponential.orders import LowerOrderFinal
 from kutta.solvers.diffusion.exponential.starters import CorrectedRamp, GradedStart, Ramp, SinglestepStart
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.median_grid import median_grid
-from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.levels.schedules import as_float64, check_times
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
 from kutta.solvers.diffusion.momentum.heavy_ball import HeavyBall
 from kutta.solvers.diffusion.named.dpm_solver import DPMSolverPP
@@ -33,6 +33,10 @@ STARTERS = {
     "singlestep": SinglestepStart(),
     "graded": GradedStart(),
 }
+
+# How much more of the data, ``alpha / sqrt(alpha^2 + sigma^2)``, a searched schedule may leave at its first time than
+# the noise schedule does. "Leading" training steps of few steps leave about 0.1 more.
+MOST_DATA = 0.25
 
 
 class GHVBScheduler(PlanScheduler):
@@ -130,6 +134,22 @@ class SearchedScheduler(PlanScheduler):
             raise ValueError("solver_schedule must be given: what kutta.SolverSchedule.to_json() returns")
         text = solver_schedule if isinstance(solver_schedule, str) else json.dumps(solver_schedule)
         self.method = SolverSchedule.from_json(text)
+        self._check_times()
+
+    def _check_times(self) -> None:
+        """Refuse times of another noise schedule: pipelines begin with nothing but noise."""
+        times = self.method.times
+        check_times(self.schedule, times)
+        found = Nodes.at(self.schedule, times)
+        self.method.check_schedule(found)
+        ends = self.schedule.log_snr(torch.stack([times[0], as_float64(self.schedule.start)]))
+        left, least = torch.sigmoid(2.0 * ends).sqrt().tolist()
+        if left > least + MOST_DATA:
+            raise ValueError(
+                f"this solver schedule begins at t = {float(times[0]):.6g}, where {left:.3g} of the data is left; a "
+                f"pipeline begins with noise alone, at t = {self.schedule.start:.6g}. The times must be those of the "
+                "noise schedule that the options of the scheduler describe"
+            )
 
     def nodes(self, num_inference_steps: Any, timesteps: Any, sigmas: Any, shift: float) -> Nodes:
         count = len(self.method.steps)

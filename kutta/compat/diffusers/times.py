@@ -51,9 +51,8 @@ def by_rule(config: Any, schedule: Trained, steps: int, shift: float) -> Nodes:
     if rule is None:
         spaced = _spaced(config, schedule, steps)
         return _ended(config, schedule, _in_flow(spaced, config, schedule, shift), shift)
-    ends = _ends(schedule, shift)
-    between = steps if config.final_sigmas_type == "sigma_min" else max(steps - 1, 1)
-    found = times(schedule, rule.times(EDM(), between, *sigmas(schedule, ends).tolist()))
+    ends = _in_flow(_bounds(config, schedule), config, schedule, shift)
+    found = times(schedule, rule.times(EDM(), _between(config, steps), *sigmas(schedule, ends).tolist()))
     found[[0, -1]] = ends  # as they are, not to rounding
     return _ended(config, schedule, found[:steps], shift)
 
@@ -65,7 +64,7 @@ def given_timesteps(config: Any, schedule: Trained, timesteps: Any, shift: float
     if float(found[0]) > schedule.start or float(found[-1]) < schedule.end:
         most = schedule.count if isinstance(schedule, TrainedFlow) else int(schedule.start)
         raise ValueError(f"timesteps must lie between {most} and 0; got {float(told[0]):g} to {float(told[-1]):g}")
-    if config.final_sigmas_type == "sigma_min" and found[-1] <= _ends(schedule, shift)[1]:
+    if config.final_sigmas_type == "sigma_min" and found[-1] <= _ends(config, schedule, shift)[1]:
         raise ValueError("timesteps must stay above the first training step, where final_sigmas_type='sigma_min' ends")
     return _ended(config, schedule, found, shift)
 
@@ -85,10 +84,22 @@ def _spaced(config: Any, schedule: Trained, steps: int) -> Tensor:
     """Training steps, spaced as the options say: `steps` of them, and fewer if there are not as many."""
     spacing = config.timestep_spacing
     if isinstance(schedule, TrainedFlow):
+        if config.flow_spacing == "inclusive":
+            first, last = _bounds(config, schedule).tolist()
+            return torch.linspace(first, last, _between(config, steps) + 1, dtype=torch.float64)[:steps]
         return _spaced_in_flow(spacing, config.steps_offset, schedule, steps)
     # Leading steps are counted as if one more were wanted, which would be the last training step.
     grid = TrainingSteps(spacing, config.steps_offset if spacing == "leading" else 0, clean=spacing == "leading")
     return grid.times(schedule, steps, schedule.start, schedule.end)[:steps]
+
+
+def _between(config: Any, steps: int) -> int:
+    """How many steps lie between the first time and the last one of the rule.
+
+    That is one less than there are where the model is evaluated at the last one too.
+    """
+    ends_there = config.final_sigmas_type == "sigma_min" and config.shift_terminal is None
+    return steps if ends_there else max(steps - 1, 1)
 
 
 def _spaced_in_flow(spacing: str, offset: int, schedule: TrainedFlow, steps: int) -> Tensor:
@@ -115,17 +126,25 @@ def _shifted(t: Tensor, shift: float) -> Tensor:
     return shift * t / (1.0 + (shift - 1.0) * t)
 
 
-def _ends(schedule: Trained, shift: float) -> Tensor:
-    """The first and the last training step."""
-    if isinstance(schedule, TrainedFlow):
-        return _shifted(as_float64([1.0, 1.0 / schedule.count]), shift)
-    return as_float64([schedule.start, schedule.end])
+def _ends(config: Any, schedule: Trained, shift: float) -> Tensor:
+    """The first and the last training step, shifted."""
+    ends = _bounds(config, schedule)
+    return _shifted(ends, shift) if isinstance(schedule, TrainedFlow) else ends
+
+
+def _bounds(config: Any, schedule: Trained) -> Tensor:
+    """The same as they are before the shift."""
+    if not isinstance(schedule, TrainedFlow):
+        return as_float64([schedule.start, schedule.end])
+    ends = as_float64([1.0, 1.0 / schedule.count])
+    shifted_twice = config.flow_spacing == "inclusive" and not config.use_dynamic_shifting
+    return _shifted(ends, config.flow_shift) if shifted_twice else ends
 
 
 def _ended(config: Any, schedule: Trained, t: Tensor, shift: float) -> Nodes:
     """The nodes where the model is evaluated, and the one where sampling ends."""
     if config.final_sigmas_type == "sigma_min":
-        t = torch.cat([t, _ends(schedule, shift)[1:]])
+        t = torch.cat([t, _ends(config, schedule, shift)[1:]])
     # Steps of no size, between training steps that are the same after rounding, are none.
     t = torch.cat([t[:1], t[1:][torch.diff(t) < 0]])
     found = Nodes.at(schedule, t)

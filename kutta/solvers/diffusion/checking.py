@@ -34,6 +34,8 @@ def checked(problem: DiffusionProblem) -> DiffusionProblem:
     x = _tensor(problem.x)
     if not x.is_floating_point() or x.dim() < 1:
         raise ValueError(f"x must be a real tensor of shape (B, ...); got {x.dtype} of shape {tuple(x.shape)}")
+    if x.numel() == 0:
+        raise ValueError(f"x must hold one sample or more, each of one number or more; got shape {tuple(x.shape)}")
     guidance = None if problem.guidance is None else problem.guidance.fitted(x, problem.condition)
     if not math.isfinite(float(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
         raise ValueError("x must be finite; got infinity or NaN among its entries")

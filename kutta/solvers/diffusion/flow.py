@@ -29,8 +29,8 @@ from kutta.problems import DiffusionProblem, ODEProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Level
 
 

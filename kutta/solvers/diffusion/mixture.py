@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import under_transform
 from kutta.solvers.diffusion.levels.conversions import PREDICTIONS
 from kutta.solvers.diffusion.levels.schedules import Schedule
 
@@ -30,6 +31,10 @@ class GaussianMixture:
         means: shape ``(K, d)``.
         variances: shape ``(K,)``; ``(K, d)`` for one an axis; ``(K, d, d)`` for covariances. They may be zero in
             some directions, where the data lie on a plane.
+
+    Raises:
+        ValueError: for numbers that do not fit; in predictions, where they lie on the host, for conditions without a
+            component, and where neither data nor noise have a variance.
 
     Example:
         >>> import torch, kutta as kt
@@ -56,6 +61,12 @@ class GaussianMixture:
             )
         if not (bool((self.weights >= 0).all()) and 0.0 < float(self.weights.sum()) < math.inf):
             raise ValueError(f"weights must be positive numbers; got {self.weights.tolist()}")
+        if variances.dim() == 3 and not torch.allclose(variances, variances.mT, rtol=1e-6, atol=1e-12):
+            off = float((variances - variances.mT).abs().max())
+            raise ValueError(
+                f"variances of shape (K, d, d) must be covariances, which are symmetric; got matrices that differ from "
+                f"their transposes by up to {off:.4g}"
+            )
         least = variances if variances.dim() < 3 else torch.linalg.eigvalsh(variances)
         if not bool((least >= -1e-12 * least.abs().max()).all()):
             raise ValueError(f"variances must not be negative; the least is {float(least.min()):.4g}")
@@ -65,6 +76,7 @@ class GaussianMixture:
             variances, self.axes = torch.linalg.eigh(variances)
             variances = variances.clamp(min=0.0)
         self.variances = variances.reshape(count, -1).expand(count, size)
+        self._flat = bool((self.variances == 0.0).any())
 
     @property
     def size(self) -> int:
@@ -157,6 +169,10 @@ class GaussianMixture:
         """``x - alpha m_k`` along the principal axes, and the variances there, in float64."""
         x = x.double()
         alpha, sigma = _columns(alpha, x), _columns(sigma, x)
+        if self._flat and _is_read(sigma) and bool((sigma == 0.0).any()):
+            raise ValueError(
+                "sigma must be positive where variances are zero, as there is no density without noise; got 0"
+            )
         deviations = x[:, None] - alpha * self.means.to(x)
         if self.axes is not None:
             deviations = torch.einsum("kde,bkd->bke", self.axes.to(x), deviations)
@@ -173,8 +189,18 @@ class GaussianMixture:
         weights = self.weights.to(deviations)
         if components is not None:
             weights = weights * components.to(deviations)
+            if _is_read(weights) and not bool((weights.sum(-1) > 0.0).all()):
+                raise ValueError(
+                    "components must name one component or more, of positive weight, for each sample; got "
+                    f"{components.tolist()!s:.80}"
+                )
             weights = weights / weights.sum(-1, keepdim=True)
         return exponents + torch.log(weights)
+
+
+def _is_read(x: Tensor) -> bool:
+    """Whether values are there to be looked at, without waiting: not while a program is written or vectorised."""
+    return x.device.type == "cpu" and type(x) is Tensor and not (torch.compiler.is_compiling() or under_transform())
 
 
 def _columns(number: Any, x: Tensor) -> Tensor:

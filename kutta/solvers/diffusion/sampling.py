@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
+from kutta.solvers.diffusion.failures import ON_A_GRID
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.states import states
@@ -78,7 +79,8 @@ def solution_of(problem: DiffusionProblem, plan: Plan, found: Sampled, throw: bo
         result=Result.SUCCESS if broken is None else Result.NON_FINITE,
     )
     if broken is not None and throw:
-        raise SolveError(Result.NON_FINITE, times[broken - 1], times[broken] - times[broken - 1], solution=solution)
+        t, step = times[broken - 1], times[broken] - times[broken - 1]
+        raise SolveError(Result.NON_FINITE, t, step, solution=solution, advice=ON_A_GRID)
     return solution
 
 

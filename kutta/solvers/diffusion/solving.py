@@ -16,8 +16,8 @@ from kutta.solvers.diffusion.adaptive.solving import sample_adaptively
 from kutta.solvers.diffusion.automatic import default_sampler
 from kutta.solvers.diffusion.checking import checked, refuse_pure_noise, span_of
 from kutta.solvers.diffusion.flow import flow_of
-from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, nodes
-from kutta.solvers.diffusion.levels.schedules import as_float64
+from kutta.solvers.diffusion.levels.grids import Grid, Nodes, Rho, UniformTime, given_times, nodes
+from kutta.solvers.diffusion.levels.schedules import EDM, as_float64
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.remembered import fixed_plan
@@ -53,6 +53,8 @@ def solve_diffusion(
     if isinstance(given.get("engine"), Kernel):
         refuse("Kernel", "solves ensembles of small systems; got a DiffusionProblem")
     method = default_sampler(problem) if method is None else method
+    if isinstance(method, type) and issubclass(method, Sampler | Method):
+        raise TypeError(f"method must be a sampler or method, not its class: call it, as in {method.__name__}()")
     if isinstance(method, Method):
         return _by_method(problem, method, given, solve)
     if not isinstance(method, Sampler):
@@ -65,8 +67,8 @@ def solve_diffusion(
 def _check_given_grid(grid: Any, span: tuple[float, float]) -> None:
     if grid is None or isinstance(grid, Grid | type):
         return
-    times = as_float64(grid)
-    if times.dim() == 1 and len(times) and (float(times[0]), float(times[-1])) != span:
+    times = given_times(grid)
+    if (float(times[0]), float(times[-1])) != span:
         raise ValueError(
             f"grid must lead from t_span[0] = {span[0]:.6g} to t_span[1] = {span[1]:.6g}, or t_span be left "
             f"out; got times from {float(times[0]):.6g} to {float(times[-1]):.6g}"
@@ -181,8 +183,11 @@ def _refuse(given: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
 
 
 def _grid(grid: Any, problem: DiffusionProblem) -> Any:
-    """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far."""
+    """What was given, or steps that grow smaller towards the data; even ones where an end is infinitely far.
+
+    But even ones of the time of `EDM`, which is the noise itself, would waste all but one on what is still noise.
+    """
     if grid is not None:
         return grid() if isinstance(grid, type) and issubclass(grid, Grid) else grid
-    ends = [float(problem.schedule.log_snr(as_float64(t))) for t in span_of(problem)]
-    return UniformTime() if any(map(math.isinf, ends)) else Rho()
+    ends = problem.schedule.log_snr(as_float64(span_of(problem)))
+    return Rho() if isinstance(problem.schedule, EDM) or bool(torch.isfinite(ends).all()) else UniformTime()

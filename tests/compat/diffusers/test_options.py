@@ -1,5 +1,6 @@
 """Configurations and the times that follow from them."""
 
+import inspect
 import json
 import math
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_utils import AysSchedules, KarrasDiffusionSchedulers
 
+import kutta as kt
 from kutta.compat import diffusers as faces
 from kutta.compat.diffusers.configuration import configured
-from tests.compat.diffusers._schedulers import F64, KINDS, STEPS, TIMES, loop, make, normal, wave
+from tests.compat.diffusers._schedulers import BETAS, F64, KINDS, STEPS, TIMES, loop, make, normal, wave
 
 PICTURE = normal(2, 4, 8, 8, dtype=torch.float32)
-SIBLINGS = [one.name for one in KarrasDiffusionSchedulers if one.name != "DPMSolverSDEScheduler"]  # needs torchsde
+# Without one that needs torchsde, and one of another noise.
+OTHERS = ("DPMSolverSDEScheduler", "EDMEulerScheduler")
+SIBLINGS = [one.name for one in KarrasDiffusionSchedulers if one.name not in OTHERS]
+OF_DISTILLED = ("LCMScheduler", "TCDScheduler")  # their times are those of the distillation
 
 
 def both(ours=faces.GHVBScheduler, **options):
@@ -39,15 +44,80 @@ def test_saved_and_loaded(kind, tmp_path):
     assert torch.equal(loop(scheduler, wave, PICTURE), loop(loaded, wave, PICTURE))
 
 
-@pytest.mark.parametrize("sibling", SIBLINGS)
+@pytest.mark.parametrize("sibling", [*SIBLINGS, "LCMScheduler", "TCDScheduler"])
 def test_from_the_configuration_of_a_sibling(sibling):
-    theirs = getattr(diffusers, sibling)()
+    kind = getattr(diffusers, sibling)
+    spaced = "timestep_spacing" in inspect.signature(kind.__init__).parameters
+    theirs = kind(**({"timestep_spacing": "trailing"} if spaced else {}))
     ours = faces.ExponentialMultistepScheduler.from_config(theirs.config, solver_order=3)
     assert ours.config.solver_order == 3
     ours.set_timesteps(5)
+    left = theirs.alphas_cumprod[ours.timesteps].double()
+    assert torch.allclose(ours.sigmas[:-1].double(), ((1.0 - left) / left).sqrt(), rtol=2e-3)  # theirs in float32
+    if spaced and sibling not in OF_DISTILLED:
+        theirs.set_timesteps(5)
+        assert set(ours.timesteps.tolist()) <= set(theirs.timesteps.round().int().tolist())
     assert torch.isfinite(loop(ours, wave, PICTURE)).all()
-    back = type(theirs).from_config(ours.config)
-    assert type(back) is type(theirs)
+    back = kind.from_config(ours.config)
+    assert type(back) is kind and torch.equal(back.betas, theirs.betas)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("EDMDPMSolverMultistepScheduler", {}, "sigma_data=0.5"),
+        ("EDMEulerScheduler", {}, "sigma_data=0.5"),
+        ("ScoreSdeVeScheduler", {}, "sigma_min=0.01"),
+        ("CMStochasticIterativeScheduler", {}, "sigma_data=0.5"),
+        ("SCMScheduler", {}, "sigma_data=0.5"),
+        ("ConsistencyDecoderScheduler", {}, "sigma_data=0.5"),
+        ("CogVideoXDDIMScheduler", {}, "snr_shift_scale=3.0"),
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous"}, "timestep_type='continuous'"),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "sigma_max": 5.0}, "sigma_max=5.0"),
+        ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, "invert_sigmas=True"),
+        ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling=True"),
+    ],
+)
+def test_configurations_of_another_noise(kind, options, message):
+    found = getattr(diffusers.schedulers, kind, None)
+    if found is None:
+        pytest.skip(f"this version of diffusers has no {kind}")
+    with pytest.raises(NotImplementedError, match=message):
+        faces.GHVBScheduler.from_config(found(**options).config)
+
+
+def test_configurations_that_say_nothing_of_the_noise():
+    of_another = {"num_train_timesteps": 1000, "eta": 1.0, "s_noise": 1.0}  # LTXEulerAncestralRFScheduler
+    for config in (diffusers.IPNDMScheduler().config, of_another, {}):
+        with pytest.raises(ValueError, match="must say with which noise the model was trained"):
+            faces.GHVBScheduler.from_config(config)
+    assert faces.GHVBScheduler.from_config(of_another, beta_schedule="scaled_linear").config.beta_end == 0.02
+
+
+@pytest.mark.parametrize("make_one", [lambda: faces.GHVBScheduler(4, 0.8), lambda: make("GHVB", solver_order=4)])
+def test_from_ones_own_configuration(make_one):
+    one = make_one()
+    same = faces.GHVBScheduler.from_config(one.config)
+    names = ("solver_order", "damping", "coefficients", "beta_schedule", "beta_end", "final_sigmas_type")
+    assert [same.config[name] for name in names] == [one.config[name] for name in names]
+    assert same.method == one.method
+
+
+def test_from_a_configuration_with_an_option_set_later():
+    one = faces.GHVBScheduler()
+    one.register_to_config(timestep_spacing="trailing", solver_order=2)
+    same = faces.GHVBScheduler.from_config(one.config)
+    assert (same.config.timestep_spacing, same.config.solver_order) == ("trailing", 2)
+    other = diffusers.DPMSolverMultistepScheduler.from_config(one.config)
+    assert (other.config.timestep_spacing, other.config.solver_order) == ("trailing", 2)
+
+
+def test_calibration_goes_with_the_configuration():
+    one = faces.AdaptiveScheduler(**BETAS)
+    steps = one.calibrate(Recorded(one), normal(16, 2), atol=1e-1)
+    same = faces.AdaptiveScheduler.from_config(one.config)
+    assert same.config.calibrated_times == one.config.calibrated_times
+    same.set_timesteps(steps)
 
 
 def test_given_options_are_kept_and_others_are_the_defaults():
@@ -68,6 +138,46 @@ def test_from_a_scheduler_of_flows():
     assert torch.allclose(loop(ours, wave, PICTURE), loop(theirs, wave, PICTURE), atol=1e-5)
 
 
+@pytest.mark.parametrize("rule", [None, "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"])
+@pytest.mark.parametrize("terminal", [None, 0.1])
+@pytest.mark.parametrize(
+    "shift",
+    [
+        {"shift": 1.0},
+        {"shift": 3.0},
+        {"shift": 3.0, "use_dynamic_shifting": True},
+        {"use_dynamic_shifting": True, "time_shift_type": "linear"},
+    ],
+)
+def test_times_of_a_flow_as_diffusers_takes_them(shift, terminal, rule):
+    options = {**shift, "shift_terminal": terminal, **({rule: True} if rule else {})}
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(**options)
+    ours = faces.GHVBScheduler.from_config(theirs.config)
+    mu = {"mu": 0.8} if "use_dynamic_shifting" in shift else {}
+    for steps in (2, 5, 28):
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(steps, **mu)
+        assert torch.allclose(ours.sigmas, theirs.sigmas, atol=1e-6)
+        assert torch.allclose(ours.timesteps.float(), theirs.timesteps, atol=1e-3)
+    ours.set_timesteps(1, **mu)
+    assert ours.sigmas.tolist() == [1.0, 0.0]
+    ours = faces.GHVBScheduler.from_config(ours.config, final_sigmas_type="sigma_min")
+    ours.set_timesteps(5, **mu)
+    assert len(ours.timesteps) == 5 and 0.0 < float(ours.sigmas[-1]) < 0.02
+    assert torch.isfinite(loop(ours, wave, PICTURE)).all()
+
+
+def test_another_spacing_for_the_times_of_a_flow():
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0).config
+    ours = faces.GHVBScheduler.from_config(theirs)
+    assert ours.config.flow_spacing == "inclusive"
+    for config in (theirs, ours.config):
+        ours = faces.GHVBScheduler.from_config(config, timestep_spacing="trailing")
+        ours.set_timesteps(5)
+        assert ours.timesteps.tolist() == pytest.approx([1000, 800, 600, 400, 200])
+    diffusers.FlowMatchEulerDiscreteScheduler.from_config(ours.config)
+
+
 @pytest.mark.parametrize("kind", ["exponential", "linear"])
 @pytest.mark.parametrize("terminal", [None, 0.1])
 def test_dynamic_shift_and_terminal_of_flows(kind, terminal):
@@ -82,12 +192,6 @@ def test_dynamic_shift_and_terminal_of_flows(kind, terminal):
         ours.set_timesteps(5)
 
 
-def test_what_flows_of_diffusers_can_and_ours_cannot():
-    theirs = diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
-    with pytest.raises(NotImplementedError, match="invert_sigmas=True of a scheduler of flows"):
-        faces.GHVBScheduler.from_config(theirs.config)
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -98,14 +202,12 @@ def test_what_flows_of_diffusers_can_and_ours_cannot():
         ({"use_karras_sigmas": True, "use_beta_sigmas": True}, ValueError, "only one rule for sigmas"),
         ({"shift_terminal": 0.1}, ValueError, "needs use_flow_sigmas=True"),
         ({"use_dynamic_shifting": True}, ValueError, "needs use_flow_sigmas=True"),
-        ({"use_flow_sigmas": True, "flow_shift": 0.0}, ValueError, "flow_shift must be positive"),
-        (
-            {"use_flow_sigmas": True, "shift_terminal": 0.1, "use_karras_sigmas": True},
-            ValueError,
-            "cannot be used with use_karras_sigmas",
-        ),
+        ({"use_flow_sigmas": True, "flow_shift": 0.0}, ValueError, "flow_shift must be a positive number"),
+        ({"use_flow_sigmas": True, "flow_shift": "3"}, ValueError, "flow_shift must be a positive number; got '3'"),
+        ({"flow_spacing": "inclusive"}, ValueError, "needs use_flow_sigmas=True"),
+        ({"use_flow_sigmas": True, "flow_spacing": "even"}, ValueError, "flow_spacing must be one of None, inclusive"),
         ({"dynamic_thresholding_ratio": 1.5}, ValueError, "dynamic_thresholding_ratio must lie between 0 and 1"),
-        ({"sample_max_value": 0.0}, ValueError, "sample_max_value must be positive"),
+        ({"sample_max_value": 0.0}, ValueError, "sample_max_value must be a positive number"),
         ({"solver_order": 9}, ValueError, "order must be"),
         ({"damping": 0.0}, ValueError, "beta must be"),
         ({"colour": "red"}, TypeError, "colour"),
@@ -297,12 +399,39 @@ def test_a_searched_schedule_has_its_own_times():
     assert faces.SearchedScheduler(text).method == scheduler.method
 
 
+@pytest.mark.parametrize(
+    ("schedule", "times", "message"),
+    [
+        (kt.diffusion.VP(), [1.0, 0.5, 0.001], "made for another noise schedule"),
+        (kt.diffusion.EDM(), [80.0, 5.0, 0.1], "made for another noise schedule"),
+        (None, [80.0, 5.0, 0.1], "begins at t = 80, where 0.95"),
+        (None, [1500.0, 5.0, 0.1], "must lie between 0 and 999"),
+    ],
+)
+def test_a_searched_schedule_of_another_noise_schedule(schedule, times, message):
+    found = kt.SolverSchedule(times[0], tuple(kt.diffusion.SolverStep(t) for t in times[1:]))
+    found = found if schedule is None else found.on(schedule)
+    with pytest.raises(ValueError, match=message):
+        make("searched", solver_schedule=found.to_json())
+
+
+def test_a_searched_schedule_of_the_same_noise_schedule():
+    betas = torch.linspace(BETAS["beta_start"] ** 0.5, BETAS["beta_end"] ** 0.5, 1000) ** 2
+    found = kt.diffusion.named_schedule("exponential", [901.0, 500.0, 100.0], kt.diffusion.Discrete(betas))
+    scheduler = make("searched", solver_schedule=found.to_json())
+    scheduler.set_timesteps(2)
+    assert torch.isfinite(loop(scheduler, wave, PICTURE)).all()
+    flow = kt.diffusion.named_schedule("exponential", [0.98, 0.5, 0.1], kt.diffusion.RectifiedFlow())
+    options = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "solver_schedule": flow.to_json()}
+    make("searched", **options).set_timesteps(2)
+    with pytest.raises(ValueError, match="made for another noise schedule"):
+        make("searched", solver_schedule=flow.to_json())
+
+
 class Recorded:
     """A mixture as a model, with the states that it saw."""
 
     def __init__(self, scheduler):
-        import kutta as kt
-
         teacher = kt.diffusion.GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [1.0, 0.0]], [0.1, 0.2])
         self.model = teacher.model(scheduler.schedule)
 

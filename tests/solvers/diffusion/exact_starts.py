@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import torch
 
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Move
 from kutta.solvers.diffusion.plans.states import states
 

@@ -173,3 +173,30 @@ def test_wrong_shapes():
         D.GaussianMixture([1.0], [[0.0]], [-1.0])
     with pytest.raises(ValueError, match="prediction must be one of"):
         TEACHERS["full"].model(D.VP(), "x0")
+    with pytest.raises(ValueError, match=r"must be covariances, which are symmetric; .* by up to 0.9"):
+        D.GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.9], [0.0, 1.0]]])
+
+
+@pytest.mark.parametrize("f", ["data", "score", "noise", "velocity", "log_density"])
+def test_where_there_is_no_density(f):
+    """No component, or no variance at all: refused, where it would be NaN."""
+    for none in (torch.tensor([False, False]), torch.tensor([[True, False]] * 6 + [[False, False]])):
+        with pytest.raises(ValueError, match="components must name one component or more"):
+            getattr(TEACHERS["full"], f)(X, 0.8, 0.6, none)
+    with pytest.raises(ValueError, match="sigma must be positive where variances are zero"):
+        getattr(TEACHERS["plane"], f)(X, 1.0, 0.0)
+    with pytest.raises(ValueError, match="sigma must be positive where variances are zero"):
+        getattr(TEACHERS["plane"], f)(X, torch.ones(7), torch.linspace(0.0, 1.0, 7))
+    assert torch.isfinite(getattr(TEACHERS["axes"], f)(X, 1.0, 0.0)).all()
+
+
+def test_conditions_of_programs_are_not_looked_at():
+    teacher, conditions = TEACHERS["plane"], torch.tensor([[True, False], [True, True]])
+
+    def data(x, components):
+        return teacher.data(x[None], 0.8, torch.tensor(0.6), components)[0]
+
+    found = torch.vmap(data)(X[:2], conditions)
+    assert torch.allclose(found, teacher.data(X[:2], 0.8, 0.6, conditions))
+    compiled = torch.compile(teacher.data, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(X[:2], 0.8, 0.6, conditions), found)

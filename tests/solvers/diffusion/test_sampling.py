@@ -1,6 +1,7 @@
 """The loop: what is kept, in which dtype, with which noise, its gradients, and how it fails."""
 
 import math
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -269,6 +270,9 @@ def test_a_model_that_fails_is_named_with_its_time(bad):
     with pytest.raises(kt.SolveError, match=r"NON_FINITE at t = 0\.4 with step size -0\.2") as caught:
         kt.solve(problem, kt.DDIM(), grid=grid)
     assert caught.value.t == pytest.approx(0.4) and caught.value.solution is not None
+    assert "look at what the model returns near this time, or try less guidance" in str(caught.value)
+    assert "look at f" not in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     sol = kt.solve(problem, kt.DDIM(), grid=grid, throw=False, save_at="steps")
     assert sol.result is kt.Result.NON_FINITE
     assert torch.isfinite(sol.ys[:4]).all() and not torch.isfinite(sol.ys[4]).all()

@@ -174,7 +174,13 @@ def test_problems_that_make_no_sense(changes, error, match, method):
         ({"steps": 0}, ValueError, "steps must be a positive whole number"),
         ({"steps": 5, "grid": [1.0, 0.5, 0.1]}, ValueError, "steps must be 2"),
         ({"grid": [0.1, 1.0]}, ValueError, "must lead from noise to data"),
-        ({"grid": 7}, ValueError, "grid must be a Grid or a vector"),
+        ({"steps": True}, ValueError, "steps must be a positive whole number"),
+        ({"grid": 7}, ValueError, "grid must be a Grid such as .* or a vector"),
+        (
+            {"grid": "karras"},
+            TypeError,
+            "grid must be a Grid such as .* or a vector of two and more times; got 'karras'",
+        ),
         ({"engine": kt.Kernel()}, NotImplementedError, r"Kernel\(\) solves ensembles"),
         ({"engine": "fast"}, NotImplementedError, "this version has the engines"),
     ],
@@ -202,7 +208,15 @@ def test_options_that_methods_do_not_have(options, error, match):
         kt.solve(problem(), kt.Tsit5(), **options)
 
 
+@pytest.mark.parametrize("method", [kt.DDIM, kt.AdaptiveMultistep, kt.Tsit5])
+def test_a_class_of_samplers(method):
+    with pytest.raises(TypeError, match=rf"not its class: call it, as in {method.__name__}\(\)"):
+        kt.solve(problem(), method)
+
+
 def test_a_grid_that_contradicts_the_span():
+    with pytest.raises(TypeError, match="grid must be a Grid such as"):
+        kt.solve(problem(t_span=(0.5, 0.1)), kt.DDIM(), grid="karras")
     with pytest.raises(ValueError, match=r"grid must lead from t_span\[0\] = 0.5 to t_span\[1\] = 0.1"):
         kt.solve(problem(t_span=(0.5, 0.1)), kt.DDIM(), grid=[1.0, 0.5, 0.1])
     assert kt.solve(problem(t_span=(0.5, 0.1)), kt.DDIM(), grid=[0.5, 0.3, 0.1]).stats.steps == 2
@@ -226,8 +240,6 @@ def test_ends_at_which_the_noise_has_no_rate(schedule, span):
 def test_methods_that_are_none():
     with pytest.raises(TypeError, match=r"method must be a sampler such as kutta\.DDIM"):
         kt.solve(problem(), "ddim")
-    with pytest.raises(TypeError, match=r"method must be a sampler such as kutta\.DDIM"):
-        kt.solve(problem(), kt.DDIM)
     with pytest.raises(TypeError, match="DDIM is a sampler, for a DiffusionProblem"):
         kt.solve(kt.ODEProblem(lambda t, y: -y, torch.ones(2), (0.0, 1.0)), kt.DDIM())
     with pytest.raises(ValueError, match="steps is for the samplers"):
@@ -249,3 +261,13 @@ def test_a_sampler_of_ones_own():
     assert sol.stats.function_evaluations == 1
     assert torch.allclose(sol.y1, case.teacher.data(case.problem.x, 1.0, 5.0), rtol=1e-12)
     assert sol.y1.dtype == F64
+
+
+def test_the_default_grid_of_edm_suits_it_whatever_its_end():
+    """Even steps of its time, which is the noise, would err by the size of the data."""
+    noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    teacher, ends = t1().teacher, []
+    for end in (0.0, 0.002):
+        schedule = D.EDM(end=end)
+        ends.append(kt.solve(kt.DiffusionProblem(teacher.model(schedule), schedule, 80.0 * noise), steps=40).y1)
+    assert (ends[0] - ends[1]).abs().mean() < 0.01

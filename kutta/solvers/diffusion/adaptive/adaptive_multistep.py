@@ -1,4 +1,4 @@
-"""A sampler that chooses its steps: each sample its own, so that each keeps a tolerance, with one evaluation a step."""
+"""A sampler that chooses its steps: each sample its own, by an estimate of its error, with one evaluation a step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kutta.solvers.controllers import PI, tame
 from kutta.solvers.diffusion.adaptive.batch import Trial
 from kutta.solvers.diffusion.exponential.orders import check_order
 from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.numbers import is_number, is_positive
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
@@ -33,6 +34,14 @@ class AdaptiveMultistep(Sampler):
     so that tolerances are in the units of the data; `rtol` and `atol` of `kutta.solve` are numbers or tensors ``(B,)``.
     One that is left out is 0, and both are 0.01 if both are left out. The next step size in ``log(alpha / sigma)`` is
     ``h`` times ``0.9 r^(-0.7 / p) r_before^(0.4 / p)``, kept between 0.3 and 2.
+
+    The tolerance bounds the estimated error of each step, up to `limit`, and not the error of a sample at the end:
+    where the flow leads neighbours apart, errors of steps grow. Measured on a mixture in the plane, 256 starts, with
+    `atol` from 1e-2 to 1e-6 and no `rtol`, the root mean square error of a sample divided by the tolerance is
+
+    - with order 2 on average 0.6 to 0.95, for the worst sample 15 to 27, and above 1 for 9 to 13 samples of 100;
+    - with order 3 on average 0.2 to 0.4, for the worst sample 4 to 21, and above 1 for 2 to 5 of 100;
+    - with order 4 on average 0.2 to 0.45, for the worst sample 22 to 51, and above 1 for 2 to 4 of 100.
 
     This frees one from choosing grid and order, and keeps strong guidance from diverging; it is not more accurate
     than the best grid of as many steps would be. `median_grid` makes a grid of its steps, for any sampler.
@@ -71,9 +80,9 @@ class AdaptiveMultistep(Sampler):
     def __post_init__(self) -> None:
         check_order(self.order, 6)
         for name in ("first_step", "largest_step", "limit"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}")
-        if self.shared is not None and not 0.0 <= self.shared <= 1.0:
+            if not is_positive(getattr(self, name)):
+                raise ValueError(f"{name} must be a positive number; got {getattr(self, name)!r}")
+        if self.shared is not None and not (is_number(self.shared) and 0.0 <= self.shared <= 1.0):
             raise ValueError(f"shared must be None or a quantile from 0 to 1; got {self.shared!r}")
 
     def plan(self, nodes: Nodes) -> Plan:

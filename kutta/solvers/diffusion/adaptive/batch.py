@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.schedules import Schedule
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Level
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 
@@ -139,4 +139,4 @@ def by_sample(which: Tensor, x: Tensor) -> Tensor:
 
 
 def _rms(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x.flatten(1), dim=1) / x[0].numel() ** 0.5
+    return torch.linalg.vector_norm(x.reshape(len(x), -1), dim=1) / x[0].numel() ** 0.5

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,11 +18,12 @@ from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Results, Solution, SolveError, Stats
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep, Pace
 from kutta.solvers.diffusion.adaptive.batch import Batch, by_sample
+from kutta.solvers.diffusion.failures import ADAPTIVE
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.named.ddim import DDIM
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.states import states
 
@@ -46,7 +47,7 @@ def sample_adaptively(
     refuse_stepwise(problem.guidance, "AdaptiveMultistep")
     tolerances, max_steps = _tolerances(given, len(problem.x)), _max_steps(given)
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    way, denoiser = Way.of(problem), Denoiser(problem, x.dtype)
+    way, denoiser = Span.of(problem), Denoiser(problem, x.dtype)
     trace = Trace(way.start, x, "save_at" in given)
     if way.first != way.start:
         x = _euler_step(problem.schedule, way.start, way.first, denoiser, x)
@@ -92,13 +93,13 @@ def _tolerance(name: str, value: Any, count: int) -> Tensor:
 
 def _max_steps(given: dict[str, Any]) -> int:
     wanted = given.get("max_steps", MAX_STEPS)
-    if not isinstance(wanted, int) or wanted < 1:
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise ValueError(f"max_steps must be a positive whole number; got {wanted!r}")
     return wanted
 
 
 @dataclass(frozen=True)
-class Way:
+class Span:
     """Times between which samples are led.
 
     Attributes:
@@ -112,7 +113,7 @@ class Way:
     end: Tensor
 
     @classmethod
-    def of(cls, problem: DiffusionProblem) -> Way:
+    def of(cls, problem: DiffusionProblem) -> Span:
         """The way of a problem."""
         assert problem.t_span is not None
         schedule, (start, end) = problem.schedule, as_float64(problem.t_span)
@@ -126,6 +127,17 @@ class Way:
 def _euler_step(schedule: Schedule, t0: Tensor, t1: Tensor, denoiser: Denoiser, x: Tensor) -> Tensor:
     plan = DDIM().plan(Nodes.at(schedule, torch.stack([t0, t1]))).fixed()
     return next(states(plan, denoiser, x, Noise()))
+
+
+@dataclass(frozen=True)
+class AdaptiveSolution(Solution):
+    """A `Solution` of `AdaptiveMultistep`.
+
+    Attributes:
+        log_snr: ``log(alpha / sigma)`` at its times, of the shape of ``ts``.
+    """
+
+    log_snr: Tensor = field(default_factory=lambda: torch.zeros(0))
 
 
 class Trace:
@@ -161,23 +173,24 @@ class Trace:
 
 
 def _solution(problem: DiffusionProblem, pace: Pace, trace: Trace, throw: bool) -> Solution:
-    finite = torch.isfinite(trace.x.detach()).flatten(1).all(1).cpu()
+    finite = torch.isfinite(trace.x.detach()).reshape(len(trace.x), -1).all(1).cpu()
     codes = torch.where(pace.ended_well & ~finite, int(Result.NON_FINITE), pace.codes)
     common = bool((trace.t == trace.t[0]).all())
     ts, ys = trace.rows() if trace.every else (trace.t[:1] if common else trace.t[None], trace.x[None])
     attempts = trace.steps + pace.rejected
-    solution = Solution(
+    log_snr = torch.where(torch.isfinite(ts), problem.schedule.log_snr(torch.where(torch.isfinite(ts), ts, ts[0])), ts)
+    solution = AdaptiveSolution(
         ts=ts,
         ys=ys.to(problem.x.dtype),
         y1=trace.x.to(problem.x.dtype),
         t1=trace.t,
         stats=Stats(attempts, trace.steps, pace.rejected, attempts + 1),
         result=Results(codes),
+        log_snr=log_snr,
     )
     failed = torch.nonzero(codes >= int(Result.MAX_STEPS))[:, 0].tolist()
     if throw and failed:
         one = failed[0]
-        raise SolveError(
-            Result(int(codes[one])), float(trace.t[one]), float(pace.size[one]), one, len(failed), solution
-        )
+        result, t, size = Result(int(codes[one])), float(trace.t[one]), float(pace.size[one])
+        raise SolveError(result, t, size, one, len(failed), solution, ADAPTIVE[result])
     return solution

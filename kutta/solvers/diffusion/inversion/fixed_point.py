@@ -12,6 +12,8 @@ from torch import Tensor
 _GROWTH = 2.0
 # How much bolder a sample gets when its residual falls, and how cautious it can become when not.
 _RECOVERY, _CAUTION = 1.25, 1.0 / 16.0
+# The largest residual has to fall by this factor in so many evaluations, or the iteration ends.
+_PROGRESS, _PATIENCE = 0.9, 12
 
 
 def fixed_point(
@@ -25,7 +27,7 @@ def fixed_point(
 
     with ``d = 1``, as long as all goes well. A sample whose residual does not fall takes half of `d` from then on, and
     less and less cautious steps when it falls again. One whose residual grows much goes back to its best state, and
-    forgets its history.
+    forgets its history. When the largest residual of a sample has hardly fallen for 12 evaluations, that is the end.
 
     Args:
         residual: of the equation, in units of the state.
@@ -43,10 +45,10 @@ def fixed_point(
     """
     best, best_r, least = z, torch.zeros_like(z), torch.full((len(z),), torch.inf, dtype=z.dtype, device=z.device)
     damping, history, before = torch.ones_like(least), [], None
-    largest, count = math.inf, 0
-    while count < most:
+    largest, count, mark, since = math.inf, 0, math.inf, 0
+    while count < most and since < _PATIENCE:
         r, count = residual(z), count + 1
-        size = _size(r) / _size(z).clamp(min=torch.finfo(z.dtype).tiny)
+        size = relative(r, z)
         good, better = size <= _GROWTH * least, size < least
         damping = torch.where(better, _RECOVERY * damping, 0.5 * damping).clamp(_CAUTION, 1.0)
         z, r = _where(good, z, best), _where(good, r, best_r)
@@ -59,6 +61,7 @@ def fixed_point(
         before = z, r
         z = z + _mixed(history, r, damping)
         largest = float(least.max())
+        mark, since = (largest, 0) if largest < _PROGRESS * mark else (mark, since + 1)
         if largest <= tolerance or largest == math.inf:
             break
     return _where(torch.isfinite(least), best + best_r, torch.full_like(z, torch.nan)), largest, count
@@ -69,8 +72,8 @@ def _mixed(history: list[tuple[Tensor, Tensor]], r: Tensor, damping: Tensor) -> 
     damping = damping.reshape(-1, *[1] * (r.dim() - 1))
     if not history:
         return damping * r
-    moves, changes = (torch.stack([pair[i].flatten(1) for pair in history], 1) for i in (0, 1))  # (B, m, D)
-    gram, right = changes @ changes.mT, changes @ r.flatten(1)[:, :, None]
+    moves, changes = (torch.stack([_rows(pair[i]) for pair in history], 1) for i in (0, 1))  # (B, m, D)
+    gram, right = changes @ changes.mT, changes @ _rows(r)[:, :, None]
     eye = torch.eye(len(history), dtype=r.dtype, device=r.device)
     trace = gram.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None]
     ridge = torch.where(trace > 0, torch.finfo(r.dtype).eps * trace, 1.0)
@@ -79,8 +82,17 @@ def _mixed(history: list[tuple[Tensor, Tensor]], r: Tensor, damping: Tensor) -> 
     return damping * (r - changed) - moved
 
 
+def relative(r: Tensor, x: Tensor) -> Tensor:
+    """The root mean square of `r` relative to that of `x`, sample by sample."""
+    return _size(r) / _size(x).clamp(min=torch.finfo(x.dtype).tiny)
+
+
 def _size(x: Tensor) -> Tensor:
-    return x.flatten(1).square().mean(1).sqrt()
+    return _rows(x).square().mean(1).sqrt()
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(len(x), -1)
 
 
 def _where(chosen: Tensor, one: Tensor, other: Tensor) -> Tensor:

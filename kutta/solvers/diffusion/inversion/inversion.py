@@ -1,13 +1,4 @@
-"""Inversion: from a sample back to the noise of which a sampler would have made it.
-
-A step of a sampler leads from ``z`` at one node to ``y = G(z)`` at the next. Its inverse is the fixed point of
-
-    z = z + (alpha_z / alpha_y) (y - G(z))
-
-which for DDIM, in states ``x / alpha``, is ``z = y + (kappa_z - kappa_y) e(z)``, and under CFG++ takes the noise of the
-free prediction away and puts the guided one back. Evaluating once, at ``y``, is the usual naive inversion, whose error
-is of first order; iterating makes it exact.
-"""
+"""Inversion: from a sample back to the noise of which a sampler would have made it."""
 
 from __future__ import annotations
 
@@ -20,13 +11,14 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.diffusion.checking import checked
-from kutta.solvers.diffusion.inversion.fixed_point import fixed_point
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
+from kutta.solvers.diffusion.inversion.found import Found, Iteration
+from kutta.solvers.diffusion.inversion.stepwise import is_stepwise, step_by_step
+from kutta.solvers.diffusion.inversion.whole import whole_way
 from kutta.solvers.diffusion.named.ddim import DDIM
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
-from kutta.solvers.diffusion.plans.plan import Move, Plan
+from kutta.solvers.diffusion.numbers import is_positive
+from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
-from kutta.solvers.diffusion.plans.states import kinds_by_state
-from kutta.solvers.diffusion.plans.sums import weighted_sum
 from kutta.solvers.diffusion.solving import planned
 
 
@@ -35,10 +27,11 @@ class Inversion(Solution):
     """A `Solution` that leads from the data to the noise.
 
     Attributes:
-        residuals: of each step, from the data on, the largest residual of a sample relative to its state, before the
-            last change; ``(steps,)``. The last one is at least the change of the noise in the last sweep, where there
-            are several.
-        iterations: of each step, over all sweeps.
+        residuals: the largest of a sample, relative to its state, in the root mean square over its entries. Where the
+            steps were inverted one by one, that of each before its last change, from the data on, ``(steps,)``;
+            elsewhere that of the noise before its last change, and the distance from the given samples to those that
+            the sampler makes of this noise, ``(2,)``.
+        iterations: of each step; elsewhere one number.
     """
 
     residuals: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -59,10 +52,19 @@ def invert(
 ) -> Inversion:
     """The noise from which a sampler makes given samples.
 
-    Each step of the sampler is inverted by a fixed-point iteration on the exact step, without backpropagation. Where
-    steps use earlier predictions, as those of multistep methods do, the whole way is swept again with the predictions
-    of the last sweep until the noise does not change any more. An iteration that does not converge, as steps are too
-    large for the model, is told by ``residuals``.
+    The steps of `DDIM`, and of others that start from one state and evaluate the model there, are inverted one by one:
+    ``z = z + (alpha_z / alpha_y) (y - G(z))`` has the exact step `G` from the state `z` to the known ``y`` after it.
+    All other samplers, multistep and singlestep methods of higher order, are inverted over the whole way: with their
+    samples ``G(z)`` of a noise `z`, and the probability flow `P` from data to noise,
+    ``z = z + P(x) - P(G(z))``, an iteration of some five evaluations a step. There is no backpropagation.
+
+    `DDIM` converged with every number of steps tried. The others converge where they are near the flow. Measured on
+    mixtures over the whole span, with 20 steps and more all found the noise again but `ExponentialMultistep` of order 4
+    on a variance-preserving schedule, which needed 30, and DPM-Solver++(2M) under `CFGPlusPlus`, which needed 40. With
+    10 steps and weak guidance most did, but not `UniPC` and corrected `ExponentialMultistep` of order 3 and more on a
+    variance-preserving schedule; under strong guidance `EDMHeun` and ``PLMS(2)`` did. With few steps several noises may
+    lead to one sample, and it may be another one that is found. An inversion that does not converge fails with
+    `Result.NOT_CONVERGED`: take more steps, or a shorter ``t_span``.
 
     Args:
         problem: as for `kutta.solve`, but with the samples for `x`: the states at the last time. Guidance is that of
@@ -71,20 +73,25 @@ def invert(
         steps: of the sampler, 20 by default.
         grid: where it stops, as for `kutta.solve`. At both ends there must be data and noise.
         memory: of Anderson's acceleration; 0 for Picard's iteration.
-        tolerance: of the residual relative to the state; by default 100 roundings of the dtype of the loop.
-        max_iterations: evaluations of a step in a sweep, and sweeps, at most; 1 is the naive inversion.
+        tolerance: of the residual relative to the state; by default 100 roundings of float32 or float64, one of a
+            half-precision `x`. An iteration over the whole way has converged if the samples are met up to the root of
+            it, too.
+        max_iterations: of each step, or of the whole way, at most. An iteration that makes no progress ends earlier.
+            With 1, for DDIM the naive inversion, what comes of it is taken as it is.
         save_at: ``"steps"`` for the states at all nodes, from the data on; by default the noise only.
-        throw: raise `SolveError` where the noise is not finite.
+        throw: raise `SolveError` where the iteration does not converge or the noise is not finite; otherwise the
+            `Inversion` says so in ``result``.
 
     Returns:
         the `Inversion`, a `Solution` whose ``y1`` is the noise.
 
     Raises:
         TypeError, ValueError: for arguments that do not fit, before the first step.
-        SolveError: when a state becomes infinite or NaN.
+        SolveError: when an iteration does not converge, or a state becomes infinite or NaN.
 
     Source: Song, Meng and Ermon, Denoising diffusion implicit models, 2021; as a fixed point, Li et al., Source prompt
-    disentangled inversion, 2024.
+    disentangled inversion, 2024; over the whole way, Stetter, The defect correction principle and discretization
+    methods, 1978.
 
     Example:
         >>> import torch, kutta as kt
@@ -106,16 +113,19 @@ def invert(
     for name, value, least in (("memory", memory, 0), ("max_iterations", max_iterations, 1)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    if tolerance is not None and not tolerance > 0:
+    if tolerance is not None and not is_positive(tolerance):
         raise ValueError(f"tolerance must be positive; got {tolerance!r}")
     plan = planned(problem, method, steps, grid)
     _refuse(plan, method)
     x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    tolerance = 100 * torch.finfo(x.dtype).eps if tolerance is None else tolerance
+    if tolerance is None:
+        tolerance = max(100 * torch.finfo(x.dtype).eps, torch.finfo(problem.x.dtype).eps)
+    evaluate, iteration = Denoiser(problem, x.dtype), Iteration(memory, tolerance, max_iterations)
     with torch.no_grad():
-        way = Way(plan, Denoiser(problem, x.dtype), x, memory, tolerance, max_iterations)
-        way.go()
-    return _solution(problem, way, save_at is not None, throw)
+        found = (step_by_step if is_stepwise(plan) else whole_way)(plan, evaluate, x, iteration)
+    # A single iteration is not meant to converge.
+    result = Result.SUCCESS if found.converged or max_iterations == 1 else Result.NOT_CONVERGED
+    return _solution(plan, found, evaluate, result, save_at is not None, throw)
 
 
 def _refuse(plan: Plan, method: Sampler) -> None:
@@ -130,100 +140,22 @@ def _refuse(plan: Plan, method: Sampler) -> None:
         )
 
 
-class Way:
-    """The way up, step by step, with what is known of all states of the plan.
-
-    Args:
-        plan: of the sampler.
-        evaluate: the model.
-        x: the samples.
-        memory, tolerance, most: of the iteration; see `fixed_point`.
-    """
-
-    def __init__(self, plan: Plan, evaluate: Denoiser, x: Tensor, memory: int, tolerance: float, most: int):
-        self.plan, self.evaluate, self.kinds = plan, evaluate, kinds_by_state(plan)
-        self.memory, self.tolerance, self.most = memory, tolerance, most
-        self.states: dict[int, Tensor] = {plan.outputs[-1]: x}
-        self.predictions: dict[int, dict[str, Tensor]] = {}
-        self.residuals, self.iterations = [0.0] * (len(plan.outputs) - 1), [0] * (len(plan.outputs) - 1)
-
-    def go(self) -> None:
-        """Sweep up until nothing changes; once, where no step uses what came before its node."""
-        self._sweep()
-        if all(state >= here for here, _, moves in self._steps() for move in moves for state in move.used):
-            return
-        change = 0.0
-        for _ in range(self.most - 1):
-            before = self.states[0]
-            self._sweep()
-            change = float((self.states[0] - before).abs().max() / before.abs().max())
-            if change <= self.tolerance:
-                break
-        self.residuals[-1] = max(self.residuals[-1], change)
-
-    def _steps(self) -> list[tuple[int, int, tuple[Move, ...]]]:
-        """The states of each step's nodes, and the moves between them, from the data on."""
-        pairs = zip(self.plan.outputs[:-1], self.plan.outputs[1:], strict=True)
-        return [(here, there, self.plan.moves[here:there]) for here, there in pairs][::-1]
-
-    def _sweep(self) -> None:
-        for number, (here, there, moves) in enumerate(self._steps()):
-            y, ratio = self.states[there], self.plan.levels[here].alpha / self.plan.levels[there].alpha
-            guess = self.states[here] if here in self.states else ratio * y
-
-            def residual(z: Tensor, here=here, moves=moves, y=y, ratio=ratio) -> Tensor:
-                return ratio * (y - self._step(here, moves, z))
-
-            z, self.residuals[number], count = fixed_point(residual, guess, self.memory, self.tolerance, self.most)
-            self.iterations[number] += count
-            self.states[here] = z
-
-    def _step(self, here: int, moves: tuple[Move, ...], z: Tensor) -> Tensor:
-        """The state at the next node. What it comes through is kept for the steps after it."""
-        fresh: dict[int, Tensor] = {here: z}
-        predicted: dict[int, dict[str, Tensor]] = {}
-
-        def prediction(kind: str, state: int) -> Tensor:
-            if state < here and state in self.predictions:
-                return self.predictions[state][kind]
-            # Before the first sweep has been there, the state at hand stands for the noisier ones.
-            state = max(state, here)
-            if state not in predicted or kind not in predicted[state]:
-                kinds = dict.fromkeys((*self.kinds.get(state, ()), kind))
-                predicted[state] = self.evaluate(fresh[state], self.plan.levels[state], kinds)
-            return predicted[state][kind]
-
-        def known(state: int) -> Tensor:
-            if state >= here:
-                return fresh[state]
-            if state in self.states:
-                return self.states[state]
-            return self.plan.levels[state].alpha / self.plan.levels[here].alpha * z
-
-        for number, move in enumerate(moves, here + 1):
-            fresh[number] = weighted_sum(move.terms(known, prediction), z)
-        *_, last = fresh
-        self.states.update({number: state for number, state in fresh.items() if here < number < last})
-        self.predictions.update(predicted)
-        return fresh[last]
-
-
-def _solution(problem: DiffusionProblem, way: Way, every: bool, throw: bool) -> Inversion:
-    outputs = way.plan.outputs[::-1] if every else way.plan.outputs[:1]
-    ts = torch.tensor([way.plan.levels[one].t for one in outputs], dtype=torch.float64)
-    ys = torch.stack([way.states[one] for one in outputs]).to(problem.x.dtype)
-    finite, steps = bool(torch.isfinite(ys[-1]).all()), len(way.iterations)
-    found = Inversion(
+def _solution(plan: Plan, found: Found, evaluate: Denoiser, result: Result, every: bool, throw: bool) -> Inversion:
+    times = [plan.levels[one].t for one in plan.outputs[::-1]]
+    chosen = slice(None) if every else slice(-1, None)
+    ys = torch.stack(found.states[chosen]).to(evaluate.problem.x.dtype)
+    result = result if bool(torch.isfinite(ys[-1]).all()) else Result.NON_FINITE
+    ts, steps = torch.tensor(times[chosen], dtype=torch.float64), len(times) - 1
+    inversion = Inversion(
         ts=ts,
         ys=ys,
         y1=ys[-1],
         t1=ts[-1],
-        stats=Stats(steps, steps, 0, way.evaluate.evaluations),
-        result=Result.SUCCESS if finite else Result.NON_FINITE,
-        residuals=torch.tensor(way.residuals, dtype=torch.float64),
-        iterations=tuple(way.iterations),
+        stats=Stats(steps, steps, 0, evaluate.evaluations),
+        result=result,
+        residuals=torch.tensor(found.residuals, dtype=torch.float64),
+        iterations=tuple(found.iterations),
     )
-    if not finite and throw:
-        t1, t0 = (way.plan.levels[one].t for one in way.plan.outputs[:2])
-        raise SolveError(Result.NON_FINITE, t1, t1 - t0, solution=found)
-    return found
+    if result.failed and throw:
+        raise SolveError(result, times[-1], times[-1] - times[-2], solution=inversion)
+    return inversion

@@ -84,7 +84,8 @@ def convert(output: Any, x: Any, prediction: str, wanted: str, alpha: Any, sigma
         the wanted prediction, of the shape of `output`.
 
     Raises:
-        ValueError: for names that are none of these.
+        ValueError: for names that are none of these, and for numbers `alpha` and `sigma` at which one prediction does
+            not follow from the other; with tensors it is infinite or NaN there.
 
     Example:
         >>> import torch, kutta as kt
@@ -95,5 +96,11 @@ def convert(output: Any, x: Any, prediction: str, wanted: str, alpha: Any, sigma
     for name, value in (("prediction", prediction), ("wanted", wanted)):
         if value not in PREDICTIONS:
             raise ValueError(f"{name} must be one of {', '.join(PREDICTIONS)}; got {value!r}")
-    p, q = factors(prediction, wanted, alpha, sigma)
+    try:
+        p, q = factors(prediction, wanted, alpha, sigma)
+    except ZeroDivisionError:
+        raise ValueError(
+            f"with alpha={alpha!r} and sigma={sigma!r} {wanted!r} does not follow from {prediction!r}: where there is "
+            "only noise, or only data, a prediction of it says nothing about the other"
+        ) from None
     return p * x + q * output

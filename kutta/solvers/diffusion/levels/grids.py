@@ -7,6 +7,7 @@ float64 on the host.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from scipy import stats
 from torch import Tensor
 
 from kutta.solvers.diffusion.levels.schedules import Discrete, Schedule, as_float64, check_times
+from kutta.solvers.diffusion.numbers import is_number, is_positive
+
+Rule = Callable[[Tensor, Tensor, int], Tensor]  # ``log(alpha / sigma)`` from one to another in so many steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,27 +111,45 @@ def nodes(grid: Any, schedule: Schedule, steps: int | None, start: float, end: f
         return _given(grid, schedule, steps)
     if steps is None:
         raise ValueError("steps must say how many steps there are; got None")
-    if not isinstance(steps, int) or steps < 1:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"steps must be a positive whole number; got {steps!r}")
     clean = grid.clean and not bool(schedule.log_snr(as_float64(end)) == torch.inf)
-    times = grid.times(schedule, steps - clean, start, end) if steps > clean else as_float64([start])
+    times = _distinct(grid.times(schedule, steps - clean, start, end)) if steps > clean else as_float64([start])
+    if steps > clean and len(times) < 2:
+        raise ValueError(
+            f"steps={steps} of {grid!r} do not leave t = {float(times[0]):.9g}: take more steps, or another grid"
+        )
     if float(times[0]) != start:
         raise ValueError(
             f"{grid!r} begins at t = {float(times[0]):.9g}, and the state at t = {start:.9g}: give the problem "
             f"t_span=({float(times[0]):.9g}, {end:.9g}) and a state x that belongs to its beginning"
         )
-    found = Nodes.at(schedule, _distinct(times))
+    found = Nodes.at(schedule, times)
     return _checked(found.with_clean_end() if clean else found)
 
 
 def _given(times: Any, schedule: Schedule, steps: int | None) -> Nodes:
-    times = as_float64(times)
-    if times.dim() != 1 or len(times) < 2:
-        raise ValueError(f"grid must be a Grid or a vector of two and more times; got shape {tuple(times.shape)}")
-    found = Nodes.at(schedule, times)
+    found = Nodes.at(schedule, given_times(times))
     if steps is not None and steps != found.steps:
         raise ValueError(f"steps must be {found.steps}, as many as the given grid has; got {steps!r}")
     return _checked(found)
+
+
+def given_times(grid: Any) -> Tensor:
+    """The times of a grid that is given by them."""
+    return time_vector("grid must be a Grid such as kutta.diffusion.Rho(), or", grid)
+
+
+def time_vector(wanted: str, times: Any) -> Tensor:
+    """Times as a vector, float64, or an error that begins with what is wanted."""
+    wanted = f"{wanted} a vector of two and more times"
+    try:
+        found = as_float64(times)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{wanted}; got {times!r:.80}") from None
+    if found.dim() != 1 or len(found) < 2:
+        raise ValueError(f"{wanted}; got shape {tuple(found.shape)}")
+    return found
 
 
 def _distinct(times: Tensor) -> Tensor:
@@ -149,9 +171,26 @@ def _even(steps: int) -> Tensor:
     return torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
 
 
-def _through(schedule: Schedule, log_snr: Tensor, start: float, end: float) -> Tensor:
-    """Times of given signal-to-noise ratios, with the two ends as they are."""
-    return _pinned(schedule.time(log_snr), start, end)
+def _by_log_snr(
+    grid: UniformLogSNR | Rho, schedule: Schedule, steps: int, start: float, end: float, rule: Rule
+) -> Tensor:
+    """Times whose ``log(alpha / sigma)`` follows a rule. A last time without noise is reached from `least` of it."""
+    first, last = schedule.log_snr(as_float64(start)), schedule.log_snr(as_float64(end))
+    if not bool(torch.isfinite(first)):
+        raise ValueError(
+            f"{type(grid).__name__}() needs data at the beginning; at t = {start:.6g} of {schedule!r} there is only "
+            "noise: give t_span, or use UniformTime()"
+        )
+    if bool(torch.isfinite(last)):
+        return _pinned(schedule.time(rule(first, last, steps)), start, end)
+    least = -torch.log(as_float64(grid.least))
+    before = schedule.time(rule(first, least, steps - 1)) if steps > 1 else as_float64([start])
+    return _pinned(torch.cat([before, as_float64([end])]), start, end)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not is_positive(value):
+        raise ValueError(f"{name} must be a positive number; got {value!r}")
 
 
 def _pinned(times: Tensor, start: float, end: float) -> Tensor:
@@ -159,23 +198,24 @@ def _pinned(times: Tensor, start: float, end: float) -> Tensor:
     return torch.cat([as_float64([start]), times[1:-1], as_float64([end])])
 
 
-def _finite(schedule: Schedule, start: float, end: float, name: str) -> tuple[Tensor, Tensor]:
-    first, last = schedule.log_snr(as_float64(start)), schedule.log_snr(as_float64(end))
-    if not bool(torch.isfinite(first)) or not bool(torch.isfinite(last)):
-        raise ValueError(
-            f"{name} needs both data and noise at its ends; at t = {start:.6g} and {end:.6g} of {schedule!r} "
-            f"log(alpha / sigma) is {float(first):.4g} and {float(last):.4g}: give t_span, or use UniformTime()"
-        )
-    return first, last
-
-
 @dataclass(frozen=True)
 class UniformLogSNR(Grid):
-    """Equal steps of ``lambda = log(alpha / sigma)``."""
+    """Equal steps of ``lambda = log(alpha / sigma)``.
+
+    Attributes:
+        least: the ``sigma / alpha`` from which the last step leads to no noise, where the last time has none.
+    """
+
+    least: float = 0.002
+
+    def __post_init__(self) -> None:
+        _check_positive("least", self.least)
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
-        first, last = _finite(schedule, start, end, "UniformLogSNR()")
-        return _through(schedule, first + _even(steps) * (last - first), start, end)
+        def rule(first: Tensor, last: Tensor, steps: int) -> Tensor:
+            return first + _even(steps) * (last - first)
+
+        return _by_log_snr(self, schedule, steps, start, end, rule)
 
 
 @dataclass(frozen=True)
@@ -184,23 +224,28 @@ class Rho(Grid):
 
     Attributes:
         rho: positive, 7 by default; 1 has equal steps of ``kappa``, infinity those of `UniformLogSNR`.
+        least: the ``kappa`` from which the last step leads to no noise, where the last time has none. By default that
+            of the source.
 
     Source: Karras et al., Elucidating the design space of diffusion-based generative models, 2022, equation 5.
     """
 
     rho: float = 7.0
+    least: float = 0.002
 
     def __post_init__(self) -> None:
-        if not self.rho > 0:
-            raise ValueError(f"rho must be positive; got {self.rho!r}")
+        _check_positive("rho", self.rho)
+        _check_positive("least", self.least)
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
         if math.isinf(self.rho):
-            return UniformLogSNR().times(schedule, steps, start, end)
-        first, last = _finite(schedule, start, end, "Rho()")
-        roots = torch.exp(-first / self.rho), torch.exp(-last / self.rho)
-        roots = roots[0] + _even(steps) * (roots[1] - roots[0])
-        return _through(schedule, -self.rho * torch.log(roots), start, end)
+            return UniformLogSNR(least=self.least).times(schedule, steps, start, end)
+
+        def rule(first: Tensor, last: Tensor, steps: int) -> Tensor:
+            roots = torch.exp(-first / self.rho), torch.exp(-last / self.rho)
+            return -self.rho * torch.log(roots[0] + _even(steps) * (roots[1] - roots[0]))
+
+        return _by_log_snr(self, schedule, steps, start, end, rule)
 
 
 @dataclass(frozen=True)
@@ -217,8 +262,8 @@ class UniformTime(Grid):
     shift: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.power > 0 and self.shift > 0):
-            raise ValueError(f"power and shift must be positive; got {self.power!r} and {self.shift!r}")
+        _check_positive("power", self.power)
+        _check_positive("shift", self.shift)
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
         if self.shift != 1.0 and not 0.0 <= end < start <= 1.0:
@@ -242,8 +287,8 @@ class Beta(Grid):
     b: float = 0.6
 
     def __post_init__(self) -> None:
-        if not (self.a > 0 and self.b > 0):
-            raise ValueError(f"a and b must be positive; got {self.a!r} and {self.b!r}")
+        _check_positive("a", self.a)
+        _check_positive("b", self.b)
 
     def times(self, schedule: Schedule, steps: int, start: float, end: float) -> Tensor:
         quantiles = as_float64(stats.beta.ppf(np.linspace(1.0, 0.0, steps + 1), self.a, self.b))
@@ -270,6 +315,8 @@ class TrainingSteps(Grid):
     def __post_init__(self) -> None:
         if self.spacing not in ("linspace", "leading", "trailing"):
             raise ValueError(f'spacing must be "linspace", "leading" or "trailing"; got {self.spacing!r}')
+        if not is_number(self.offset):
+            raise ValueError(f"offset must be a number; got {self.offset!r}")
         if self.offset and self.spacing != "leading":
             raise ValueError(f"offset is for leading steps; got {self.offset!r} with spacing={self.spacing!r}")
 

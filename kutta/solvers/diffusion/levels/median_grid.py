@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kutta.solution import Solution
-from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
+from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64, check_times
 
 
 def median_grid(solution: Solution, schedule: Schedule, steps: int | None = None) -> Tensor:
@@ -18,15 +18,15 @@ def median_grid(solution: Solution, schedule: Schedule, steps: int | None = None
 
     Args:
         solution: of `kutta.AdaptiveMultistep` on a batch to calibrate with, with ``save_at="steps"``.
-        schedule: of the problem.
+        schedule: that of the problem which was solved.
         steps: how many the grid has; by default the median of the samples.
 
     Returns:
         times, float64, shape ``(steps + 1,)``.
 
     Raises:
-        ValueError: for a solution that does not hold its steps, one that failed, or fewer steps than there are ends
-            without data or noise.
+        ValueError: for a solution that does not hold its steps, one that failed, a schedule that is not the
+            solution's, or fewer steps than there are ends without data or noise.
 
     Example:
         >>> import torch, kutta as kt
@@ -40,6 +40,7 @@ def median_grid(solution: Solution, schedule: Schedule, steps: int | None = None
         12
     """
     ts, (first, last) = solution.ts, _ends(solution)
+    _check_schedule(solution, schedule)
     # An end without data or noise lies infinitely far: it is a node of its own.
     begins, finishes = (bool(torch.isinf(schedule.log_snr(end))) for end in (first, last))
     if steps is None:
@@ -61,6 +62,18 @@ def _ends(solution: Solution) -> tuple[Tensor, Tensor]:
     if not bool((t1 == t1[0]).all()):
         raise ValueError(f"solution must have led all samples to one end; got ends from {t1.min():g} to {t1.max():g}")
     return ts[0, 0], t1[0]
+
+
+def _check_schedule(solution: Solution, schedule: Schedule) -> None:
+    """Refuse a schedule with other noise at the times of the steps."""
+    known = torch.isfinite(solution.ts)
+    times, noted = solution.ts[known], solution.log_snr[known]  # pyright: ignore[reportAttributeAccessIssue]
+    check_times(schedule, times)
+    if not torch.allclose(schedule.log_snr(times), noted, rtol=1e-6, atol=1e-6):
+        raise ValueError(
+            f"schedule must be that of the problem which was solved; {schedule!r} has other noise at the times of the "
+            "solution"
+        )
 
 
 def _resampled(path: Tensor, steps: int) -> Tensor:

@@ -258,7 +258,7 @@ class Discrete(_VariancePreserving):
         return f"Discrete(betas of {len(self.betas)} steps)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Discrete) and torch.equal(self.betas, other.betas)
+        return type(other) is type(self) and torch.equal(self.betas, other.betas)  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash(tuple(self.betas.tolist()))

@@ -13,6 +13,7 @@ from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.named.ddim import euler, heun
+from kutta.solvers.diffusion.numbers import is_number
 from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
 
@@ -55,8 +56,9 @@ class EDMHeun(Sampler):
 
     def __post_init__(self) -> None:
         for name in ("s_churn", "s_tmin", "s_tmax", "s_noise"):
-            if not getattr(self, name) >= 0.0:
-                raise ValueError(f"{name} must not be negative; got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0.0):
+                raise ValueError(f"{name} must be a number that is not negative; got {value!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
         walk = Walk(Draft(nodes), FORMS["noise"])
@@ -111,8 +113,8 @@ class AncestralEuler(Sampler):
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.eta <= 1.0:
-            raise ValueError(f"eta must be between 0 and 1; got {self.eta!r}")
+        if not (is_number(self.eta) and 0.0 <= self.eta <= 1.0):
+            raise ValueError(f"eta must be a number between 0 and 1; got {self.eta!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
         draft = Draft(nodes)

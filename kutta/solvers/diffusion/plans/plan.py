@@ -15,10 +15,13 @@ first used, and so not at all where none is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.levels.grids import Nodes
@@ -50,6 +53,15 @@ class Level:
     alpha: Weight
     sigma: Weight
     model_t: Weight
+
+
+def log_snr_of(level: Level) -> Any:
+    """``log(alpha / sigma)`` of a level."""
+    if isinstance(level.alpha, Tensor):
+        return torch.log(level.alpha) - torch.log(level.sigma)
+    if level.alpha == 0.0 or level.sigma == 0.0:
+        return math.inf if level.alpha else -math.inf
+    return math.log(level.alpha / level.sigma)
 
 
 @dataclass(frozen=True)
@@ -107,12 +119,12 @@ class Plan:
     moves: tuple[Move, ...]
     outputs: tuple[int, ...]
 
-    @property
+    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The level of each state."""
         return (self.first, *(move.level for move in self.moves))
 
-    @property
+    @cached_property
     def evaluated(self) -> tuple[int, ...]:
         """The states at which the model is evaluated, in order."""
         return tuple(sorted({state for move in self.moves for state in move.predicted_at}))

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.plans.denoiser import log_snr_of
-from kutta.solvers.diffusion.plans.plan import Level, Move, Plan, Terms
+from kutta.solvers.diffusion.plans.plan import Level, Move, Plan, Terms, log_snr_of
 from kutta.solvers.diffusion.plans.states import first_uses, last_uses
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.orders import check_order
-from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.grids import Nodes, time_vector
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
 from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSchedule, SolverStep
 from kutta.solvers.diffusion.solver_schedules.taylor import Estimate
@@ -128,7 +128,7 @@ def named_schedule(name: str, times: Tensor | Sequence[float], schedule: Schedul
     if name not in NAMED:
         raise ValueError(f"name must be one of {', '.join(NAMED)}; got {name!r}")
     check_order(order, 4 if name.startswith("exponential") else 3, f" for {name!r}")
-    first, *others = numbers = [float(t) for t in times]
+    first, *others = numbers = time_vector("times must be", times).tolist()
     nodes = Nodes.at(schedule, as_float64(numbers))
     finite = [math.isfinite(one) for one in nodes.log_snr.tolist()]
-    return SolverSchedule(first, tuple(NAMED[name](others, finite, order)))
+    return SolverSchedule(first, tuple(NAMED[name](others, finite, order))).on(schedule)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,24 @@ from torch import Tensor
 
 from kutta.files import replacing
 from kutta.solvers.diffusion.levels.grids import Nodes
+from kutta.solvers.diffusion.levels.schedules import Schedule
+from kutta.solvers.diffusion.numbers import is_number
 from kutta.solvers.diffusion.plans.plan import Draft, Plan, Weight
 from kutta.solvers.diffusion.plans.sampler import Sampler
-from kutta.solvers.diffusion.solver_schedules.taylor import DATA, NOISE, OF_FIRST, SCALINGS, Estimate, Expansion, Form
+from kutta.solvers.diffusion.solver_schedules.taylor import (
+    DATA,
+    NOISE,
+    OF_FIRST,
+    SCALINGS,
+    Estimate,
+    Expansion,
+    Integrand,
+)
 
 EXPANDED = ("data", "noise", "mixed")
 CORRECTORS = ("none", "pseudo", "implicit")
 SMALLEST_GAP = 1e-5  # of log(alpha / sigma) between two nodes: closer ones say nothing of a derivative
+SAME = 0.05  # difference of log(alpha / sigma) at an end up to which two noise schedules are taken for the same one
 FORMAT = "kutta solver schedule 1"
 
 
@@ -56,9 +67,9 @@ class SolverStep:
         return 1 + len(self.estimates)
 
     @property
-    def form(self) -> Form:
+    def integrand(self) -> Integrand:
         """What is expanded, by its two numbers."""
-        return {"data": DATA, "noise": NOISE}.get(self.prediction) or Form(self.linear, self.growth)
+        return {"data": DATA, "noise": NOISE}.get(self.prediction) or Integrand(self.linear, self.growth)
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ class SolverSchedule(Sampler):
         steps: one record a step.
         analytic_start: take the data expected at the beginning to be 0, as for centred data under much noise, instead
             of asking the model: saves one evaluation.
+        log_snr: ``log(alpha / sigma)`` at its first and last time, which tells on which noise schedule these are times:
+            it is refused on another one. With ``None`` nothing is known and nothing checked; `on` fills it in.
 
     Raises:
         ValueError: for a schedule that cannot be followed: see `validate`.
@@ -96,6 +109,7 @@ class SolverSchedule(Sampler):
     t: float
     steps: tuple[SolverStep, ...]
     analytic_start: bool = False
+    log_snr: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self.validate()
@@ -114,6 +128,35 @@ class SolverSchedule(Sampler):
         implicit = sum(step.corrector == "implicit" for step in self.steps)
         return len(self.steps) - self.analytic_start + implicit
 
+    def on(self, schedule: Schedule) -> SolverSchedule:
+        """The same, with a record of the noise schedule to which its times belong.
+
+        Example:
+            >>> import kutta as kt
+            >>> found = kt.SolverSchedule(10.0, (kt.diffusion.SolverStep(1.0),)).on(kt.diffusion.EDM())
+            >>> [round(one, 3) for one in found.log_snr]
+            [-2.303, 0.0]
+        """
+        first, last = schedule.log_snr(self.times[[0, -1]]).tolist()
+        return replace(self, log_snr=(first, last))
+
+    def check_schedule(self, nodes: Nodes) -> None:
+        """Check that it is followed on the noise schedule that it was made for.
+
+        Args:
+            nodes: those of its times.
+
+        Raises:
+            ValueError: for other noise at an end than `log_snr` says.
+        """
+        found = nodes.log_snr.detach()[[0, -1]].tolist()
+        for name, one, own in zip(("first", "last"), found, self.log_snr or found, strict=True):
+            if not (one == own or abs(one - own) <= SAME):
+                raise ValueError(
+                    f"this solver schedule was made for another noise schedule: log(alpha / sigma) at its {name} time "
+                    f"is {own:.6g}, and {one:.6g} on {nodes.schedule!r:.80}. Search again there"
+                )
+
     def validate(self) -> None:
         """Check that every step has what it needs.
 
@@ -122,16 +165,22 @@ class SolverSchedule(Sampler):
         - The order of step ``i``, counted from 1, is at most ``i``, and one more for its corrector.
         - The k-th derivative is read off ``k`` nodes at least, and there are as many.
         - The last step has no corrector, which would cost an evaluation.
+        - `log_snr` grows, where it is given.
 
         Raises:
             ValueError: saying which step does not fit, and why.
         """
+        _check_records("steps", self.steps, SolverStep)
         if not self.steps:
             raise ValueError("steps must hold one SolverStep at least; got none")
         before = self.t
+        if not (is_number(before) and math.isfinite(before)):
+            raise ValueError(f"t must be a finite number; got {before!r}")
         for index, step in enumerate(self.steps):
-            if not (math.isfinite(step.t) and step.t < before):
-                raise ValueError(f"steps[{index}].t must be less than the time before, {before:.6g}; got {step.t!r}")
+            if not (is_number(step.t) and math.isfinite(step.t) and step.t < before):
+                raise ValueError(
+                    f"steps[{index}].t must be a number less than the time before, {before:.6g}; got {step.t!r}"
+                )
             before = step.t
             _check_choices(index, step)
             _check_estimates(f"steps[{index}].estimates", step.estimates, index)
@@ -141,13 +190,15 @@ class SolverSchedule(Sampler):
                 f"steps[{len(self.steps) - 1}].corrector must be 'none', since the model is not evaluated at the end; "
                 f"got {self.steps[-1].corrector!r}"
             )
+        if self.log_snr is not None and not self.log_snr[0] < self.log_snr[1]:
+            raise ValueError(f"log_snr must grow from the first time to the last one; got {self.log_snr!r}")
 
     def plan(self, nodes: Nodes) -> Plan:
         self._check_nodes(nodes)
         starts = [index - step.back for index, step in enumerate(self.steps)]
         order = max(1 + max(len(step.estimates), len(step.corrections)) for step in self.steps)
         writer = _Writer(
-            nodes, Expansion(nodes, starts, [step.form for step in self.steps], order), self.analytic_start
+            nodes, Expansion(nodes, starts, [step.integrand for step in self.steps], order), self.analytic_start
         )
         for index, (step, start) in enumerate(zip(self.steps, starts, strict=True)):
             writer.write(index, step, start)
@@ -162,14 +213,16 @@ class SolverSchedule(Sampler):
                 f"the nodes of a solver schedule must be {SMALLEST_GAP:g} apart and more in log(alpha / sigma); "
                 f"got {gap:.3g}"
             )
+        self.check_schedule(nodes)
 
     def record(self) -> dict[str, Any]:
-        """The schedule as numbers, words and lists of such records."""
-        return asdict(self)
+        """The schedule as numbers, words and lists of such records; infinities as words, which JSON lacks."""
+        ends = self.log_snr and [one if math.isfinite(one) else str(one) for one in self.log_snr]
+        return {**asdict(self), "log_snr": ends}
 
     @classmethod
     def from_record(cls, record: Any) -> SolverSchedule:
-        """The schedule of such a record.
+        """The schedule of such a record, which may lack `log_snr`.
 
         Raises:
             ValueError: for anything else.
@@ -271,7 +324,13 @@ def _check_choices(index: int, step: SolverStep) -> None:
         raise ValueError(f"steps[{index}].corrections must be empty without a corrector; got {step.corrections!r}")
 
 
+def _check_records(name: str, records: Any, kind: type) -> None:
+    if not isinstance(records, tuple | list) or not all(isinstance(one, kind) for one in records):
+        raise ValueError(f"{name} must be a tuple of records of type {kind.__name__}; got {records!r:.80}")
+
+
 def _check_estimates(name: str, estimates: tuple[Estimate, ...], available: int) -> None:
+    _check_records(name, estimates, Estimate)
     if len(estimates) > available:
         raise ValueError(
             f"{name} must have {available} entries at most, as many as there are nodes besides the start; "
@@ -288,8 +347,8 @@ def _check_estimates(name: str, estimates: tuple[Estimate, ...], available: int)
 
 
 def _check_finite(name: str, value: Weight) -> None:
-    if not isinstance(value, Tensor) and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite; got {value!r}")
+    if not isinstance(value, Tensor) and not (is_number(value) and math.isfinite(value)):
+        raise ValueError(f"{name} must be a finite number; got {value!r}")
 
 
 # What JSON holds in each field: a type, or the record of which there is a list.
@@ -300,9 +359,9 @@ _PLAIN: dict[str, tuple[type, ...]] = {"float": (float, int), "Weight": (float, 
 def _read(record: type, found: Any, where: str) -> Any:
     """A record of plain numbers, words and lists of records, every field checked."""
     declared = {field.name: str(field.type) for field in fields(record)}
-    if not isinstance(found, Mapping) or set(found) != set(declared):
+    if not isinstance(found, Mapping) or not set(declared) - {"log_snr"} <= set(found) <= set(declared):
         raise ValueError(f"{where} must have the entries {', '.join(declared)}; got {found!r:.120}")
-    return record(**{name: _read_field(name, declared[name], found[name], where) for name in declared})
+    return record(**{name: _read_field(name, declared[name], value, where) for name, value in found.items()})
 
 
 def _read_field(name: str, declared: str, value: Any, where: str) -> Any:
@@ -311,7 +370,19 @@ def _read_field(name: str, declared: str, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise ValueError(f"{where} must be a list; got {value!r:.80}")
         return tuple(_read(_NESTED[name], one, f"{where}, entry {index},") for index, one in enumerate(value))
+    if name == "log_snr":
+        return _read_ends(value, where)
     wanted = _PLAIN.get(declared, (bool,))
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         raise ValueError(f"{where} must be of type {wanted[0].__name__}; got {value!r:.80}")
     return float(value) if float in wanted else value
+
+
+def _read_ends(value: Any, where: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        first, last = map(float, value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where} must be null or two numbers; got {value!r:.80}") from None
+    return first, last

@@ -54,7 +54,7 @@ class Estimate:
     coefficient: Weight = 0.0
 
 
-# R(z, h, c), where z = -h in the form for data and z = h in that for noise. With those named bh1 and bh2 the term of
+# R(z, h, c), where z = -h for data and z = h for noise. With those named bh1 and bh2 the term of
 # the first derivative becomes h B / 2 with B = z and B = expm1(z); the others are those of table 6.1 of the source.
 SCALINGS: dict[str, Callable[[Tensor, Tensor, Weight], Weight]] = {
     "none": lambda z, h, c: 1.0,
@@ -69,7 +69,7 @@ OF_FIRST = ("bh1", "bh2")  # those of the first derivative only
 
 
 @dataclass(frozen=True)
-class Form:
+class Integrand:
     """What is expanded, ``F = kappa^-growth (D - (1 - linear) y)``.
 
     Attributes:
@@ -87,7 +87,7 @@ class Form:
 
 
 # These two are told from others by being these: the same numbers as tensors have gradients.
-DATA, NOISE = Form(1.0, 0.0), Form(0.0, 1.0)
+DATA, NOISE = Integrand(1.0, 0.0), Integrand(0.0, 1.0)
 
 
 @dataclass
@@ -106,15 +106,15 @@ class Expansion:
     Args:
         nodes: times from noise to data; the weights have their gradients.
         starts: the node at which each step starts.
-        forms: what each step expands.
+        integrands: what each step expands.
         order: the highest one of a step.
     """
 
-    def __init__(self, nodes: Nodes, starts: Sequence[int], forms: Sequence[Form], order: int):
-        self.nodes, self.forms = nodes, forms
+    def __init__(self, nodes: Nodes, starts: Sequence[int], integrands: Sequence[Integrand], order: int):
+        self.nodes, self.integrands = nodes, integrands
         h = nodes.log_snr[1:] - nodes.log_snr[list(starts)]
         self.h = torch.where(torch.isfinite(h), h, torch.ones_like(h))  # such a step is of first order
-        rates = torch.stack([as_float64(form.growth) - as_float64(form.linear) for form in forms])
+        rates = torch.stack([as_float64(integrand.growth) - as_float64(integrand.linear) for integrand in integrands])
         self.phis = torch.stack([phi(k + 1, rates * self.h) for k in range(order)], -1)
 
     def weights(self, step: int, start: int, estimates: Sequence[Estimate], others: Sequence[int]) -> Sum:
@@ -126,42 +126,42 @@ class Expansion:
             estimates: of the first, second, ... derivative.
             others: nodes with predictions besides the start, the latest first.
         """
-        log_snr, target, form = self.nodes.log_snr, step + 1, self.forms[step]
+        log_snr, target, integrand = self.nodes.log_snr, step + 1, self.integrands[step]
         if not bool(torch.isfinite(log_snr[[start, target]]).all()):
             kept = self.nodes.sigma[target] / self.nodes.sigma[start]
             return Sum(kept, "data", {start: self.nodes.alpha[target] - kept * self.nodes.alpha[start]}, {})
-        kept, scale = self._form(step, start, form)
+        kept, scale = self._factors(step, start, integrand)
         terms = scale * self.h[step] * self.phis[step]  # those of ``h^-k E_k``
         found = {start: terms[0]}
-        z = -self.h[step] if form.kind == "data" else self.h[step]
+        z = -self.h[step] if integrand.kind == "data" else self.h[step]
         for k, estimate in enumerate(estimates, 1):
             near = [start, *others[: estimate.nodes]]
             factor = SCALINGS[estimate.scaling](z, self.h[step], estimate.coefficient) * terms[k]
             places = (log_snr[near] - log_snr[start]) / self.h[step]
             for node, share in zip(near, weights(places, derivatives_at_zero(places, k)), strict=True):
                 found[node] = found.get(node, 0.0) + factor * share
-        return self._in_predictions(start, form, kept, found)
+        return self._in_predictions(start, integrand, kept, found)
 
-    def _form(self, step: int, start: int, form: Form) -> tuple[Weight, Weight]:
+    def _factors(self, step: int, start: int, integrand: Integrand) -> tuple[Weight, Weight]:
         """The factor of the state at the start, and what stands before the sum, ``kappa_s^b`` left to `F`."""
         nodes, target, h = self.nodes, step + 1, self.h[step]
-        if form is DATA:
+        if integrand is DATA:
             return nodes.sigma[target] / nodes.sigma[start], nodes.alpha[target]
         kept = nodes.alpha[target] / nodes.alpha[start]
-        if form is NOISE:
+        if integrand is NOISE:
             return kept, -nodes.sigma[target]
-        return kept * torch.exp(-form.linear * h), nodes.alpha[target] * torch.exp(-form.growth * h)
+        return kept * torch.exp(-integrand.linear * h), nodes.alpha[target] * torch.exp(-integrand.growth * h)
 
-    def _in_predictions(self, start: int, form: Form, kept: Weight, weights: dict[int, Weight]) -> Sum:
+    def _in_predictions(self, start: int, integrand: Integrand, kept: Weight, weights: dict[int, Weight]) -> Sum:
         """Weights of ``kappa_s^b F`` at nodes as those of predictions and of the states where they were made."""
-        if form is DATA or form is NOISE:
-            return Sum(kept, form.kind, weights, {})
+        if integrand is DATA or integrand is NOISE:
+            return Sum(kept, integrand.kind, weights, {})
         nodes = self.nodes
         data = {
-            node: weight * torch.exp(form.growth * (nodes.log_snr[node] - nodes.log_snr[start]))
+            node: weight * torch.exp(integrand.growth * (nodes.log_snr[node] - nodes.log_snr[start]))
             for node, weight in weights.items()
         }
-        seen = {node: -weight * (1.0 - form.linear) / nodes.alpha[node] for node, weight in data.items()}
+        seen = {node: -weight * (1.0 - integrand.linear) / nodes.alpha[node] for node, weight in data.items()}
         return Sum(kept, "data", data, seen)
 
 

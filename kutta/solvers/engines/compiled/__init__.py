@@ -21,7 +21,8 @@ class Compiled:
 
     The samplers of a `DiffusionProblem` are compiled likewise, without gradients. What they do is a table of
     numbers that the loop reads, so that one serves most samplers and any grid. The model is always called with
-    its guidance: outside the interval of `kutta.diffusion.CFG` too.
+    its guidance: outside the interval of `kutta.diffusion.CFG` too. It is told the time as a tensor of the dtype of
+    the state; one that makes a Python number of it, ``float(t[0])``, loses digits.
 
     Where PyTorch cannot compile `f`, the solve runs in the eager engine, with a warning that says why;
     ``sol.stats.engine`` tells what ran.

@@ -80,7 +80,9 @@ def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHand
     return traced(problem.f, problem.args, torch.zeros((), dtype=layout.dtype), y, layout, y.shape)
 
 
-def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch.Size) -> RightHandSide:
+def traced(
+    f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch.Size, owner: Any = None
+) -> RightHandSide:
     """What a function of time and state does now.
 
     Args:
@@ -90,6 +92,7 @@ def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch
         y: a state, as the layout has it.
         layout: of states and of what `f` returns.
         shape: that of what it returns.
+        owner: the user's function in `f`, where this is not `f`: what differs between users is counted apart.
 
     Raises:
         NotCompilable: for what Dynamo cannot follow (control flow that depends on values, calls that are
@@ -107,7 +110,7 @@ def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch
     args = pytree.tree_map(stand_in, args) if args else ()
     try:
         with torch.enable_grad():  # so that Dynamo writes down where f switches it off
-            record, tensors = _look(f, t, y, args, layout)
+            record, tensors = _look(_owner(f if owner is None else owner), f, t, y, args, layout)
         if record.inside is None:
             with torch.no_grad():
                 _finish(record, tensors, t, y, shape)
@@ -121,8 +124,7 @@ def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch
     return RightHandSide(record.before, record.inside, record.text, (*inputs, *record.constants))
 
 
-def _look(f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> tuple[_Record, tuple[Tensor, ...]]:
-    owner = _owner(f)
+def _look(owner: Any, f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -> tuple[_Record, tuple[Tensor, ...]]:
     probe = _probes.get(owner)
     if probe is None:
         probe = _probes[owner] = _new_probe()

@@ -14,7 +14,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solution import Solution
 from kutta.solvers.diffusion.guidance.cfg import Unguided
-from kutta.solvers.diffusion.plans.denoiser import outputs_of, with_checked_output
+from kutta.solvers.diffusion.guidance.denoiser import outputs_of, with_checked_output
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.table import table
@@ -67,8 +67,8 @@ def model_of(problem: DiffusionProblem, free: bool) -> RightHandSide:
         found = outputs_of(guidance, (model, x, t, condition, level[1]), {False, free})
         return torch.stack(list(found.values()))
 
-    level = torch.zeros(2, dtype=torch.float64)
-    return traced(outputs, (problem.condition,), level, x, layout_of(x, False), torch.Size((1 + free, *x.shape)))
+    level, shape = torch.zeros(2, dtype=torch.float64), torch.Size((1 + free, *x.shape))
+    return traced(outputs, (problem.condition,), level, x, layout_of(x, False), shape, problem.model)
 
 
 def _run(kind: Kind, model: RightHandSide, memory: Memory) -> None:

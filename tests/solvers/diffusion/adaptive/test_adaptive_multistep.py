@@ -3,13 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kutta as kt
 from kutta.solvers.diffusion.adaptive.batch import fitted
-from tests.solvers.diffusion.problems import F64, magnitude, t1, t2
+from tests.solvers.diffusion.problems import F64, magnitude, normal, reference, t1, t2
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 SUCCESS, FAILED = kt.Result.SUCCESS, kt.Result.NON_FINITE
@@ -30,6 +31,17 @@ def test_errors_are_proportional_to_the_tolerance(order):
     """Section 15: error / tolerance within [0.01, 1] over five decades."""
     ratios = [t1().error(sample(t1(), order, atol=tolerance).y1) / tolerance for tolerance in DECADES]
     assert all(0.01 <= ratio <= 1.0 for ratio in ratios), ratios
+
+
+@pytest.mark.parametrize(("order", "mean", "worst", "share"), [(2, 0.95, 28.0, 0.14), (3, 0.4, 21.0, 0.05)])
+def test_what_a_tolerance_means_for_single_samples(order, mean, worst, share):
+    """The figures of the docstring: the batch keeps it on average, its worst sample does not."""
+    x = 5.0 * normal(np.random.default_rng(7), 256, 2)
+    problem = replace(t1().problem, x=x)
+    off = kt.solve(problem, kt.AdaptiveMultistep(order), atol=1e-4).y1 - reference(problem)
+    ratios = off.square().mean(1).sqrt() / 1e-4
+    assert float(ratios.mean()) < mean and 1.0 < float(ratios.max()) < worst
+    assert 0.0 < float((ratios > 1.0).double().mean()) < share
 
 
 def test_relative_tolerances_are_of_the_size_of_the_data():
@@ -207,19 +219,23 @@ def test_a_model_of_nan_ends_the_solve(limit):
     problem = replace(t1().problem, model=lambda x, t: math.nan * x)
     sol = kt.solve(problem, kt.AdaptiveMultistep(limit=limit), throw=False)
     assert set(sol.result) == {FAILED} and int(sol.stats.steps.max()) < 30
+    with pytest.raises(kt.SolveError, match="look at what the model returns near this time"):
+        kt.solve(problem, kt.AdaptiveMultistep(limit=limit))
 
 
 def test_tolerances_below_all_digits_end_the_solve():
     problem = replace(t1().problem, model=lambda x, t: torch.randn(x.shape, dtype=F64))
     sol = kt.solve(problem, kt.AdaptiveMultistep(), atol=1e-9, throw=False)
     assert set(sol.result) == {kt.Result.STEP_UNDERFLOW}
+    with pytest.raises(kt.SolveError, match="the model's output may jump near this time"):
+        kt.solve(problem, kt.AdaptiveMultistep(), atol=1e-9)
 
 
 def test_the_number_of_steps_is_limited():
     sol = sample(t1(), atol=1e-6, max_steps=10, throw=False)
     assert set(sol.result) == {kt.Result.MAX_STEPS} and set(sol.stats.steps.tolist()) == {10}
     assert bool((sol.t1 > 0.05).all()) and sol.ts.shape == (1, 16)
-    with pytest.raises(kt.SolveError, match="MAX_STEPS in trajectory 0"):
+    with pytest.raises(kt.SolveError, match=r"MAX_STEPS in trajectory 0 .* a sampler with a given number of steps"):
         sample(t1(), atol=1e-6, max_steps=10)
 
 
@@ -268,9 +284,11 @@ def test_problems_that_make_no_sense_are_refused(changes, message):
     [
         ({"order": 0}, "order must be a whole number from 1 to 6"),
         ({"order": 2.5}, "order must be a whole number"),
-        ({"first_step": 0.0}, "first_step must be positive"),
-        ({"limit": -1.0}, "limit must be positive"),
-        ({"largest_step": math.nan}, "largest_step must be positive"),
+        ({"first_step": 0.0}, "first_step must be a positive number"),
+        ({"first_step": "a"}, "first_step must be a positive number; got 'a'"),
+        ({"shared": "a"}, "shared must be None or a quantile"),
+        ({"limit": -1.0}, "limit must be a positive number"),
+        ({"largest_step": math.nan}, "largest_step must be a positive number"),
         ({"shared": 1.5}, "shared must be None or a quantile"),
     ],
 )

@@ -3,13 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.inversion.fixed_point import fixed_point
 from tests._helpers import F64
-from tests.solvers.diffusion.problems import orders, t1
+from tests.solvers.diffusion.problems import normal, orders, t1, t2
 
 D = kt.diffusion
 
@@ -54,14 +55,56 @@ def test_acceleration_saves_evaluations():
     assert anderson[1].stats.function_evaluations == sum(anderson[1].iterations)
 
 
+def wide(count=16):
+    """The mixture of `t1` from much more noise to less."""
+    schedule = D.EDM(start=10.0, end=0.02)
+    x = 10.0 * normal(np.random.default_rng(0), count, 2)
+    return kt.DiffusionProblem(t1().teacher.model(schedule), schedule, x)
+
+
 @pytest.mark.parametrize(
-    "sampler", [kt.EDMHeun(), kt.DPMSolverPP(2), kt.DPMSolverPP(3), kt.UniPC(2), kt.PLMS(2)], ids=repr
+    ("sampler", "steps"),
+    [
+        (kt.EDMHeun(), 12),
+        (kt.DPMSolverPP(2), 12),
+        (kt.DPMSolverPP(3), 12),
+        (kt.UniPC(2), 12),
+        (kt.UniPC(3), 20),
+        (kt.PLMS(2), 12),
+        (D.PNDM(4), 20),
+        (D.DPMSolverSinglestep(3), 12),
+        (D.ExponentialMultistep(4, corrector=True), 20),
+        (D.GHVB(3), 20),
+    ],
+    ids=repr,
 )
-def test_other_samplers_there_and_back(sampler):
-    """Singlestep methods in one sweep, multistep methods in several."""
-    problem = replace(t1().problem, t_span=(5.0, 0.5))
-    off, back = there_and_back(problem, sampler, 12)
-    assert off < 1e-8 and float(back.residuals.max()) < 1e-13
+def test_other_samplers_there_and_back(sampler, steps):
+    """Over the whole way at once, where the steps backwards one by one would grow without bound."""
+    off, back = there_and_back(wide(), sampler, steps)
+    assert off < 1e-11 and float(back.residuals.max()) < 1e-12
+    assert back.residuals.shape == (2,) and len(back.iterations) == 1
+    assert back.stats.function_evaluations <= 60 * steps
+
+
+def test_a_variance_preserving_schedule_over_the_whole_way():
+    schedule = D.VP(end=0.01)
+    problem = kt.DiffusionProblem(t1().teacher.model(schedule, "v"), schedule, wide().x / 10.0, prediction="v")
+    assert there_and_back(problem, kt.UniPC(3), 20)[0] < 1e-12
+
+
+def test_states_over_the_whole_way():
+    sol = kt.solve(wide(), kt.UniPC(2), steps=12, save_at="steps")
+    back = D.invert(replace(wide(), x=sol.y1), kt.UniPC(2), steps=12, save_at="steps")
+    assert torch.equal(back.ts, sol.ts.flip(0)) and torch.equal(back.ys[0], sol.y1)
+    assert torch.allclose(back.ys, sol.ys.flip(0), atol=1e-10)
+
+
+@pytest.mark.parametrize("sampler", [kt.DDIM(), kt.UniPC(2)], ids=repr)
+def test_states_of_one_number(sampler):
+    """Samples of shape ``()``, in a batch ``(B,)``."""
+    schedule = D.EDM(start=5.0, end=0.05)
+    problem = kt.DiffusionProblem(lambda x, t: t * (x - 1.0) / (0.25 + t**2), schedule, torch.randn(6, dtype=F64))
+    assert there_and_back(problem, sampler, 12)[0] < 1e-11
 
 
 @pytest.mark.parametrize("guidance", [D.CFG(3.0), D.CFGPlusPlus(0.6)], ids=["CFG", "CFGPlusPlus"])
@@ -108,6 +151,9 @@ def test_lower_precision(dtype):
     problem = replace(case.problem, x=case.problem.x.to(dtype), t_span=(5.0, 0.5))
     off, back = there_and_back(problem, kt.DDIM(), 20)
     assert back.y1.dtype == dtype and off < 3000 * torch.finfo(dtype).eps
+    assert back.result is kt.Result.SUCCESS
+    off, back = there_and_back(problem, kt.UniPC(2), 20)
+    assert back.y1.dtype == dtype and off < 3000 * torch.finfo(dtype).eps
 
 
 def test_a_sample_does_not_depend_on_its_batch():
@@ -124,13 +170,30 @@ def test_nothing_is_recorded_for_gradients():
     assert not D.invert(replace(case.problem, x=x), steps=5).y1.requires_grad
 
 
-def test_what_does_not_converge_is_told():
-    """Two steps over the whole way are no contraction, and a few iterations not enough."""
-    back = there_and_back(t1().problem, kt.DDIM(), 2, max_iterations=3)[1]
-    assert float(back.residuals.max()) > 1e-6 and max(back.iterations) == 3
-    # Each step has its fixed point, but the sweeps have none yet.
-    off, back = there_and_back(t1().problem, kt.PLMS(2), 10, max_iterations=5)
-    assert float(back.residuals[-1]) > 1e-6 and off > 1e-6
+def test_what_does_not_converge_is_an_error():
+    """Few iterations are not enough for a step; and few steps of high order are no image of the flow."""
+    cases = [(t1().problem, kt.DDIM(), 2, {"max_iterations": 3}), (wide(), D.ExponentialMultistep(4), 6, {})]
+    for problem, sampler, steps, options in cases:
+        off, back = there_and_back(problem, sampler, steps, throw=False, **options)
+        assert back.result is kt.Result.NOT_CONVERGED and back.result.failed
+        assert float(back.residuals.max()) > 1e-6 and off > 1e-6
+        with pytest.raises(kt.SolveError, match=r"NOT_CONVERGED.*take more steps, a shorter t_span") as failure:
+            there_and_back(problem, sampler, steps, **options)
+        assert isinstance(failure.value.solution, D.Inversion)
+
+
+def test_an_iteration_without_progress_ends():
+    back = there_and_back(wide(), D.ExponentialMultistep(4), 6, throw=False)[1]
+    assert back.iterations[0] < 40 and back.stats.function_evaluations < 1500
+
+
+def test_a_fixed_point_that_is_no_solution_is_told():
+    """The flow leads two samples to one noise, up to roundings, of which the sampler makes only one of them."""
+    case = t2(1.0)
+    problem = replace(case.problem, x=case.problem.x[:32], t_span=(999.0, 5.0))
+    _, back = there_and_back(problem, kt.PLMS(2), 10, throw=False)
+    assert float(back.residuals[0]) < 1e-13 and float(back.residuals[1]) > 1e-2
+    assert back.result is kt.Result.NOT_CONVERGED
 
 
 def test_a_model_that_fails():

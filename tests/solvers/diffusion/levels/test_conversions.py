@@ -86,3 +86,17 @@ def test_unknown_names():
         kt.diffusion.convert(DATA, DATA, "x0", "data", 0.8, 0.6)
     with pytest.raises(ValueError, match="wanted must be one of epsilon"):
         kt.diffusion.convert(DATA, DATA, "data", "velocity", 0.8, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "wanted", "alpha", "sigma"),
+    [
+        ("epsilon", "data", 0.0, 1.0),
+        ("score", "v", 0.0, 1.0),
+        ("data", "epsilon", 1.0, 0.0),
+        ("flow", "score", 1.0, 0.0),
+    ],
+)
+def test_numbers_at_which_nothing_follows(prediction, wanted, alpha, sigma):
+    with pytest.raises(ValueError, match=f"with alpha={alpha} and sigma={sigma} '{wanted}' does not follow from"):
+        kt.diffusion.convert(1.0, 1.0, prediction, wanted, alpha, sigma)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Draft, Level
 from kutta.solvers.diffusion.plans.states import states
 from tests._helpers import F64, tensor
@@ -249,8 +249,21 @@ def test_times_beyond_the_schedule(schedule, times, between):
 
 @pytest.mark.parametrize("times", [[1.0], [[1.0, 0.1]], 0.5, []])
 def test_edge_4_no_vector_of_times(times):
-    with pytest.raises(ValueError, match="grid must be a Grid or a vector"):
+    with pytest.raises(ValueError, match=r"grid must be a Grid such as .* or a vector of two and more times"):
         nodes(times, VP, None, 1.0, 0.1)
+
+
+@pytest.mark.parametrize("times", ["karras", {}, [1.0, "b"]])
+def test_times_that_are_no_numbers(times):
+    with pytest.raises(TypeError, match=r"grid must be a Grid such as .* or a vector of two and more times; got"):
+        nodes(times, VP, None, 1.0, 0.1)
+
+
+def test_one_leading_step_leads_nowhere():
+    trained = D.Discrete(torch.linspace(0.0001, 0.02, 1000))
+    with pytest.raises(ValueError, match=r"steps=1 of TrainingSteps.* do not leave t = 0: take more steps"):
+        nodes(D.TrainingSteps("leading"), trained, 1, 999.0, 0.0)
+    assert nodes(D.TrainingSteps("leading", clean=True), trained, 1, 999.0, 0.0).steps == 1
 
 
 def test_edge_4_before_the_model_is_called():
@@ -327,28 +340,43 @@ def test_edge_7_a_noise_level_for_each_sample():
 # ------------------------------------------------------------------------------------------ refusals
 
 
-@pytest.mark.parametrize("steps", [0, -1, 2.5, None])
+@pytest.mark.parametrize("steps", [0, -1, 2.5, None, True, "5"])
 def test_numbers_of_steps_that_are_none(steps):
     with pytest.raises(ValueError, match="steps must"):
         nodes(D.Rho(), VP, steps, 1.0, 0.1)
 
 
+@pytest.mark.parametrize("grid", [D.Rho(), D.UniformLogSNR(), D.Rho(math.inf)], ids=repr)
+def test_a_last_time_without_noise_is_reached_from_little_noise(grid):
+    found = nodes(grid, D.EDM(end=0.0), 5, 80.0, 0.0)
+    inner = nodes(grid, D.EDM(), 4, 80.0, 0.002)
+    assert found.t[-1] == 0.0 and found.sigma[-1] == 0.0
+    assert torch.allclose(found.t[:-1], inner.t, rtol=1e-12)
+    assert nodes(grid, D.EDM(end=0.0), 1, 80.0, 0.0).t.tolist() == [80.0, 0.0]
+    assert nodes(type(grid)(least=0.01), D.EDM(end=0.0), 3, 80.0, 0.0).t[-2] == pytest.approx(0.01)
+
+
 def test_refusals_of_the_rules():
-    with pytest.raises(ValueError, match="rho must be positive"):
-        D.Rho(0.0)
-    with pytest.raises(ValueError, match="power and shift must be positive"):
-        D.UniformTime(shift=-1.0)
+    for rho in (0.0, "7", None):
+        with pytest.raises(ValueError, match="rho must be a positive number"):
+            D.Rho(rho)
+    for shift in (-1.0, "a", True):
+        with pytest.raises(ValueError, match="shift must be a positive number"):
+            D.UniformTime(shift=shift)
     with pytest.raises(ValueError, match="shift is for times between 0 and 1"):
         nodes(D.UniformTime(shift=2.0), D.EDM(), 5, 80.0, 0.1)
-    with pytest.raises(ValueError, match="a and b must be positive"):
-        D.Beta(a=0.0)
+    for a in (0.0, "a"):
+        with pytest.raises(ValueError, match="a must be a positive number"):
+            D.Beta(a)
+    with pytest.raises(ValueError, match="offset must be a number; got 'a'"):
+        D.TrainingSteps("leading", offset="a")
     with pytest.raises(ValueError, match="spacing must be"):
         D.TrainingSteps("equal")
     with pytest.raises(ValueError, match="offset is for leading steps"):
         D.TrainingSteps("trailing", offset=1)
     with pytest.raises(ValueError, match=r"TrainingSteps\(\) is for kutta.diffusion.Discrete"):
         nodes(D.TrainingSteps(), VP, 5, 1.0, 0.1)
-    with pytest.raises(ValueError, match="needs both data and noise at its ends"):
+    with pytest.raises(ValueError, match="needs data at the beginning"):
         nodes(D.Rho(), FLOW, 5, 1.0, 0.0)
     with pytest.raises(ValueError, match="steps must be 2"):
         nodes([1.0, 0.5, 0.1], VP, 3, 1.0, 0.1)

@@ -82,3 +82,17 @@ def test_samples_that_did_not_arrive_are_refused():
 def test_numbers_of_steps_that_are_none_are_refused(steps):
     with pytest.raises(ValueError, match="steps must be a whole number"):
         median_grid(tried(t1(), atol=0.1), t1().problem.schedule, steps)
+
+
+def test_a_schedule_of_something_else_is_refused():
+    with pytest.raises(ValueError, match=r"times of VP.* must lie between 0 and 1; got 5"):
+        median_grid(tried(t1(), atol=0.1), kt.diffusion.VP())
+    vp = kt.diffusion.VP(end=0.01)
+    sol = tried(replace(t1(), problem=replace(t1().problem, model=t1().teacher.model(vp), schedule=vp)), atol=0.1)
+    with pytest.raises(ValueError, match=r"VE.* has other noise at the times of the solution"):
+        median_grid(sol, kt.diffusion.VE())
+
+
+def test_an_equal_schedule_with_other_ends_is_the_same():
+    sol = tried(t1(), atol=0.1)
+    assert torch.equal(median_grid(sol, kt.diffusion.EDM()), median_grid(sol, t1().problem.schedule))

@@ -9,10 +9,10 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.exponential.forms import FORMS
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.momentum.heavy_ball import AggregatedMomentum, HeavyBall, Nesterov
 from kutta.solvers.diffusion.momentum.splitting import LTSP
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Plan
 from tests.solvers.diffusion.problems import F64, magnitude, orders, t1, t2, t2_grid
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.states import states
 from tests.solvers.diffusion.problems import F64, orders, stable_diffusion_betas, t1
 
@@ -161,14 +161,14 @@ def test_a_sample_with_its_own_generator_does_not_depend_on_the_others(sampler):
     assert torch.equal(together, sampled([0, 1, 2, 3]))
 
 
-@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan, "a", None])
 def test_refused_eta(eta):
-    with pytest.raises(ValueError, match="eta must be between 0 and 1"):
+    with pytest.raises(ValueError, match="eta must be a number between 0 and 1"):
         kt.AncestralEuler(eta)
 
 
 @pytest.mark.parametrize("name", ["s_churn", "s_tmin", "s_tmax", "s_noise"])
-@pytest.mark.parametrize("value", [-1.0, math.nan])
+@pytest.mark.parametrize("value", [-1.0, math.nan, "a", None, True])
 def test_refused_churn(name, value):
-    with pytest.raises(ValueError, match=f"{name} must not be negative"):
+    with pytest.raises(ValueError, match=f"{name} must be a number that is not negative"):
         kt.EDMHeun(**{name: value})

@@ -6,9 +6,9 @@ import torch
 import kutta as kt
 from kutta.solvers.diffusion.exponential.forms import FORMS
 from kutta.solvers.diffusion.exponential.walk import Walk
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import Nodes, nodes
 from kutta.solvers.diffusion.named.unipc import VARIANTS
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.plan import Draft
 from kutta.solvers.diffusion.plans.states import states
 from tests.solvers.diffusion.problems import F64, orders, t1

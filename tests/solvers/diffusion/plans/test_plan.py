@@ -1,6 +1,5 @@
 """Plans: a hand-written one with a stage, a corrector and noise, what it costs, and what is kept for it."""
 
-import gc
 import itertools
 import weakref
 
@@ -8,8 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.plan import Draft
@@ -178,7 +177,6 @@ def test_what_is_not_needed_is_let_go(sampler):
     plan = sampler.plan(nodes(D.Rho(), case.problem.schedule, 12, 5.0, 0.05)).fixed()
 
     def evaluate(x, level, kinds):
-        gc.collect()
         alive.append(sum(one() is not None for one in made))
         output = case.teacher.noise(x, 1.0, float(level.sigma))
         made.append(weakref.ref(output))

@@ -72,6 +72,32 @@ def test_a_sampler_that_may_change_is_asked_every_time():
     assert fixed_plan(sampler, grid()).moves[0].states == {0: 2.0} != before.moves[0].states
 
 
+def test_a_class_that_adds_to_one_of_ours_is_asked_every_time():
+    class Part(kt.DDIM):
+        def __init__(self, kept):
+            object.__setattr__(self, "kept", kept)
+
+        def plan(self, nodes):
+            draft = D.Draft(nodes)
+            for n in range(nodes.steps):
+                draft.arrive(n + 1, {n: self.kept})
+            return draft.plan()
+
+    assert Part(1.0) == Part(0.5)  # no field of DDIM tells them apart
+    assert fixed_plan(Part(0.5), grid()).moves[0].states == {0: 0.5} != fixed_plan(Part(1.0), grid()).moves[0].states
+
+
+def test_a_schedule_that_adds_to_one_of_ours_is_planned_anew():
+    class Half(D.Discrete):
+        def model_time(self, t):
+            return 0.5 * t
+
+    betas, sampler = torch.linspace(1e-4, 0.02, 10, dtype=torch.float64), Counted()
+    plans = [fixed_plan(sampler, nodes(D.UniformTime(), one(betas), 3, 9.0, 0.0)) for one in (D.Discrete, Half, Half)]
+    assert len(sampler.asked) == 3 and D.Discrete(betas) != Half(betas)
+    assert plans[1].first.model_t == 0.5 * plans[0].first.model_t
+
+
 def test_a_sampler_with_tensors_is_asked_every_time():
     @dataclass(frozen=True)
     class Weighted(Counted):

@@ -5,7 +5,7 @@ import torch
 
 import kutta as kt
 from kutta.solvers.diffusion.checking import checked
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.folding import folded
 from kutta.solvers.diffusion.plans.plan import Level
 from kutta.solvers.diffusion.plans.table import table

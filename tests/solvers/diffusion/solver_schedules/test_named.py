@@ -114,3 +114,11 @@ def test_from_pure_noise_to_pure_data(name):
 def test_refuses(name, order, message):
     with pytest.raises(ValueError, match=message):
         named_schedule(name, [5.0, 1.0], kt.diffusion.EDM(), order)
+
+
+@pytest.mark.parametrize(
+    ("times", "error"), [([], ValueError), ([1.0], ValueError), ("ab", TypeError), (3.0, ValueError)]
+)
+def test_refuses_other_times(times, error):
+    with pytest.raises(error, match="times must be a vector of two and more times; got"):
+        named_schedule("ddim", times, kt.diffusion.VP())

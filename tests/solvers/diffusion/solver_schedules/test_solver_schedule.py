@@ -80,12 +80,46 @@ class TestRecord:
             SolverSchedule.from_json(json.dumps(record))
 
 
+class TestNoiseSchedule:
+    def test_is_kept_in_files(self):
+        found = example().on(EDM)
+        assert found.log_snr == pytest.approx((-math.log(5.0), -math.log(0.05)))
+        assert SolverSchedule.from_json(found.to_json()) == found
+        flow = SolverSchedule(1.0, (SolverStep(0.5), SolverStep(0.0))).on(kt.diffusion.RectifiedFlow())
+        assert flow.log_snr == (-math.inf, math.inf)
+        assert SolverSchedule.from_json(flow.to_json()) == flow
+
+    def test_may_be_unknown(self):
+        record = json.loads(example().to_json())
+        del record["log_snr"]
+        assert SolverSchedule.from_json(json.dumps(record)).log_snr is None
+
+    @pytest.mark.parametrize("ends", [[1.0], ["much", 2.0], 3.0, [2.0, 1.0], [0.0, "nan"]])
+    def test_refuses_other_ends(self, ends):
+        record = json.loads(example().to_json()) | {"log_snr": ends}
+        with pytest.raises(ValueError, match="log_snr"):
+            SolverSchedule.from_json(json.dumps(record))
+
+    @pytest.mark.parametrize("other", [kt.diffusion.VP(), kt.diffusion.RectifiedFlow()])
+    def test_is_refused_on_another_one(self, other):
+        found = kt.diffusion.named_schedule("dpm-solver++", [0.9, 0.5, 0.1], kt.diffusion.Cosine())
+        problem = kt.DiffusionProblem(lambda x, t: 0.0 * x, other, torch.zeros(1, 2), t_span=(0.9, 0.1))
+        with pytest.raises(ValueError, match=r"made for another noise schedule: .* at its first time"):
+            kt.solve(problem, found)
+        kt.solve(replace(problem, schedule=kt.diffusion.Cosine()), found)
+
+    def test_is_the_same_up_to_rounding(self):
+        betas = torch.linspace(0.0001, 0.02, 1000)
+        exact, rounded = kt.diffusion.Discrete(betas.double()), kt.diffusion.Discrete(betas.half())
+        kt.diffusion.named_schedule("ddim", [999.0, 500.0, 0.0], exact).plan(Nodes.at(rounded, [999.0, 500.0, 0.0]))
+
+
 class TestValidation:
     @pytest.mark.parametrize(
         ("index", "change", "message"),
         [
-            (1, {"t": 2.0}, r"steps\[1\].t must be less than the time before, 2"),
-            (1, {"t": math.nan}, r"steps\[1\].t must be less"),
+            (1, {"t": 2.0}, r"steps\[1\].t must be a number less than the time before, 2"),
+            (1, {"t": math.nan}, r"steps\[1\].t must be a number less"),
             (2, {"back": 3}, r"steps\[2\].back must be a whole number from 0 to 2"),
             (2, {"back": -1}, r"steps\[2\].back"),
             (2, {"back": 0.5}, r"steps\[2\].back"),
@@ -95,7 +129,10 @@ class TestValidation:
             (1, {"estimates": (Estimate(2),)}, r"steps\[1\].estimates\[0\].nodes .* from 1 to 1"),
             (2, {"estimates": (Estimate(2), Estimate(2, "bh1"))}, r"estimates\[1\].scaling must be one of none, exp"),
             (1, {"estimates": (Estimate(1, "double"),)}, r"scaling must be one of none, bh1"),
-            (1, {"estimates": (Estimate(1, "linear", math.inf),)}, "coefficient must be finite"),
+            (1, {"estimates": (Estimate(1, "linear", math.inf),)}, "coefficient must be a finite number"),
+            (1, {"t": "a"}, r"steps\[1\].t must be a number less than the time before, 2; got 'a'"),
+            (1, {"linear": "a"}, r"steps\[1\].linear must be a finite number; got 'a'"),
+            (1, {"estimates": (3,)}, r"steps\[1\].estimates must be a tuple of records of type Estimate"),
             (1, {"prediction": "v"}, "prediction must be one of data, noise, mixed"),
             (1, {"corrector": "exact"}, "corrector must be one of none, pseudo, implicit"),
             (1, {"corrections": (Estimate(1),)}, "corrections must be empty without a corrector"),
@@ -106,6 +143,16 @@ class TestValidation:
     def test_refuses(self, index, change, message):
         with pytest.raises(ValueError, match=message):
             SolverSchedule(5.0, steps((index, change)))
+
+    @pytest.mark.parametrize("t", ["a", None, math.nan, math.inf])
+    def test_refuses_other_beginnings(self, t):
+        with pytest.raises(ValueError, match="t must be a finite number"):
+            SolverSchedule(t, steps())
+
+    @pytest.mark.parametrize("records", [3, (3,), "ab"])
+    def test_refuses_other_records(self, records):
+        with pytest.raises(ValueError, match="steps must be a tuple of records of type SolverStep"):
+            SolverSchedule(5.0, records)
 
     def test_refuses_no_steps(self):
         with pytest.raises(ValueError, match="steps must hold one"):

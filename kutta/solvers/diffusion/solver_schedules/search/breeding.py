@@ -63,7 +63,7 @@ class Breeder:
             replace(_fitted(step, index, index if first_has_slope else index - 1), t=t)
             for index, (step, t) in enumerate(zip(child.steps, times, strict=True))
         ]
-        return SolverSchedule(self.axis.start, tuple(steps), child.analytic_start)
+        return SolverSchedule(self.axis.start, tuple(steps), child.analytic_start).on(self.axis.schedule)
 
 
 @dataclass

@@ -69,8 +69,8 @@ def freed(found: SolverSchedule, axis: Axis) -> SolverSchedule:
         estimates, corrections = (
             tuple(free(step, size, one) for one in group) for group in (step.estimates, step.corrections)
         )
-        form = {"prediction": "mixed", "linear": step.form.linear, "growth": step.form.growth}
-        steps.append(replace(step, estimates=estimates, corrections=corrections, **form))
+        freed = {"prediction": "mixed", "linear": step.integrand.linear, "growth": step.integrand.growth}
+        steps.append(replace(step, estimates=estimates, corrections=corrections, **freed))
     return replace(found, steps=tuple(steps))
 
 

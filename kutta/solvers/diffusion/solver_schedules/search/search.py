@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,7 +61,8 @@ def search(
             search.
         seconds: begin nothing more after that time.
         path: a file that keeps what has been judged after every generation. A search whose file is there goes on
-            from it, to the same end; the problems must be the same ones, which the file does not know.
+            from it, to the same end. Its best and its worst schedule are judged again, and a file whose errors are
+            those of other problems or references is refused. A function must give the same errors again, up to 1e-3.
         progress: show a progress bar (needs tqdm).
 
     Returns:
@@ -68,8 +70,8 @@ def search(
 
     Raises:
         TypeError, ValueError: for arguments that do not fit. Among them are guidance that belongs to steps of a given
-            size, such as `CFGPlusPlus`, as what many steps lead to is not what few aim at; and a beginning without data
-            where the model predicts noise.
+            size, such as `CFGPlusPlus`, as what many steps lead to is not what few aim at; a beginning without data
+            where the model predicts noise; and the file of another search.
 
     Example:
         >>> import torch, kutta as kt
@@ -87,6 +89,7 @@ def search(
     error, axis = _target(target, references, reference_steps, schedule)
     settings = {**counts, "polish": polish, "seed": seed, "axis": repr(axis)}
     archive = Archive() if path is None else Archive.load(path, settings)
+    _check_same_errors(archive, error, path)
     evolution = Evolution(error, Breeder(axis, evaluations), archive, seed, Clock(seconds))
     with _until_interrupted(archive), _bar(progress, generations) as shown:
         if not archive.errors:
@@ -103,6 +106,20 @@ def search(
         if isinstance(error, Teacher) and generations and polish:
             evolution.finish(error, LONGER * polish_steps)
     return _best(archive)
+
+
+def _check_same_errors(archive: Archive, error: Error, path: Any) -> None:
+    """Refuse errors that were those of other problems: of the best schedule and the worst, as judged again."""
+    known = archive.best(len(archive.errors))
+    for one in dict.fromkeys((*known[:1], *known[-1:])):
+        noted, found = archive.errors[one], float(error(one))
+        # Other devices and thread counts add up in another order.
+        if not math.isclose(noted, found, rel_tol=1e-3, abs_tol=1e-6):
+            raise ValueError(
+                f"path must be the file of a search for the same problems, references and reference_steps; {path} has "
+                f"a schedule with the error {noted:.6g}, which is {found:.6g} here: choose another path, or remove the "
+                "file"
+            )
 
 
 def _check_counts(counts: Mapping[str, Any], at_least: int) -> None:

@@ -12,9 +12,9 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solvers.diffusion.checking import checked, refuse_pure_noise
 from kutta.solvers.diffusion.guidance.cfg import refuse_stepwise
+from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import Nodes, Rho, UniformTime
 from kutta.solvers.diffusion.levels.schedules import Schedule, as_float64
-from kutta.solvers.diffusion.plans.denoiser import Denoiser
 from kutta.solvers.diffusion.plans.noise import Noise
 from kutta.solvers.diffusion.plans.states import states
 from kutta.solvers.diffusion.solver_schedules.named import named_schedule

@@ -163,6 +163,19 @@ class TestRepetition:
         with pytest.raises(ValueError, match="other settings, seed"):
             judged_by_function(path=path, seed=1)
 
+    def test_refuses_the_errors_of_other_problems(self, tmp_path):
+        """The settings say nothing of mixtures, references, and how these came about."""
+        path, once = tmp_path / "search.json", {"generations": 1, "polish": 0}
+        small_search(**once, path=path)
+        before = path.read_text()
+        (other, truth), (problem, reference) = exam(2, 16, 1), exam(2, 16, 0)
+        others = [(other, truth, 200), (problem, reference + 0.01, 200), (problem, None, 6)]
+        for target, wanted, steps in others:
+            options = {"references": None if wanted is None else [wanted], "reference_steps": steps, "path": path}
+            with pytest.raises(ValueError, match="file of a search for the same problems, references and reference_st"):
+                search(target, 4, **{**SMALL, **once, **options})
+        assert path.read_text() == before
+
     def test_refuses_a_file_of_something_else(self, tmp_path):
         path = tmp_path / "search.json"
         path.write_text("{}")
@@ -238,7 +251,7 @@ class TestArguments:
 
     def test_refuses_guidance_by_steps(self):
         """What many steps lead to under CFG++ is not what few steps aim at."""
-        problem = replace(t1().problem, guidance=kt.diffusion.CFGPlusPlus(0.5))
+        problem = replace(t1().problem, condition=torch.tensor([True]), guidance=kt.diffusion.CFGPlusPlus(0.5))
         with pytest.raises(ValueError, match=r"the search needs guidance .* such as CFGPlusPlus\(...\).at_step"):
             search(problem, references=[t1().reference])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from kutta.problems import DiffusionProblem
 from kutta.solvers.diffusion.guidance.cfg import Guidance, Unguided
 from kutta.solvers.diffusion.levels.conversions import factors
-from kutta.solvers.diffusion.plans.plan import Level, is_free
+from kutta.solvers.diffusion.plans.plan import Level, is_free, log_snr_of
 from kutta.solvers.diffusion.plans.sums import weighted_sum
 
 
@@ -88,15 +87,6 @@ def with_checked_output(model: Callable[..., Any]) -> Callable[..., Tensor]:
     return checked
 
 
-def log_snr_of(level: Level) -> Any:
-    """``log(alpha / sigma)`` of a level."""
-    if isinstance(level.alpha, Tensor):
-        return torch.log(level.alpha) - torch.log(level.sigma)
-    if level.alpha == 0.0 or level.sigma == 0.0:
-        return math.inf if level.alpha else -math.inf
-    return math.log(level.alpha / level.sigma)
-
-
 def _counts(weight: Any) -> bool:
     return isinstance(weight, Tensor) or weight != 0.0
 
@@ -115,8 +105,8 @@ def _check_output(output: Any, x: Tensor) -> None:
     if not isinstance(output, Tensor):
         part = "output.sample" if isinstance(getattr(output, "sample", None), Tensor) else "the prediction alone"
         raise TypeError(
-            f"{wanted}; got {type(output).__name__}: give DiffusionProblem a function of (x, t, *condition) that calls "
-            f"it and returns {part}"
+            f"{wanted}; got {type(output).__name__}: give a function of the model's arguments that calls it and "
+            f"returns {part}"
         )
     if output.shape != x.shape:
         raise ValueError(f"{wanted}; got shape {tuple(output.shape)}")
