@@ -17,9 +17,9 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 def default_method(operator: LinearOperator) -> LinearMethod:
     """A sound method for an operator.
 
-    Dense matrices are factorised, by `Cholesky` if they say that they are definite and else by `LU`; banded ones reduced
-    by `CyclicReduction`; an inverse that an operator brings is used. For all others there is `CG` if they say that they
-    are definite, `MINRES` if symmetric, and `GMRES`.
+    Dense matrices are factorised, by `Cholesky` if they say that they are definite and else by `LU`; banded ones
+    reduced by `CyclicReduction`; an inverse that an operator brings is used. For all others there is `CG` if they say
+    that they are definite, `MINRES` if they say that they are symmetric, and `GMRES`.
     """
     if isinstance(operator, Banded):
         return CyclicReduction()

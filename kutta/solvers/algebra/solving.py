@@ -15,14 +15,14 @@ from kutta.solution import LinearSolveError, Result, Results, Solution, Stats
 from kutta.solvers.algebra.automatic import default_method
 from kutta.solvers.algebra.checking import checked, checked_method, goal_of
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
-from kutta.solvers.algebra.method import LinearMethod, Outcome
+from kutta.solvers.algebra.method import Outcome
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.engines.refusal import refuse
 from kutta.solvers.progress import progress_bar
 
 
-def solve_linear(problem: LinearProblem, method: LinearMethod | None, given: dict[str, Any]) -> Solution:
+def solve_linear(problem: LinearProblem, method: Any, given: dict[str, Any]) -> Solution:
     """Solve a linear system.
 
     Args:

@@ -5,8 +5,9 @@ In a tridiagonal system
     a_i x_{i-1} + b_i x_i + c_i x_{i+1} = d_i
 
 the equations of even ``i``, counted from 0, give those unknowns from their neighbours; put into the equations of odd
-``i`` they leave a tridiagonal system of half the size. Each halving is a few operations on whole vectors, and there are
-``log2(n)`` of them. A wider band is tridiagonal in blocks of the band's width, and the ``a``, ``b``, ``c`` are matrices.
+``i`` they leave a tridiagonal system of half the size. Each halving is a few operations on whole vectors, and there
+are ``log2(n)`` of them. A wider band is tridiagonal in blocks of the band's width, and ``a``, ``b``, ``c`` are
+matrices.
 
 Source: Hockney, A fast direct solution of Poisson's equation using Fourier analysis, J. ACM 12, 1965; Golub and Van
 Loan, Matrix Computations, section 4.5.4, for blocks.
@@ -141,12 +142,13 @@ def _levels(ring: _Ring, a: Tensor, b: Tensor, c: Tensor) -> tuple[list[_Level],
             a, b, c = _closed(ring, a, b, c)
         (even_a, odd_a), (even_b, odd_b), (even_c, odd_c) = (_halves(one, where) for one in (a, b, c))
         over = ring.inverse(even_b)
-        count = odd_b.shape[where]
-        before, after = (lambda one: one.narrow(where, 0, count)), (lambda one: one.narrow(where, 1, count))
-        left, right = ring.times(odd_a, before(over)), ring.times(odd_c, after(over))
+        (over_before, over_after), (a_before, a_after), (c_before, c_after) = (
+            _beside(one, where) for one in (over, even_a, even_c)
+        )
+        left, right = ring.times(odd_a, over_before), ring.times(odd_c, over_after)
         levels.append(_Level(left, right, even_a, even_c, over))
-        a, c = -ring.times(left, before(even_a)), -ring.times(right, after(even_c))
-        b = odd_b - ring.times(left, before(even_c)) - ring.times(right, after(even_a))
+        a, c = -ring.times(left, a_before), -ring.times(right, c_after)
+        b = odd_b - ring.times(left, c_before) - ring.times(right, a_after)
     return levels, ring.inverse(b)
 
 
@@ -164,6 +166,12 @@ def _halves(x: Tensor, where: int) -> tuple[Tensor, Tensor]:
     return torch.cat([even, last], where), odd
 
 
+def _beside(even: Tensor, where: int) -> tuple[Tensor, Tensor]:
+    """The entries before and after each odd place, of those at even places."""
+    count = even.shape[where] - 1
+    return even.narrow(where, 0, count), even.narrow(where, 1, count)
+
+
 def _solve(ring: _Ring, levels: list[_Level], top: Tensor, d: Tensor) -> Tensor:
     """Down the halvings with the right-hand side, and up with the solution."""
     where = -1 - ring.axes // 2
@@ -174,12 +182,8 @@ def _solve(ring: _Ring, levels: list[_Level], top: Tensor, d: Tensor) -> Tensor:
             d = torch.cat([d, torch.zeros_like(d.narrow(where, 0, 1))], where)
         even, odd = _halves(d, where)
         evens.append(even)
-        count = odd.shape[where]
-        d = (
-            odd
-            - ring.act(level.left, even.narrow(where, 0, count))
-            - ring.act(level.right, even.narrow(where, 1, count))
-        )
+        before, after = _beside(even, where)
+        d = odd - ring.act(level.left, before) - ring.act(level.right, after)
     x = ring.act(top, d)
     for level, even, count in zip(reversed(levels), reversed(evens), reversed(counts), strict=True):
         none = torch.zeros_like(x.narrow(where, 0, 1))

@@ -26,9 +26,7 @@ class ExactInverse(DirectMethod):
 
     def check(self, operator: LinearOperator, b: Tensor) -> None:
         if operator.inverse() is None:
-            raise ValueError(
-                f"ExactInverse needs an operator with an inverse; got a {type(operator).__name__} operator"
-            )
+            raise ValueError(f"ExactInverse needs an operator with an inverse; got a {type(operator).__name__}")
 
     def factorised(self, operator: LinearOperator, b: Tensor) -> Direct:
         inverse = operator.inverse()

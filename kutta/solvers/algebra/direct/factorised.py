@@ -71,7 +71,7 @@ class Cholesky(DenseMethod):
         >>> import torch, kutta as kt
         >>> A = torch.tensor([[4.0, 2.0], [2.0, 3.0]], dtype=torch.float64)
         >>> kt.solve(kt.LinearProblem(A, torch.tensor([8.0, 8.0], dtype=torch.float64)), kt.Cholesky()).y1
-        tensor([1., 2.], dtype=torch.float64)
+        tensor([1.0000, 2.0000], dtype=torch.float64)
     """
 
     source = "Golub and Van Loan, Matrix Computations, section 4.2"
@@ -95,7 +95,7 @@ Elimination = Callable[[Tensor], Tensor]
 
 
 def both_ways(operator: LinearOperator, forth: Elimination, back: Elimination, failure: Tensor) -> Direct:
-    """The solver of a factorised matrix and that of its transposed one, from what they do to columns ``(..., n, k)``."""
+    """The solver of a factorised matrix, and that of its transposed one, which act on columns ``(..., n, k)``."""
 
     def there() -> Direct:
         return Direct(operator, lambda b: by_columns(forth, operator, b), here, failure)

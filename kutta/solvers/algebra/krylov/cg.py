@@ -18,8 +18,8 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 class CG(KrylovMethod):
     """Conjugate gradients, for symmetric definite operators.
 
-    Iterate ``k`` is the best in the norm ``sqrt(e^T A e)`` of the error among ``x_0 + span(r_0, A r_0, ..., A^{k-1} r_0)``,
-    so that the error falls at least like ``2 ((sqrt(K) - 1) / (sqrt(K) + 1))^k`` with the condition number ``K``. The
+    Iterate ``k`` is the best in the norm ``sqrt(e^T A e)`` of the error among ``x_0 + span(r_0, ..., A^{k-1} r_0)``, so
+    that the error falls at least like ``2 ((sqrt(K) - 1) / (sqrt(K) + 1))^k`` with the condition number ``K``. The
     operator may be positive or negative definite (complex: Hermitian), or semidefinite where the system has a solution;
     for another one the result is ``INDEFINITE``, and `MINRES` will do.
 

@@ -18,9 +18,9 @@ from kutta.solvers.algebra.krylov.system import System, norm, over
 class GMRES(KrylovMethod):
     """Generalised minimal residuals, begun anew after `restart` iterations, for any operator.
 
-    Iterate ``k`` has the smallest residual of ``x_0 + M^-1 span(r_0, A M^-1 r_0, ...)`` with the preconditioner ``M^-1``
-    at the right, so that the residual is the true one. Memory is that of ``restart + 1`` vectors, and an iteration also
-    costs four products with those that there are.
+    Iterate ``k`` has the smallest residual of ``x_0 + M^-1 span(r_0, A M^-1 r_0, ...)`` with the preconditioner
+    ``M^-1`` at the right, so that the residual is the true one. Memory is that of twice ``restart`` vectors, and an
+    iteration also costs four products with those that there are.
 
     Attributes:
         preconditioner: any linear one.
@@ -31,7 +31,7 @@ class GMRES(KrylovMethod):
         >>> A = torch.tensor([[1.0, 2.0], [-2.0, 1.0]], dtype=torch.float64)
         >>> b = torch.tensor([5.0, 0.0], dtype=torch.float64)
         >>> kt.solve(kt.LinearProblem(A, b), kt.GMRES(), rtol=1e-12).y1
-        tensor([1.0000, 2.0000], dtype=torch.float64)
+        tensor([1., 2.], dtype=torch.float64)
     """
 
     restart: int = 30
@@ -47,7 +47,7 @@ class GMRES(KrylovMethod):
 
 
 class _Arnoldi(Recurrence):
-    """An orthonormal basis ``V`` with ``A M^-1 V_k = V_{k+1} H_k``, and ``H_k`` rotated to triangular form, ``Q H = R``."""
+    """An orthonormal basis with ``A M^-1 V_k = V_{k+1} H_k``, and ``H_k`` rotated to triangular form, ``Q H = R``."""
 
     failure = int(Result.SINGULAR)
 

@@ -1,8 +1,8 @@
 """The loop of all iterations, which ends for each sample when its residual is small enough.
 
 A *recurrence* is a method on its way: it takes steps for the samples that are running and leaves the others as they
-are. Its own idea of the residual drifts away from ``b - A x`` by rounding. So once it says that it is done, or cannot go
-on, the true residual is looked at, and it begins anew from there as long as that helps.
+are. Its own idea of the residual drifts away from ``b - A x`` by rounding. So once it says that it is done, or cannot
+go on, the true residual is looked at, and it begins anew from there as long as that helps.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class MINRES(KrylovMethod):
     """Minimal residuals, for symmetric operators that need not be definite.
 
     Iterate ``k`` has the smallest residual of ``x_0 + span(r_0, A r_0, ..., A^{k-1} r_0)``, by Lanczos' three-term
-    recurrence and one plane rotation an iteration (complex: for Hermitian operators). With a preconditioner the residual
-    is smallest in its norm.
+    recurrence and one plane rotation an iteration (complex: for Hermitian operators). With a preconditioner the
+    residual is smallest in its norm.
 
     Attributes:
         preconditioner: symmetric and positive definite, also where the operator is not.
@@ -31,7 +31,7 @@ class MINRES(KrylovMethod):
         >>> A = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
         >>> b = torch.tensor([2.0, 3.0], dtype=torch.float64)
         >>> kt.solve(kt.LinearProblem(kt.algebra.Dense(A, symmetric=True), b), kt.MINRES(), rtol=1e-12).y1
-        tensor([3.0000, 2.0000], dtype=torch.float64)
+        tensor([3., 2.], dtype=torch.float64)
     """
 
     source = "Paige and Saunders, Solution of sparse indefinite systems of linear equations, 1975"
@@ -46,8 +46,9 @@ class MINRES(KrylovMethod):
 class _Minimal(Recurrence):
     """Lanczos' vectors ``v`` and their images in the space of residuals, rotations, and directions of the solution.
 
-    With ``A V_k = V_{k+1} T_k`` each column of ``T_k`` is rotated by ``(c, s)`` to ``(epsilon, delta, gamma)``, and the
-    part ``phi`` of the rotated right-hand side that it receives is a step along ``d = (v - delta d' - epsilon d'')/gamma``.
+    With ``A V_k = V_{k+1} T_k`` each column of ``T_k`` is rotated by ``(c, s)`` to ``(epsilon, delta, gamma)``, and
+    the part ``phi`` of the rotated right-hand side that it receives is a step along
+    ``d = (v - delta d' - epsilon d'') / gamma``.
     """
 
     def __init__(self, system: System, x: Tensor, residual: Tensor):

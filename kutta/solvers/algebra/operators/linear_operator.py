@@ -56,9 +56,10 @@ class LinearOperator:
         shape = self.state_shape(like)
         n = shape.numel()
         units = torch.eye(n, dtype=like.dtype, device=like.device).reshape(n, *[1] * len(self.batch), *shape)
-        columns = (
-            self.apply(units.expand(n, *self.batch, *shape)) if self.axes is not None else _one_by_one(self, units)
-        )
+        if self.axes is None:
+            columns = torch.stack([self.apply(unit) for unit in units])
+        else:
+            columns = self.apply(units.expand(n, *self.batch, *shape))
         return columns.reshape(n, *self.batch, n).movedim(0, -1)
 
     def inverse(self) -> Inverse | None:
@@ -82,11 +83,6 @@ class LinearOperator:
         return self.shifted(0.0, scale)
 
     __rmul__ = __mul__
-
-
-def _one_by_one(operator: LinearOperator, units: Tensor) -> Tensor:
-    """The columns of an operator that takes no batch."""
-    return torch.stack([operator.apply(unit) for unit in units])
 
 
 def transpose(function: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:

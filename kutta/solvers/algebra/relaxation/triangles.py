@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kutta.solvers.algebra.method import state_axes
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
-from kutta.solvers.algebra.operators.sparse import Sparse, pattern
+from kutta.solvers.algebra.operators.sparse import Sparse
 
 # Up to so many unknowns an operator that is neither dense nor sparse is written out as a dense matrix.
 LARGEST_WRITTEN_OUT = 4096
@@ -30,17 +31,18 @@ def triangles(operator: LinearOperator, b: Tensor, diagonal: Tensor) -> tuple[Bo
         return _sparse(operator, diagonal, lower=True), _sparse(operator, diagonal, lower=False)
     matrix = operator.dense(b).detach()
     main = torch.diag_embed(diagonal.flatten(diagonal.dim() - len(operator.state_shape(b))))
-    return _dense(matrix.tril(-1) + main, lower=True), _dense(matrix.triu(1) + main, lower=False)
+    axes = state_axes(operator, b)
+    return _dense(matrix.tril(-1) + main, axes, lower=True), _dense(matrix.triu(1) + main, axes, lower=False)
 
 
-def _dense(triangle: Tensor, lower: bool) -> Both:
+def _dense(triangle: Tensor, axes: int, lower: bool) -> Both:
+    n = triangle.shape[-1]
+
     def solve(matrix: Tensor, upper: bool, r: Tensor) -> Tensor:
-        flat = r.reshape(*r.shape[: max(r.dim() - 1, 0)], -1)
         if matrix.dim() == 2:
-            return torch.linalg.solve_triangular(matrix, flat.reshape(-1, matrix.shape[-1]).mT, upper=upper).mT.reshape(
-                r.shape
-            )
-        return torch.linalg.solve_triangular(matrix, flat.unsqueeze(-1), upper=upper).squeeze(-1)
+            return torch.linalg.solve_triangular(matrix, r.reshape(-1, n).mT, upper=upper).mT.reshape(r.shape)
+        flat = r.flatten(r.dim() - axes).unsqueeze(-1)
+        return torch.linalg.solve_triangular(matrix, flat, upper=upper).reshape(r.shape)
 
     return (lambda r: solve(triangle, not lower, r)), (lambda r: solve(triangle.mT, lower, r))
 
@@ -48,21 +50,17 @@ def _dense(triangle: Tensor, lower: bool) -> Both:
 def _sparse(operator: Sparse, diagonal: Tensor, lower: bool) -> Both:
     kept = operator.columns < operator.rows if lower else operator.columns > operator.rows
     places = torch.arange(operator.n, device=kept.device)
-    rows = torch.cat([operator.rows[kept], places])
-    columns = torch.cat([operator.columns[kept], places])
-    values = torch.cat([operator.values.detach()[kept], diagonal])
+    triangle = operator.sorted_from(
+        torch.cat([operator.rows[kept], places]),
+        torch.cat([operator.columns[kept], places]),
+        torch.cat([operator.values.detach()[kept], diagonal]),
+    )
+    turned = triangle.sorted_from(triangle.columns, triangle.rows, triangle.values)
 
-    def solver(rows: Tensor, columns: Tensor, upper: bool) -> Solve:
-        order = torch.argsort(rows * operator.n + columns)
-        skeleton = pattern(rows[order], columns[order], operator.n, values.dtype)
-        matrix = Sparse(skeleton, values[order]).csr
+    def solve(matrix: Tensor, upper: bool, r: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
+            found = torch.triangular_solve(r.reshape(-1, operator.n).mT.contiguous(), matrix, upper=upper)[0]
+        return found.mT.reshape(r.shape)
 
-        def solve(r: Tensor) -> Tensor:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
-                found = torch.triangular_solve(r.reshape(-1, operator.n).mT.contiguous(), matrix, upper=upper)[0]
-            return found.mT.reshape(r.shape)
-
-        return solve
-
-    return solver(rows, columns, not lower), solver(columns, rows, lower)
+    return (lambda r: solve(triangle.csr, not lower, r)), (lambda r: solve(turned.csr, lower, r))
