@@ -80,5 +80,5 @@ def test_gradients(width):
 
 
 def test_other_operators_are_refused():
-    with pytest.raises(ValueError, match="CyclicReduction needs a kutta.algebra.Banded operator; got a Dense"):
+    with pytest.raises(ValueError, match=r"CyclicReduction needs a kutta.algebra.Banded operator; got a Dense"):
         solved(torch.eye(3), torch.ones(3), kt.CyclicReduction())

@@ -46,7 +46,7 @@ def test_cholesky_takes_negative_definite_matrices_and_names_others():
     sol = solved(mixed, random(3, 6), kt.Cholesky(), throw=False)
     assert [one.name for one in sol.result] == ["SUCCESS", "SUCCESS", "INDEFINITE"]
     assert relative_error(sol.y1[:2], exact(mixed[:2], random(3, 6)[:2])) < 1e-12
-    with pytest.raises(kt.LinearSolveError, match="INDEFINITE in system 2 .* use kutta.MINRES"):
+    with pytest.raises(kt.LinearSolveError, match=r"INDEFINITE in system 2 .* use kutta.MINRES"):
         solved(mixed, random(3, 6), kt.Cholesky())
 
 
@@ -71,7 +71,7 @@ def test_operators_are_written_out_while_they_are_small():
     assert relative_error(field.apply(solved(field, random(4, 4), kt.LU()).y1), random(4, 4)) < 1e-12
     for method in (kt.LU(), kt.Cholesky()):
         with pytest.raises(
-            ValueError, match="writes out operators of up to 4096 unknowns.*got a Banded operator of 5000"
+            ValueError, match=r"writes out operators of up to 4096 unknowns.*got a Banded operator of 5000"
         ):
             solved(laplacian(5000), torch.ones(5000, dtype=F64), method)
 
