@@ -24,8 +24,8 @@ class Sparse(LinearOperator):
     Attributes:
         matrix: a sparse tensor ``(n, n)``, of the layout ``torch.sparse_csr`` or ``torch.sparse_coo``.
         values: entries in place of those of the matrix, ``(..., nnz)``, row by row as in ``matrix.values()`` of the CSR
-            layout: with leading axes one matrix a sample. Gradients reach them; those of the matrix itself only for first
-            derivatives in reverse mode, which is all that PyTorch's sparse tensors have.
+            layout: with leading axes one matrix a sample. Gradients of every kind reach them; those of the matrix
+            itself get first derivatives in reverse mode, which is all that PyTorch's sparse tensors have.
         symmetric: whether it equals its conjugate transpose.
         definite: whether it is moreover positive definite, or negative definite.
 

@@ -136,6 +136,7 @@ def test_who_has_an_inverse():
     assert having == {"banded", "banded batch", "banded without main", "diagonal", "fourier", "fourier complex"}
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 def test_gradients_reach_the_entries():
     x = random(2, N, seed=3)
     places = torch.tensor([[0, 0, 3, 5], [1, 0, 3, 2]])
