@@ -20,7 +20,7 @@ Source: Blondel et al., Efficient and modular implicit differentiation, 2022, fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,12 +70,11 @@ def solved(solver: Solver, b: Tensor, report: Report, floor: Tensor | None = Non
     return implicit(found.x.detach(), lambda x: b - solver.operator.apply(x), solver, report)
 
 
-def undifferentiated() -> AbstractContextManager[Any]:
+@contextmanager
+def undifferentiated() -> Iterator[None]:
     """Nothing in here is put on a tape, or carries tangents."""
-    stack = ExitStack()
-    stack.enter_context(torch.no_grad())
-    stack.enter_context(forward_ad._set_fwd_grad_enabled(False))
-    return stack
+    with torch.no_grad(), forward_ad._set_fwd_grad_enabled(False):
+        yield
 
 
 class _Link:

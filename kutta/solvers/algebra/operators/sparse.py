@@ -65,8 +65,9 @@ class Sparse(LinearOperator):
         return Sparse.__new__(Sparse)._keep(self.n, rows[order], columns[order], values[..., order])
 
     def apply(self, x: Tensor) -> Tensor:
-        # One product of PyTorch's takes a third of the time of these sums, but is not to be differentiated twice.
-        if self.values.dim() == 1 and not (torch.is_grad_enabled() or in_forward_mode() or under_transform()):
+        # PyTorch's own product takes a third of the time of these sums, and cannot be differentiated twice or compiled.
+        recorded = torch.is_grad_enabled() or in_forward_mode() or under_transform()
+        if self.values.dim() == 1 and not (recorded or torch.compiler.is_compiling()):
             product = self.csr @ x.reshape(-1, self.n).mT
             return product.mT.reshape(x.shape)
         return self._gathered(self.values * x[..., self.columns])
@@ -115,11 +116,11 @@ class Sparse(LinearOperator):
 
 
 def _entries(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and values, row by row."""
+    """Rows, columns and values, row by row; copies, since views of sparse tensors are not to be compiled."""
     if matrix.layout == torch.sparse_coo:
         matrix = matrix.coalesce()
         rows, columns = matrix.indices()
-        return rows, columns, matrix.values()
+        return rows.clone(), columns.clone(), matrix.values().clone()
     counts = matrix.crow_indices().diff()
     rows = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    return rows, matrix.col_indices(), matrix.values()
+    return rows, matrix.col_indices().clone(), matrix.values().clone()

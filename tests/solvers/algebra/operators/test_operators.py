@@ -86,6 +86,14 @@ def test_dense_is_what_apply_does(case):
         close(operator.apply(x), by(matrix, x))
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_apply_can_be_compiled(case, mode):
+    operator, x = case
+    torch._dynamo.reset()
+    with mode():
+        close(torch.compile(operator.apply, fullgraph=True, backend="eager")(x), operator.apply(x))
+
+
 def test_transposed(case):
     operator, x = case
     turned = operator.transposed()
