@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 
 from kutta.solution import Result
-from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch, norms
+from kutta.solvers.algebra.method import LARGEST_RESIDUAL, Goal, LinearMethod, Outcome, Solver, Watch, norms
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, checked_image
-
-# A residual of more than this part of the right-hand side is no solution: the matrix is singular to working precision,
-# or elimination needed pivots that it did not choose.
-LARGEST_RESIDUAL = 0.01
 
 
 class Direct(Solver):

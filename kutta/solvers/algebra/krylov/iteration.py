@@ -16,9 +16,9 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.solution import Result
 from kutta.solvers.algebra.krylov.system import System, norm
-from kutta.solvers.algebra.method import Goal, Outcome, Watch
+from kutta.solvers.algebra.method import LARGEST_RESIDUAL, Goal, Outcome, Watch
 
-_RUNNING = -1
+_RUNNING = -2
 
 
 class Recurrence:
@@ -74,7 +74,7 @@ def iterate(
         x = recurrence.solution()
         residual = system.residual(x)
         before, size = size, norm(residual)
-        codes = _judged(codes, ended, before, size, target)
+        codes = _judged(codes, ended, before, size, target, norm(system.b))
     return Outcome(system.shaped(x), size[..., 0], progress.iterations[..., 0], codes[..., 0])
 
 
@@ -129,13 +129,25 @@ def _ending(recurrence: Recurrence, target: Tensor) -> Tensor:
     return torch.where(recurrence.norm <= target, int(Result.SUCCESS), failure)
 
 
-def _judged(codes: Tensor, ended: Tensor, before: Tensor, size: Tensor, target: Tensor) -> Tensor:
-    """How the samples that were running have ended by their true residuals; or that they go on."""
-    asked = codes == _RUNNING
-    reached, finite, helped = size <= target, torch.isfinite(size), size < 0.5 * before
-    failed = torch.where(ended == int(Result.SUCCESS), int(Result.STAGNATION), ended)
-    again = helped & ((failed == int(Result.STAGNATION)) | (failed == int(Result.BREAKDOWN)))
-    verdict = torch.where(again, _RUNNING, failed)
-    verdict = torch.where(reached, int(Result.SUCCESS), verdict)
-    verdict = torch.where(finite, verdict, int(Result.NON_FINITE))
-    return torch.where(asked, verdict, codes)
+def _judged(codes: Tensor, ended: Tensor, before: Tensor, size: Tensor, target: Tensor, right: Tensor) -> Tensor:
+    """How the samples that were running have ended by their true residuals; or that they go on.
+
+    Args:
+        codes: as they were when the recurrence began.
+        ended: how the recurrence ended.
+        before: norms of the residuals when it began.
+        size: of what is left.
+        target: of what may be left.
+        right: of the right-hand side.
+    """
+    claimed, out_of_steps = ended == int(Result.SUCCESS), ended == int(Result.MAX_STEPS)
+    again = (size < 0.5 * before) & (claimed | (ended == int(Result.BREAKDOWN)))
+    # What a recurrence takes for small, or stumbles over, where it is small, is rounding.
+    rounding = torch.finfo(size.dtype).eps ** 0.5
+    rounded = (claimed & (size <= LARGEST_RESIDUAL * right)) | (~out_of_steps & (size <= rounding * right))
+    verdict = torch.where(claimed, int(Result.SINGULAR), ended)
+    verdict = torch.where(rounded, int(Result.STAGNATION), verdict)
+    verdict = torch.where(again, _RUNNING, verdict)
+    verdict = torch.where(size <= target, int(Result.SUCCESS), verdict)
+    verdict = torch.where(torch.isfinite(size), verdict, int(Result.NON_FINITE))
+    return torch.where(codes == _RUNNING, verdict, codes)
