@@ -9,12 +9,19 @@ from importlib import import_module
 from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem
 from kutta.regularizers.regularizer import Regularizer
-from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
+from kutta.solution import EventRecord, LinearSolveError, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
-from kutta.solvers import diffusion, tableaus
+from kutta.solvers import algebra, diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
+from kutta.solvers.algebra.direct.cyclic_reduction import CyclicReduction
+from kutta.solvers.algebra.direct.factorised import LU, Cholesky
+from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
+from kutta.solvers.algebra.krylov.cg import CG
+from kutta.solvers.algebra.krylov.gmres import GMRES
+from kutta.solvers.algebra.krylov.minres import MINRES
+from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
@@ -55,23 +62,31 @@ from kutta.solvers.runge_kutta import (
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
+    "CG",
     "DDIM",
     "DEIS",
     "GHVB",
+    "GMRES",
+    "LU",
+    "MINRES",
     "PI",
     "PID",
     "PLMS",
     "PNDM",
     "RK4",
     "RK38",
+    "SOR",
     "SSPRK33",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
     "AdaptiveMultistep",
     "AncestralEuler",
     "Backsolve",
+    "BiCGSTAB",
     "Bosh3",
+    "Cholesky",
     "Compiled",
+    "CyclicReduction",
     "DPMSolver",
     "DPMSolverPP",
     "DiffusionProblem",
@@ -96,6 +111,8 @@ __all__ = [
     "Interpolating",
     "KahanLi6",
     "Kernel",
+    "LinearProblem",
+    "LinearSolveError",
     "Method",
     "Midpoint",
     "ODEProblem",
@@ -125,6 +142,7 @@ __all__ = [
     "Vern8",
     "Vern9",
     "Yoshida4",
+    "algebra",
     "diffusion",
     "max_norm",
     "models",
@@ -142,8 +160,8 @@ _PLANNED = {
     "split, exponential and further stiff methods": (
         "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
     ),
-    "linear, root and least-squares problems": (
-        "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
+    "multigrid, root and least-squares problems": (
+        "RootProblem FixedPointProblem LeastSquaresProblem "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
     ),
