@@ -9,12 +9,13 @@ from importlib import import_module
 from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
 from kutta.solvers import diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
+from kutta.solvers.algebra.operators import Dense, Diagonal, LinearOperator
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
@@ -30,6 +31,16 @@ from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSched
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
+from kutta.solvers.exponential.krylov import Krylov
+from kutta.solvers.exponential.runge_kutta import (
+    ETD1,
+    ETDRK2,
+    ETDRK3,
+    ETDRK4,
+    ExponentialRungeKutta,
+    Krogstad4,
+    Lawson4,
+)
 from kutta.solvers.method import Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
@@ -57,6 +68,10 @@ from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, Symplec
 __all__ = [
     "DDIM",
     "DEIS",
+    "ETD1",
+    "ETDRK2",
+    "ETDRK3",
+    "ETDRK4",
     "GHVB",
     "PI",
     "PID",
@@ -74,6 +89,8 @@ __all__ = [
     "Compiled",
     "DPMSolver",
     "DPMSolverPP",
+    "Dense",
+    "Diagonal",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
@@ -85,6 +102,7 @@ __all__ = [
     "Event",
     "EventRecord",
     "ExponentialMultistep",
+    "ExponentialRungeKutta",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -96,6 +114,10 @@ __all__ = [
     "Interpolating",
     "KahanLi6",
     "Kernel",
+    "Krogstad4",
+    "Krylov",
+    "Lawson4",
+    "LinearOperator",
     "Method",
     "Midpoint",
     "ODEProblem",
@@ -113,6 +135,7 @@ __all__ = [
     "Solution",
     "SolveError",
     "SolverSchedule",
+    "SplitODEProblem",
     "Stats",
     "Step",
     "StepTo",
@@ -139,9 +162,7 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "split, exponential and further stiff methods": (
-        "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
-    ),
+    "split, exponential and further stiff methods": ("Kvaerno5 RKC2 ROCK4 ARS222 ARS443"),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
-from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
+from kutta.solvers.algebra.operators import operator_for
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -38,7 +39,7 @@ class Eager:
 
 
 def solve(
-    problem: ODEProblem | EnsembleProblem | DiffusionProblem,
+    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem,
     method: Method | Sampler | None = None,
     *,
     rtol: Any = 1e-5,
@@ -174,8 +175,10 @@ def prepare(
     **others: Any,
 ) -> tuple[Any, Layout, Options]:
     """Check all arguments of a solve and fill in those left open."""
-    if not isinstance(problem, ODEProblem | EnsembleProblem):
-        raise TypeError(f"problem must be an ODEProblem or EnsembleProblem; got {type(problem).__name__}")
+    if not isinstance(problem, ODEProblem | SplitODEProblem | EnsembleProblem):
+        raise TypeError(
+            f"problem must be an ODEProblem, SplitODEProblem or EnsembleProblem; got {type(problem).__name__}"
+        )
     if not callable(problem.f):
         raise TypeError(f"f must be callable; got {type(problem.f).__name__}")
     if not isinstance(problem.args, tuple):
@@ -184,6 +187,7 @@ def prepare(
         raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
     method, y0, dt0 = _check_method(method), as_state(problem.y0), _check_first_step(dt0)
     layout = layout_of(y0, isinstance(problem, EnsembleProblem))
+    problem = _check_parts(problem, method, y0, layout)
     method.check(layout)
     span = _check_span(problem.t_span, layout)
     _check_prescribed(controller, span)
@@ -199,6 +203,27 @@ def prepare(
         **others,
     )
     return replace(problem, y0=y0, t_span=span), layout, options
+
+
+def _check_parts(problem: Any, method: Method, y0: Any, layout: Layout) -> Any:
+    """The problem as the method takes it: in two parts, or as a whole."""
+    name = type(method).__name__
+    if isinstance(problem, EnsembleProblem) and not method.ensembles:
+        raise NotImplementedError(
+            f"{name} advances one problem with one step size; got an EnsembleProblem: give an ODEProblem whose state "
+            "has a batch axis"
+        )
+    if not isinstance(problem, SplitODEProblem):
+        if method.needs_split:
+            raise TypeError(
+                f"{name} treats the linear part of the right-hand side apart: pass a "
+                f"SplitODEProblem(linear, f, y0, t_span); got {type(problem).__name__}"
+            )
+        return problem
+    if not layout.is_single:
+        raise TypeError(f"y0 of a SplitODEProblem must be one tensor, which linear acts on; got {layout.spec}")
+    split = replace(problem, linear=operator_for(problem.linear, y0))
+    return split if method.needs_split else split.whole()
 
 
 def _check(name: str, value: Any, kind: type, default: Any) -> Any:

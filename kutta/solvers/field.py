@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.problems import EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.solvers.jacobian import Linearisation, linearise
 from kutta.state import Layout
 
@@ -30,7 +30,7 @@ class VectorField:
         spare: memory that steps have given back, for the next one.
     """
 
-    def __init__(self, problem: ODEProblem, layout: Layout):
+    def __init__(self, problem: ODEProblem | SplitODEProblem, layout: Layout):
         self.problem, self.layout = problem, layout
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
         self.single = layout.is_single
@@ -57,6 +57,33 @@ class VectorField:
         self.jacobians += 1
         t = torch.as_tensor(t, dtype=self.real_dtype, device=self.device)
         return linearise(self.derivative, t, y, rows=False)
+
+
+class SplitField(VectorField):
+    """``dy/dt = L y + f(t, y)``, whose parts a method may use apart.
+
+    Attributes:
+        linear: the operator ``L``.
+        kept: what a method has computed of ``L`` for step sizes that may come again.
+    """
+
+    def __init__(self, problem: SplitODEProblem, layout: Layout):
+        super().__init__(problem, layout)
+        self.linear = problem.linear
+        self.kept: dict[Any, Any] = {}
+
+    def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """``L y + f(t, y, *args)``."""
+        return self.linear.apply(y) + self.remainder(t, y)
+
+    def remainder(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """``f(t, y, *args)``."""
+        return super().derivative(t, y)
+
+
+def field_of(problem: ODEProblem | SplitODEProblem, layout: Layout) -> VectorField:
+    """The right-hand side of a problem with one step size."""
+    return SplitField(problem, layout) if isinstance(problem, SplitODEProblem) else VectorField(problem, layout)
 
 
 class EnsembleField:

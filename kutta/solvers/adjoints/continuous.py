@@ -59,6 +59,11 @@ class ContinuousAdjoint(Adjoint):
                 f"{type(backward).__name__} cannot solve the adjoint equation, whose state is no pair (q, p): "
                 f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
             )
+        if backward.needs_split:
+            raise ValueError(
+                f"{type(backward).__name__} cannot solve the adjoint equation, which has no linear part apart: "
+                f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
+            )
         if backward.linear_solves and not self.takes_implicit_methods:
             name = type(backward).__name__
             raise ValueError(

@@ -1,6 +1,7 @@
-"""Coefficient tables of Runge-Kutta methods, Rosenbrock methods and symplectic splittings, with their sources."""
+"""Coefficient tables of time-stepping methods, with their sources."""
 
 from .dormand_prince import DOPRI5, DOPRI8
+from .exponential import ETD1, ETDRK2, ETDRK3, ETDRK4, KROGSTAD4, LAWSON4, ExponentialTableau
 from .low_order import BOSH3, EULER, FEHLBERG2, HEUN, MIDPOINT, RALSTON, RK4, RK38, SSPRK33
 from .rosenbrock import RODAS5P, ROSENBROCK23, RosenbrockTableau
 from .splitting import KAHAN_LI6, RUTH3, SEMI_IMPLICIT_EULER, VELOCITY_VERLET, YOSHIDA4, Splitting
@@ -12,10 +13,16 @@ __all__ = [
     "BOSH3",
     "DOPRI5",
     "DOPRI8",
+    "ETD1",
+    "ETDRK2",
+    "ETDRK3",
+    "ETDRK4",
     "EULER",
     "FEHLBERG2",
     "HEUN",
     "KAHAN_LI6",
+    "KROGSTAD4",
+    "LAWSON4",
     "MIDPOINT",
     "RALSTON",
     "RK4",
@@ -32,6 +39,7 @@ __all__ = [
     "VERN8",
     "VERN9",
     "YOSHIDA4",
+    "ExponentialTableau",
     "Interpolant",
     "RosenbrockTableau",
     "Splitting",

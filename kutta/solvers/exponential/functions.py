@@ -1,0 +1,136 @@
+"""The functions of a linear operator that an exponential method sums with.
+
+A sum of the method is ``exp(c z) y + h sum_j a_j(z) N_j`` with ``z = h L``. Where ``L`` is diagonal in a transform, the
+functions are numbers there, and the state and the slopes are transformed, not the operator; where it is a matrix, they
+are matrices. Of any other operator only products with vectors are known, which `kutta.solvers.exponential.krylov` makes
+do with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import singledispatch
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import carries_gradient, under_transform
+from kutta.solvers.algebra.operators import Dense, Diagonal, LinearOperator
+from kutta.solvers.exponential.krylov import Krylov, KrylovSums
+from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
+from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
+
+KEPT = 8  # step sizes for which the functions are kept
+
+
+class Sums(Protocol):
+    """What forms the sums of a step."""
+
+    def enter(self, y: Tensor) -> Tensor:
+        """A state or a slope as the sums take it."""
+        ...
+
+    def leave(self, value: Tensor) -> Tensor:
+        """A sum as a state."""
+        ...
+
+    def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
+        """``exp(node z) start + h sum_j row_j(z) slopes_j``; without a node the second part alone."""
+        ...
+
+
+def sums_of(field: Any, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    """What forms the sums of a step of size `dt`, kept for the steps that follow.
+
+    Times are rounded, so that equal steps differ in the last digits; the functions of the first of them serve them all.
+    Functions that carry gradients are computed on the tape of each step.
+    """
+    if carries_gradient(_tensors(field.linear)) or under_transform():
+        return _sums(field.linear, tableau, krylov, dt, y)
+    key = (tableau, float(f"{dt:.9e}"))
+    if key not in field.kept:
+        while len(field.kept) >= KEPT:
+            field.kept.pop(next(iter(field.kept)))
+        field.kept[key] = _sums(field.linear, tableau, krylov, dt, y)
+    return field.kept[key]
+
+
+def _tensors(linear: Any) -> list[Any]:
+    return list(vars(linear).values())
+
+
+@singledispatch
+def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    return KrylovSums(linear, krylov, dt)
+
+
+@_sums.register
+def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    dtype = linear.forward(y.detach()).dtype
+    weights = weights_of(tableau, dt, in_double(linear.symbols), phis)
+    cast = {weight: _cast(value, dtype) for weight, value in weights.items()}
+    return WeightedSums(cast, torch.mul, linear.forward, linear.backward)
+
+
+@_sums.register
+def _(linear: Dense, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    weights = weights_of(tableau, dt, in_double(linear.matrix), matrix_phis)
+    return WeightedSums({weight: _cast(value, y.dtype) for weight, value in weights.items()}, _times, _same, _same)
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """In the precision of the states; real where it is, which saves half of the work with complex ones."""
+    return value.to(dtype) if value.is_complex() else value.to(torch.empty((), dtype=dtype).real.dtype)
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    matrix = matrix.to(vector.dtype)
+    return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
+
+
+def _same(y: Tensor) -> Tensor:
+    return y
+
+
+def weights_of(
+    tableau: ExponentialTableau, dt: float, linear: Tensor, functions: Callable[[Tensor, int], list[Tensor]]
+) -> dict[Any, Tensor]:
+    """The exponentials ``exp(c z)`` by their nodes ``c``, and ``h`` times the weights of a table by what they are."""
+    nodes = {node for node in tableau.nodes if node}
+    weights = {weight for row in (*tableau.a, tableau.error or ()) for weight in row if weight}
+    points = nodes | {c for weight in weights for _, _, c in weight}
+    values = {c: functions(float(c) * dt * linear, tableau.highest) for c in points}
+    found: dict[Any, Tensor] = {node: values[node][0] for node in nodes}
+    for weight in weights:
+        found[weight] = dt * sum((float(part) * values[c][k] for part, k, c in weight), torch.zeros_like(linear))
+    return found
+
+
+@dataclass(frozen=True)
+class WeightedSums:
+    """Sums whose functions have been computed: numbers in the space of a transform, or matrices.
+
+    Attributes:
+        weights: the functions, see `weights_of`.
+        product: of a function and a vector.
+        enter: the transform.
+        leave: its inverse.
+    """
+
+    weights: dict[Any, Tensor]
+    product: Callable[[Tensor, Tensor], Tensor]
+    enter: Callable[[Tensor], Tensor]
+    leave: Callable[[Tensor], Tensor]
+
+    def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
+        """See `Sums`."""
+        parts = [self.product(self.weights[weight], slope) for weight, slope in zip(row, slopes) if weight]
+        if node is not None:
+            parts.insert(0, self.product(self.weights[node], start))
+        total, *others = parts
+        for part in others:
+            total = total + part
+        return total
