@@ -13,9 +13,8 @@ from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitO
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
-from kutta.solvers import diffusion, tableaus
+from kutta.solvers import algebra, diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
-from kutta.solvers.algebra.operators import Dense, Diagonal, LinearOperator
 from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
@@ -41,6 +40,7 @@ from kutta.solvers.exponential.runge_kutta import (
     Krogstad4,
     Lawson4,
 )
+from kutta.solvers.imex import ARS222, ARS443, ImexRungeKutta
 from kutta.solvers.method import Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
@@ -66,6 +66,8 @@ from kutta.solvers.runge_kutta import (
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
+    "ARS222",
+    "ARS443",
     "DDIM",
     "DEIS",
     "ETD1",
@@ -89,8 +91,6 @@ __all__ = [
     "Compiled",
     "DPMSolver",
     "DPMSolverPP",
-    "Dense",
-    "Diagonal",
     "DiffusionProblem",
     "Direct",
     "Dopri5",
@@ -110,6 +110,7 @@ __all__ = [
     "Heun",
     "History",
     "I",
+    "ImexRungeKutta",
     "Integrator",
     "Interpolating",
     "KahanLi6",
@@ -117,7 +118,6 @@ __all__ = [
     "Krogstad4",
     "Krylov",
     "Lawson4",
-    "LinearOperator",
     "Method",
     "Midpoint",
     "ODEProblem",
@@ -148,6 +148,7 @@ __all__ = [
     "Vern8",
     "Vern9",
     "Yoshida4",
+    "algebra",
     "diffusion",
     "max_norm",
     "models",
@@ -162,7 +163,7 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "split, exponential and further stiff methods": ("Kvaerno5 RKC2 ROCK4 ARS222 ARS443"),
+    "split, exponential and further stiff methods": ("Kvaerno5 RKC2 ROCK4 "),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -53,7 +53,7 @@ class SplitODEProblem:
     explicitly. Every other method takes the sum for its right-hand side.
 
     Attributes:
-        linear: ``L``: a `kutta.LinearOperator`, or a matrix ``(n, n)`` that acts on the last axis of the state.
+        linear: ``L``: a `kutta.algebra.LinearOperator`, or a matrix ``(n, n)`` that acts on the last axis of the state.
         f: the remainder, called as ``f(t, y, *args)``; see `ODEProblem`.
         y0: the initial state, one tensor; leading axes are a batch that shares its step size.
         t_span: initial and final time.

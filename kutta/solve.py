@@ -16,7 +16,6 @@ from kutta.autodiff import as_float, outside_autocast
 from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
-from kutta.solvers.algebra.operators import operator_for
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -26,6 +25,7 @@ from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
+from kutta.solvers.operand import operator_for
 from kutta.solvers.options import Options
 from kutta.solvers.runge_kutta import Tsit5
 from kutta.state import Layout, as_state, layout_of

@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from kutta.autodiff import carries_gradient
 from kutta.problems import EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.solvers.jacobian import Linearisation, linearise
 from kutta.state import Layout
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+# Step sizes for which something is kept.
+KEPT = 8
 
 
 class VectorField:
@@ -64,13 +68,15 @@ class SplitField(VectorField):
 
     Attributes:
         linear: the operator ``L``.
-        kept: what a method has computed of ``L`` for step sizes that may come again.
+        constant: whether nothing that ``L`` is made of is differentiated.
     """
 
     def __init__(self, problem: SplitODEProblem, layout: Layout):
         super().__init__(problem, layout)
         self.linear = problem.linear
-        self.kept: dict[Any, Any] = {}
+        zero = torch.zeros(layout.shapes[0], dtype=layout.dtype, device=layout.device)
+        self.constant = not carries_gradient(self.linear.apply(zero))
+        self._kept: dict[Any, Any] = {}
 
     def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
         """``L y + f(t, y, *args)``."""
@@ -79,6 +85,21 @@ class SplitField(VectorField):
     def remainder(self, t: float | Tensor, y: Tensor) -> Tensor:
         """``f(t, y, *args)``."""
         return super().derivative(t, y)
+
+    def kept_for(self, dt: float, what: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` computes of ``L`` and a step size, kept for the steps of that size that follow.
+
+        Times are rounded, so that equal steps differ in their last digits; what the first of them needs serves them
+        all. What is differentiated belongs to the tape of one step, and is computed in each.
+        """
+        if not self.constant and torch.is_grad_enabled():
+            return make()
+        key = (what, float(f"{dt:.9e}"))
+        if key not in self._kept:
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 def field_of(problem: ODEProblem | SplitODEProblem, layout: Layout) -> VectorField:

@@ -17,13 +17,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from kutta.autodiff import carries_gradient, under_transform
-from kutta.solvers.algebra.operators import Dense, Diagonal, LinearOperator
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.diagonal import Diagonal
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.exponential.krylov import Krylov, KrylovSums
 from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
 from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
-
-KEPT = 8  # step sizes for which the functions are kept
 
 
 class Sums(Protocol):
@@ -43,23 +42,8 @@ class Sums(Protocol):
 
 
 def sums_of(field: Any, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
-    """What forms the sums of a step of size `dt`, kept for the steps that follow.
-
-    Times are rounded, so that equal steps differ in the last digits; the functions of the first of them serve them all.
-    Functions that carry gradients are computed on the tape of each step.
-    """
-    if carries_gradient(_tensors(field.linear)) or under_transform():
-        return _sums(field.linear, tableau, krylov, dt, y)
-    key = (tableau, float(f"{dt:.9e}"))
-    if key not in field.kept:
-        while len(field.kept) >= KEPT:
-            field.kept.pop(next(iter(field.kept)))
-        field.kept[key] = _sums(field.linear, tableau, krylov, dt, y)
-    return field.kept[key]
-
-
-def _tensors(linear: Any) -> list[Any]:
-    return list(vars(linear).values())
+    """What forms the sums of a step of size `dt`."""
+    return field.kept_for(dt, (tableau, krylov), lambda: _sums(field.linear, tableau, krylov, dt, y))
 
 
 @singledispatch
@@ -127,7 +111,7 @@ class WeightedSums:
 
     def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """See `Sums`."""
-        parts = [self.product(self.weights[weight], slope) for weight, slope in zip(row, slopes) if weight]
+        parts = [self.product(self.weights[weight], slope) for weight, slope in zip(row, slopes, strict=True) if weight]
         if node is not None:
             parts.insert(0, self.product(self.weights[node], start))
         total, *others = parts

@@ -4,12 +4,13 @@ A combination ``phi_0(A) v_0 + ... + phi_p(A) v_p`` is the first part of one exp
 
     exp [[A, V], [0, J]] [v_0; e_p],      V = [v_p ... v_1],      J with ones above its diagonal,
 
-(Al-Mohy and Higham, Computing the action of the matrix exponential, SIAM J. Sci. Comput. 33, 2011). That is taken on the
+(Al-Mohy and Higham, Computing the action of the matrix exponential, SIAM J. Sci. Comput. 33, 2011). It is taken on the
 Krylov space of the vector: with the orthonormal basis ``W_m`` and ``H_m = W_m^* B W_m`` of Arnoldi's process,
 
     exp(tau B) b = |b| W_{m+1} exp(tau [[H_m, 0], [h e_m^T, 0]]) e_1,      error about its last entry
 
-(Saad, Analysis of some Krylov subspace approximations to the matrix exponential operator, SIAM J. Numer. Anal. 29, 1992).
+(Saad, Analysis of some Krylov subspace approximations to the matrix exponential operator, SIAM J. Numer. Anal. 29,
+1992).
 Where the largest space does not suffice, the same space serves a shorter time ``tau``, and the rest follows.
 """
 
@@ -81,7 +82,7 @@ class KrylovSums:
         groups: dict[Fraction, dict[int, Tensor]] = defaultdict(dict)
         if node is not None:
             groups[node][0] = start
-        for weight, slope in zip(row, slopes, strict=False):
+        for weight, slope in zip(row, slopes, strict=True):
             for part, k, c in weight:
                 term = float(part) * self.dt * slope
                 groups[c][k] = groups[c][k] + term if k in groups[c] else term

@@ -127,11 +127,11 @@ def _raised(found: list[Tensor], powers: Sequence[Tensor], product: Product) -> 
 
 
 def _series(z: Tensor, last: int, product: Product, unit: Any) -> list[Tensor]:
-    """``phi_1(z) ... phi_last(z)``, at least one: the last by its series, those below by ``phi_k = z phi_{k+1} + 1/k!``."""
+    """``phi_1(z) ... phi_last(z)``, at least one: the last by its series, the others by ``z phi_{k+1} + 1/k!``."""
     last = max(last, 1)
-    value = torch.zeros_like(z) + unit / math.factorial(last + _TERMS)
+    value = torch.zeros_like(z) + unit / float(math.factorial(last + _TERMS))
     for j in reversed(range(_TERMS)):
-        value = product(z, value) + unit / math.factorial(last + j)
+        value = product(z, value) + unit / float(math.factorial(last + j))
     found = [value]
     for k in reversed(range(1, last)):
         found.insert(0, product(z, found[0]) + unit / math.factorial(k))

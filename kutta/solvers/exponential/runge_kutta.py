@@ -11,8 +11,8 @@ from torch import Tensor
 from kutta.solvers import tableaus
 from kutta.solvers.exponential.functions import sums_of
 from kutta.solvers.exponential.krylov import DEFAULT, Krylov
-from kutta.solvers.exponential.split_step import SplitStep
 from kutta.solvers.method import Field, Method, Time
+from kutta.solvers.split_step import SplitStep
 from kutta.solvers.tableaus.exponential import ExponentialTableau
 
 
@@ -21,8 +21,8 @@ class ExponentialRungeKutta(Method):
     """An exponential Runge-Kutta method given by its table, for a `kutta.SplitODEProblem`.
 
     Linear problems are solved exactly, whatever the step size. What functions of the linear part are needed is computed
-    once for each step size: numbers where it is diagonal in a transform (`kutta.Diagonal`), matrices where it is one.
-    Of any other operator, products with its functions are computed in Krylov spaces in each step.
+    once for each step size: numbers where it is diagonal in a transform (`kutta.algebra.Diagonal`), matrices where it
+    is one. Of any other operator, products with its functions are computed in Krylov spaces in each step.
 
     Attributes:
         tableau: the weights; see `kutta.solvers.tableaus.exponential`.
@@ -33,7 +33,7 @@ class ExponentialRungeKutta(Method):
 
     Example:
         >>> import torch, kutta as kt
-        >>> decay = kt.Diagonal(torch.tensor([-1.0, -1e6], dtype=torch.float64))
+        >>> decay = kt.algebra.Diagonal(torch.tensor([-1.0, -1e6], dtype=torch.float64))
         >>> problem = kt.SplitODEProblem(decay, lambda t, y: y.sin(), torch.ones(2, dtype=torch.float64), (0.0, 1.0))
         >>> kt.solve(problem, kt.ExponentialRungeKutta(kt.tableaus.KROGSTAD4), controller=kt.Fixed(0.1)).stats.steps
         10

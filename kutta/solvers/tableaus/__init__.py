@@ -2,6 +2,7 @@
 
 from .dormand_prince import DOPRI5, DOPRI8
 from .exponential import ETD1, ETDRK2, ETDRK3, ETDRK4, KROGSTAD4, LAWSON4, ExponentialTableau
+from .imex import ARS222, ARS443, ImexTableau
 from .low_order import BOSH3, EULER, FEHLBERG2, HEUN, MIDPOINT, RALSTON, RK4, RK38, SSPRK33
 from .rosenbrock import RODAS5P, ROSENBROCK23, RosenbrockTableau
 from .splitting import KAHAN_LI6, RUTH3, SEMI_IMPLICIT_EULER, VELOCITY_VERLET, YOSHIDA4, Splitting
@@ -10,6 +11,8 @@ from .tsitouras import TSIT5
 from .verner import VERN6, VERN7, VERN8, VERN9
 
 __all__ = [
+    "ARS222",
+    "ARS443",
     "BOSH3",
     "DOPRI5",
     "DOPRI8",
@@ -40,6 +43,7 @@ __all__ = [
     "VERN9",
     "YOSHIDA4",
     "ExponentialTableau",
+    "ImexTableau",
     "Interpolant",
     "RosenbrockTableau",
     "Splitting",

@@ -15,7 +15,7 @@ ARGUMENTS = torch.tensor([sign * float(size) for sign in (1, -1) for size in SIZ
 def exact(k, z):
     """``1F1(1; k + 1; z) / k!``."""
     with mpmath.workdps(50):
-        return mpmath.hyp1f1(1, k + 1, mpmath.mpf(z)) / mpmath.factorial(k)
+        return mpmath.hyp1f1(1, k + 1, mpmath.mpmathify(z)) / mpmath.factorial(k)
 
 
 def relative_errors(found, wanted):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.operators.operator import LinearOperator
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 
 @dataclass(frozen=True, eq=False)

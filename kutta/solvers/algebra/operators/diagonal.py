@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.solvers.algebra.operators.operator import LinearOperator
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 
 def _same(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What predictions weigh over a step of an exponential sampler, by the phi functions of `kutta.solvers.exponential.phi`."""
+"""What predictions weigh over a step of an exponential sampler, by `kutta.solvers.exponential.phi`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kutta.solvers.algebra.operators.dense import Dense
-from kutta.solvers.algebra.operators.operator import LinearOperator
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 
 def operator_for(linear: Any, y: Tensor) -> LinearOperator:
@@ -21,7 +21,7 @@ def operator_for(linear: Any, y: Tensor) -> LinearOperator:
     if not isinstance(linear, LinearOperator):
         raise TypeError(
             f"linear must be a LinearOperator or a matrix; got {type(linear).__name__}: "
-            "for a function write MatrixFree(function)"
+            "for a function write kutta.algebra.MatrixFree(function)"
         )
     try:
         image = linear.apply(y.detach())

@@ -1,0 +1,118 @@
+"""Implicit-explicit methods: the linear part by linear systems, the remainder by its values.
+
+The stages of `kutta.solvers.tableaus.imex` are ``(I - h gamma L) g_i = r_i`` with known right sides ``r_i``, and
+``h L g_i = (g_i - r_i) / gamma`` costs no application of ``L``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.solvers import tableaus
+from kutta.solvers.method import Field, Method, Time
+from kutta.solvers.split_step import SplitStep
+from kutta.solvers.tableaus.imex import ImexTableau
+
+
+@dataclass(frozen=True)
+class ImexRungeKutta(Method):
+    """An implicit-explicit Runge-Kutta method given by its table, for a `kutta.SplitODEProblem`. Fixed steps only.
+
+    The systems with ``I - h gamma L`` are solved exactly: cheaply where the operator has an inverse of its own, such as
+    one that is diagonal in a transform, and by a factorisation kept from step to step otherwise.
+
+    Attributes:
+        tableau: the coefficients; see `kutta.solvers.tableaus.imex`.
+
+    Raises:
+        TypeError: for a problem that does not say what its linear part is.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> stiff = torch.tensor([[-1e6]], dtype=torch.float64)
+        >>> problem = kt.SplitODEProblem(stiff, lambda t, y: 1e6 * t.cos() + 0 * y, torch.ones(1).double(), (0.0, 1.0))
+        >>> sol = kt.solve(problem, kt.ImexRungeKutta(kt.tableaus.ARS443), controller=kt.Fixed(0.1))
+        >>> round(float(sol.y1), 3), sol.stats.linear_solves
+        (0.54, 40)
+    """
+
+    tableau: ImexTableau
+    kind = "implicit-explicit Runge-Kutta"
+    needs_split = True
+    ensembles = False
+
+    @property
+    def order(self) -> int:
+        return self.tableau.order
+
+    @property
+    def linear_solves(self) -> int:
+        return self.tableau.stages
+
+    @property
+    def source(self) -> str:
+        return self.tableau.source
+
+    def check(self, layout: Any) -> None:
+        """Refuse a state in less than single precision, in which no systems are solved."""
+        if layout.real_dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"{type(self).__name__} solves linear systems in single or double precision; got {layout.dtype}"
+            )
+
+    def init(self, problem: Field, t: Time, y: Tensor) -> Tensor:
+        """The remainder at the start."""
+        return problem.remainder(t, y)  # type: ignore[attr-defined]
+
+    def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[SplitStep, Tensor]:
+        table = self.tableau
+        solve = problem.kept_for(dt, table, lambda: _solver(problem.linear, float(table.gamma) * dt, y))
+        state, slopes, moves = y, [carry], []
+        for node, outer, inner in zip(table.nodes[1:], table.explicit[1:], table.implicit[1:], strict=True):
+            right = _plus(_plus(y, outer, slopes, dt), inner, moves, 1.0)
+            state = solve(right)
+            moves.append((state - right) / float(table.gamma))
+            slopes.append(problem.remainder(t + float(node) * dt, state))
+        step = SplitStep(t, t + dt, dt, y, state, problem, remainders=(carry, slopes[-1]))
+        return step, slopes[-1]
+
+
+def _plus(start: Tensor, weights: Sequence[Fraction], terms: Sequence[Tensor], size: float) -> Tensor:
+    for weight, term in zip(weights, terms, strict=True):
+        if weight:
+            start = torch.add(start, term, alpha=float(weight) * size)
+    return start
+
+
+def _solver(linear: Any, size: float, y: Tensor) -> Callable[[Tensor], Tensor]:
+    """What solves ``(I - size L) x = b``."""
+    operator = linear.shifted(1.0, -size)
+    inverse = operator.inverse()
+    if inverse is not None:
+        return inverse
+    factors, pivots, _ = torch.linalg.lu_factor_ex(operator.dense(y))
+
+    def solve(right: Tensor) -> Tensor:
+        return torch.linalg.lu_solve(factors, pivots, right.reshape(-1, 1)).reshape(right.shape)
+
+    return solve
+
+
+@dataclass(frozen=True)
+class ARS222(ImexRungeKutta):
+    """Ascher, Ruuth and Spiteri's method of order 2, L-stable in the linear part: two systems a step."""
+
+    tableau: ImexTableau = tableaus.ARS222
+
+
+@dataclass(frozen=True)
+class ARS443(ImexRungeKutta):
+    """Ascher, Ruuth and Spiteri's method of order 3, L-stable in the linear part: four systems a step."""
+
+    tableau: ImexTableau = tableaus.ARS443
