@@ -15,7 +15,7 @@ from kutta.solution import EventRecord, Result, Results, Solution, SolveError, S
 from kutta.solve import Eager, solve
 from kutta.solvers import algebra, diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
-from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
@@ -41,13 +41,16 @@ from kutta.solvers.exponential.runge_kutta import (
     Lawson4,
 )
 from kutta.solvers.imex import ARS222, ARS443, ImexRungeKutta
+from kutta.solvers.low_storage import CarpenterKennedy54, LowStorageRungeKutta, Williamson3
 from kutta.solvers.method import Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
 from kutta.solvers.runge_kutta import (
     RK4,
     RK38,
+    SSPRK22,
     SSPRK33,
+    SSPRK104,
     Bosh3,
     Dopri5,
     Dopri8,
@@ -63,11 +66,14 @@ from kutta.solvers.runge_kutta import (
     Vern8,
     Vern9,
 )
+from kutta.solvers.stabilised.rkc import RKC2
+from kutta.solvers.stabilised.rock import ROCK4
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
     "ARS222",
     "ARS443",
+    "CFL",
     "DDIM",
     "DEIS",
     "ETD1",
@@ -81,13 +87,18 @@ __all__ = [
     "PNDM",
     "RK4",
     "RK38",
+    "RKC2",
+    "ROCK4",
+    "SSPRK22",
     "SSPRK33",
+    "SSPRK104",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
     "AdaptiveMultistep",
     "AncestralEuler",
     "Backsolve",
     "Bosh3",
+    "CarpenterKennedy54",
     "Compiled",
     "DPMSolver",
     "DPMSolverPP",
@@ -118,6 +129,7 @@ __all__ = [
     "Krogstad4",
     "Krylov",
     "Lawson4",
+    "LowStorageRungeKutta",
     "Method",
     "Midpoint",
     "ODEProblem",
@@ -147,6 +159,7 @@ __all__ = [
     "Vern7",
     "Vern8",
     "Vern9",
+    "Williamson3",
     "Yoshida4",
     "algebra",
     "diffusion",
@@ -163,7 +176,7 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "split, exponential and further stiff methods": ("Kvaerno5 RKC2 ROCK4 "),
+    "split, exponential and further stiff methods": ("Kvaerno5 "),
     "linear, root and least-squares problems": (
         "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

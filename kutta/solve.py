@@ -16,7 +16,7 @@ from kutta.autodiff import as_float, outside_autocast
 from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
-from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
+from kutta.solvers.controllers import CFL, PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solving import solve_diffusion
@@ -189,6 +189,7 @@ def prepare(
     layout = layout_of(y0, isinstance(problem, EnsembleProblem))
     problem = _check_parts(problem, method, y0, layout)
     method.check(layout)
+    _check_limit(controller, layout)
     span = _check_span(problem.t_span, layout)
     _check_prescribed(controller, span)
     options = Options(
@@ -281,6 +282,15 @@ def _check_controller(controller: Any, method: Method, dt0: float | None) -> Con
     if isinstance(controller, Fixed | StepTo) and dt0 is not None:
         raise ValueError(f"dt0 is the first step size of an adaptive solve; {type(controller).__name__} has its own")
     return controller
+
+
+def _check_limit(controller: Any, layout: Layout) -> None:
+    """Refuse a largest step that depends on the state for the trajectories of an ensemble."""
+    if layout.batch is not None and (isinstance(controller, CFL) or getattr(controller, "max_step", None) is not None):
+        raise NotImplementedError(
+            "max_step and CFL are for problems with one step size; got an EnsembleProblem: give an ODEProblem whose "
+            "state has a batch axis, and the smallest limit of the batch"
+        )
 
 
 def _check_prescribed(controller: Any, span: tuple[Any, Any]) -> None:
