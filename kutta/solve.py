@@ -16,7 +16,7 @@ from kutta.autodiff import as_float, outside_autocast
 from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
-from kutta.solvers.controllers import CFL, PID, Controller, Fixed, StepTo
+from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
 from kutta.solvers.diffusion.solving import solve_diffusion
@@ -286,7 +286,7 @@ def _check_controller(controller: Any, method: Method, dt0: float | None) -> Con
 
 def _check_limit(controller: Any, layout: Layout) -> None:
     """Refuse a largest step that depends on the state for the trajectories of an ensemble."""
-    if layout.batch is not None and (isinstance(controller, CFL) or getattr(controller, "max_step", None) is not None):
+    if layout.batch is not None and isinstance(controller, Controller) and controller.limits:
         raise NotImplementedError(
             "max_step and CFL are for problems with one step size; got an EnsembleProblem: give an ODEProblem whose "
             "state has a batch axis, and the smallest limit of the batch"

@@ -72,9 +72,14 @@ class Controller:
                 f"max_step must be a function of (t, y); got {self.max_step!r}: for a number use dtmax of PID"
             )
 
+    @property
+    def limits(self) -> bool:
+        """Whether the size of a step is limited by the state that it starts from."""
+        return self.max_step is not None
+
     def limit(self, t: Any, y: Any) -> Any:
-        """The largest size of a step from here; ``None`` without one."""
-        return None if self.max_step is None else self.max_step(t, y)
+        """That limit."""
+        return math.inf if self.max_step is None else self.max_step(t, y)
 
 
 @dataclass(frozen=True)
@@ -195,8 +200,8 @@ class CFL(Controller):
     """Steps as large as a Courant-Friedrichs-Lewy condition allows, ``number * crossing(t, y)``.
 
     Attributes:
-        crossing: the time in which the fastest wave of a state crosses a cell, such as ``dx / (|u| + c)`` at its largest
-            speed: a function ``(t, y) -> time``.
+        crossing: the time in which the fastest wave of a state crosses a cell, a function ``(t, y) -> time`` such as
+            the smallest ``dx / (|u| + c)``.
         number: the Courant number, which the method and the scheme in space must allow.
 
     Example:
@@ -220,10 +225,16 @@ class CFL(Controller):
         if not 0.0 < self.number < math.inf:
             raise ValueError(f"CFL(crossing, number) needs a positive, finite number; got {self.number!r}")
 
+    @property
+    def limits(self) -> bool:
+        """Always."""
+        return True
+
     def limit(self, t: Any, y: Any) -> Any:
         """The largest size of a step from here."""
-        wave, other = self.number * self.crossing(t, y), super().limit(t, y)
-        return wave if other is None else torch.minimum(torch.as_tensor(wave), torch.as_tensor(other))
+        return torch.minimum(
+            *(torch.as_tensor(one) for one in (self.number * self.crossing(t, y), super().limit(t, y)))
+        )
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class Stepper:
 
     def _trial(self) -> tuple[Step, Any]:
         t, stop, direction = self.t, self.stops.after(self.t), self.stops.direction
-        h = min(self.h, self._limit())
+        h = min(self.h, self._limit()) if self.controller.limits else self.h
         lands = abs(stop - t) <= h * (1.0 + STRETCH)
         end = stop if lands else t + direction * h
         reach = _just_before(end, direction, self.field.real_dtype) if lands and end in self.stops.jumps else end
@@ -168,8 +168,6 @@ class Stepper:
         with torch.no_grad():
             time = torch.scalar_tensor(self.t, dtype=self.field.real_dtype, device=self.field.device)
             limit = self.controller.limit(time, self.field.layout.unravel(self.y.detach()))
-        if limit is None:
-            return math.inf
         size = read(torch.as_tensor(limit).reshape(-1).amin())
         if not size > 0.0:
             raise ValueError(f"the largest step size must be positive; at t = {self.t:.9g} max_step or CFL gave {size}")

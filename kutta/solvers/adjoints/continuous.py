@@ -71,6 +71,11 @@ class ContinuousAdjoint(Adjoint):
                 f"use Gauss(), whose adjoint equation has the size of the state, Recompute(), or Direct(); or pass "
                 f"{type(self).__name__}(method=kutta.Tsit5()) if the adjoint equation is not stiff"
             )
+        if leg.stepper.controller.limits and not isinstance(leg.stepper.controller, PID):
+            raise ValueError(
+                f"{type(self).__name__}() takes steps of the same kind back, and max_step and CFL know none for the "
+                "adjoint state: use Direct() or Recompute(), or PID"
+            )
         backward.check(leg.stepper.field.layout)
         with torch.no_grad():
             wanted, leg.dense = leg.dense, leg.dense or self.keeps_steps

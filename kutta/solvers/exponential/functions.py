@@ -28,11 +28,11 @@ from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
 class Sums(Protocol):
     """What forms the sums of a step."""
 
-    def enter(self, y: Tensor) -> Tensor:
+    def enter(self, y: Tensor, /) -> Tensor:
         """A state or a slope as the sums take it."""
         ...
 
-    def leave(self, value: Tensor) -> Tensor:
+    def leave(self, value: Tensor, /) -> Tensor:
         """A sum as a state."""
         ...
 
@@ -100,14 +100,22 @@ class WeightedSums:
     Attributes:
         weights: the functions, see `weights_of`.
         product: of a function and a vector.
-        enter: the transform.
-        leave: its inverse.
+        forward: the transform.
+        backward: its inverse.
     """
 
     weights: dict[Any, Tensor]
     product: Callable[[Tensor, Tensor], Tensor]
-    enter: Callable[[Tensor], Tensor]
-    leave: Callable[[Tensor], Tensor]
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], Tensor]
+
+    def enter(self, y: Tensor) -> Tensor:
+        """The state in the space of the transform."""
+        return self.forward(y)
+
+    def leave(self, value: Tensor) -> Tensor:
+        """Back from there."""
+        return self.backward(value)
 
     def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """See `Sums`."""

@@ -38,15 +38,14 @@ def estimated_radius(field: Slopes, t: Time, y: Tensor, slope: Tensor, direction
     size = torch.linalg.vector_norm(y)
     small = math.sqrt(torch.finfo(y.dtype).eps)
     distance = torch.where(size > 0, size, 1.0) * small
-    before = 0.0
+    found = before = 0.0
     for _ in range(ITERATIONS):
         length = torch.linalg.vector_norm(direction)
         # Any direction will do where there is none.
         direction = torch.where(length > 0, direction, torch.ones_like(y))
         length = torch.where(length > 0, length, math.sqrt(y.numel()))
         direction = field.derivative(t, y + direction * (distance / length)) - slope
-        found = read(torch.linalg.vector_norm(direction) / distance)
+        before, found = found, read(torch.linalg.vector_norm(direction) / distance)
         if not math.isfinite(found) or abs(found - before) <= 0.01 * found:
             break
-        before = found
     return SAFETY * max(found, before), direction
