@@ -9,12 +9,19 @@ from importlib import import_module
 from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
-from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
+from kutta.solution import EventRecord, LinearSolveError, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
 from kutta.solvers import algebra, diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
+from kutta.solvers.algebra.direct.cyclic_reduction import CyclicReduction
+from kutta.solvers.algebra.direct.factorised import LU, Cholesky
+from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
+from kutta.solvers.algebra.krylov.cg import CG
+from kutta.solvers.algebra.krylov.gmres import GMRES
+from kutta.solvers.algebra.krylov.minres import MINRES
+from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
@@ -74,6 +81,7 @@ __all__ = [
     "ARS222",
     "ARS443",
     "CFL",
+    "CG",
     "DDIM",
     "DEIS",
     "ETD1",
@@ -81,6 +89,9 @@ __all__ = [
     "ETDRK3",
     "ETDRK4",
     "GHVB",
+    "GMRES",
+    "LU",
+    "MINRES",
     "PI",
     "PID",
     "PLMS",
@@ -89,6 +100,7 @@ __all__ = [
     "RK38",
     "RKC2",
     "ROCK4",
+    "SOR",
     "SSPRK22",
     "SSPRK33",
     "SSPRK104",
@@ -97,9 +109,12 @@ __all__ = [
     "AdaptiveMultistep",
     "AncestralEuler",
     "Backsolve",
+    "BiCGSTAB",
     "Bosh3",
     "CarpenterKennedy54",
+    "Cholesky",
     "Compiled",
+    "CyclicReduction",
     "DPMSolver",
     "DPMSolverPP",
     "DiffusionProblem",
@@ -129,6 +144,8 @@ __all__ = [
     "Krogstad4",
     "Krylov",
     "Lawson4",
+    "LinearProblem",
+    "LinearSolveError",
     "LowStorageRungeKutta",
     "Method",
     "Midpoint",
@@ -176,9 +193,9 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "split, exponential and further stiff methods": ("Kvaerno5 "),
-    "linear, root and least-squares problems": (
-        "LinearProblem RootProblem FixedPointProblem LeastSquaresProblem LU Cholesky CG MINRES GMRES BiCGSTAB SOR "
+    "further stiff methods": "Kvaerno5",
+    "multigrid, root and least-squares problems": (
+        "RootProblem FixedPointProblem LeastSquaresProblem "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
     ),

@@ -178,3 +178,33 @@ class DiffusionProblem:
     condition: Any = None
     guidance: Any = None
     t_span: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class LinearProblem:
+    """A system of linear equations ``A x = b``, or a batch of such.
+
+    The solution is differentiable by the implicit rule, once and twice, in reverse and forward mode: gradients reach
+    `b` and whatever the operator is made of, and cost a solve with ``A^T``, however `x` was found.
+
+    Attributes:
+        operator: ``A``: a matrix ``(n, n)``, or ``(*batch, n, n)``, or a sparse one; or a linear operator such as
+            ``kutta.algebra.MatrixFree(function)``. Methods for symmetric matrices need to be told that it is one:
+            ``kutta.algebra.Dense(matrix, symmetric=True)``.
+        b: the right-hand side: one state, such as ``(n,)``, or with leading axes a batch of such.
+        guess: where iterations begin; by default at zero. It broadcasts with `b`, and receives no gradient.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> A = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64, requires_grad=True)
+        >>> sol = kt.solve(kt.LinearProblem(A, torch.tensor([3.0, 5.0], dtype=torch.float64)))
+        >>> sol.y1.detach()
+        tensor([0.8000, 1.4000], dtype=torch.float64)
+        >>> torch.autograd.grad(sol.y1.sum(), A)[0]
+        tensor([[-0.3200, -0.5600],
+                [-0.1600, -0.2800]], dtype=torch.float64)
+    """
+
+    operator: Any
+    b: Any
+    guess: Any = None

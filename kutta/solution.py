@@ -24,10 +24,14 @@ class Result(IntEnum):
     MAX_STEPS = 2
     STEP_UNDERFLOW = 3
     NON_FINITE = 4
+    SINGULAR = 5
+    INDEFINITE = 6
+    BREAKDOWN = 7
+    STAGNATION = 8
 
     @property
     def failed(self) -> bool:
-        """Whether the final time (or a terminal event) was not reached."""
+        """Whether the final time (or a terminal event), or the solution of a system, was not reached."""
         return self >= Result.MAX_STEPS
 
     @property
@@ -51,6 +55,31 @@ _ADVICE = {
     Result.NON_FINITE: (
         "the state or its derivative became infinite or NaN, and smaller steps did not help; "
         "look at f near this time, or scale the problem"
+    ),
+    Result.SINGULAR: (
+        "the operator is singular, or nearly so, and nothing that it is applied to gives this right-hand side to more "
+        "than two digits; look at what it does to constants, or use kutta.LU(), which exchanges rows, instead of "
+        "kutta.CyclicReduction()"
+    ),
+    Result.INDEFINITE: (
+        "the operator, or the preconditioner, is not definite; use kutta.MINRES() for a symmetric operator, with a "
+        "positive definite preconditioner, and kutta.LU() or kutta.GMRES() for any other"
+    ),
+    Result.BREAKDOWN: "the recurrence would divide by zero; use kutta.GMRES(), or begin at another guess",
+    Result.STAGNATION: (
+        "rounding keeps the residual above the tolerance; loosen rtol, use float64, or a preconditioner"
+    ),
+}
+
+# What some results mean where there is no time.
+_ADVICE_FOR_SYSTEMS = {
+    Result.MAX_STEPS: (
+        "the residual was not small enough after the largest number of iterations; raise max_steps, loosen rtol, or "
+        "give the method a preconditioner"
+    ),
+    Result.NON_FINITE: (
+        "the residual became infinite or NaN; look for such entries in the operator and the right-hand side, and at "
+        "whether the method converges for this operator"
     ),
 }
 
@@ -89,8 +118,43 @@ class SolveError(RuntimeError):
         return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures)
 
 
+class LinearSolveError(SolveError):
+    """A linear system that was not solved.
+
+    Attributes:
+        result: the `Result` that names the failure.
+        trajectory: the (first) failing system of a batch, counted through all its axes; else ``None``.
+        iterations: that were taken for it.
+        residual: the norm of ``b - A x``.
+        solution: the partial `Solution`; ``None`` for a system that a derivative leads to.
+    """
+
+    def __init__(
+        self,
+        result: Result,
+        iterations: int,
+        residual: float,
+        trajectory: int | None = None,
+        failures: int = 1,
+        solution: Solution | None = None,
+    ):
+        where = "" if trajectory is None else f" in system {trajectory}"
+        more = "" if failures <= 1 else f" ({failures} systems failed; solution.result names each)"
+        advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
+        RuntimeError.__init__(
+            self,
+            f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: {advice}{more}. "
+            "Pass throw=False to get the partial solution.",
+        )
+        self.result, self.t, self.dt, self.trajectory, self.solution = result, 0.0, 0.0, trajectory, solution
+        self.iterations, self.residual, self.failures = iterations, residual, failures
+
+    def __reduce__(self) -> Any:
+        return LinearSolveError, (self.result, self.iterations, self.residual, self.trajectory, self.failures)
+
+
 class Results:
-    """The `Result` of every trajectory of an ensemble: a sequence over a tensor of codes.
+    """The `Result` of every trajectory of an ensemble, or system of a batch: a sequence over a tensor of codes.
 
     Attributes:
         codes: one code a trajectory.
@@ -134,13 +198,14 @@ class Stats:
     """What a solve cost: whole numbers, or int64 tensors of shape ``(B,)`` for an ensemble.
 
     Attributes:
-        steps: attempted steps, ``accepted + rejected``.
+        steps: attempted steps, ``accepted + rejected``; for a linear system, iterations.
         accepted: steps that were kept.
         rejected: steps that were tried again with a smaller step size.
         function_evaluations: calls of ``f`` (in an ensemble, those made while the trajectory ran).
         jacobian_evaluations: Jacobians ``df/dy``, for implicit methods; each comes from one of the calls above and
             one backward pass for every entry of the state.
         linear_solves: linear systems, for implicit methods.
+        residual_norms: of ``b - A x``, for linear systems.
         engine: what executed the loop.
         reason: why this engine did.
         history: what every accepted step was like, with ``diagnostics=True``.
@@ -152,6 +217,7 @@ class Stats:
     function_evaluations: int | Tensor = 0
     jacobian_evaluations: int | Tensor = 0
     linear_solves: int | Tensor = 0
+    residual_norms: float | Tensor = field(default=0.0, compare=False)
     engine: str = "eager"
     reason: str = field(default="engine= says so", compare=False)
     history: History | None = field(default=None, compare=False, repr=False)

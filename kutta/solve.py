@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
-from kutta.problems import DiffusionProblem, EnsembleProblem, ODEProblem, SplitODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
+from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.solving import solve_linear
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -39,8 +41,8 @@ class Eager:
 
 
 def solve(
-    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem,
-    method: Method | Sampler | None = None,
+    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem,
+    method: Method | Sampler | LinearMethod | None = None,
     *,
     rtol: Any = 1e-5,
     atol: Any = 1e-7,
@@ -60,16 +62,18 @@ def solve(
     grid: Grid | Sequence[float] | Tensor | None = None,
     generator: Any = None,
 ) -> Solution:
-    """Solve a differential equation, or sample from a diffusion model.
+    """Solve a differential equation or a linear system, or sample from a diffusion model.
 
     Args:
         problem: what to solve.
         method: how; by default `Tsit5`, and for a `DiffusionProblem` what `kutta.diffusion.default_sampler` says. Such
             a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and
-            `atol`), and as its probability-flow equation by the methods for `ODEProblem`.
+            `atol`), and as its probability-flow equation by the methods for `ODEProblem`. A `LinearProblem` is solved
+            by methods such as `LU` and `CG`; by default by one that suits the operator.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
-            with the state; in an ensemble also one number a trajectory.
-        atol: absolute tolerance, likewise. In the units of the state.
+            with the state; in an ensemble also one number a trajectory. An iteration for a `LinearProblem` ends at
+            ``|b - A x| <= max(rtol |b|, atol)``.
+        atol: absolute tolerance, likewise. In the units of the state. For a `LinearProblem` it is 0 if not given.
         save_at: output times: ``None`` for the final state only, a 1-dimensional tensor (in an
             ensemble also ``(T, B)``) in the direction of the solve, or ``"steps"`` for the initial
             state and every accepted step. Times that require gradients receive them.
@@ -77,7 +81,7 @@ def solve(
         controller: chooses the step sizes: `PID` (the default), `I`, `PI`, or `Fixed`, `StepTo`.
         dt0: first step size; estimated when not given. For a method without an error estimate it
             stands for ``controller=Fixed(dt0)``.
-        max_steps: largest number of attempted steps (in an ensemble, of each trajectory).
+        max_steps: largest number of attempted steps (in an ensemble, of each trajectory), or of iterations.
         events: what may happen on the way; see `Event`.
         adjoint: how gradients come back: `Direct` (the default), `Recompute`, `Interpolating`, `Gauss`,
             `Backsolve`.
@@ -102,7 +106,7 @@ def solve(
     Raises:
         TypeError, ValueError: for arguments that do not fit, before the first step.
         NotImplementedError: for what this version cannot do.
-        SolveError: when the final time cannot be reached.
+        SolveError: when the final time cannot be reached, or a system not be solved.
 
     Example:
         >>> import torch, kutta as kt
@@ -116,7 +120,9 @@ def solve(
     _check_engine(engine)
     if isinstance(problem, DiffusionProblem):
         return solve_diffusion(problem, method, _not_default(locals()), solve)
-    _refuse_sampler(method, steps, grid, generator)
+    if isinstance(problem, LinearProblem):
+        return solve_linear(problem, method, _not_default(locals()))
+    _refuse_others(method, steps, grid, generator)
     ready, layout, options = prepare(
         problem,
         method,
@@ -153,9 +159,10 @@ def _not_default(given: dict[str, Any]) -> dict[str, Any]:
     return {one.name: given[one.name] for one in options if given[one.name] is not one.default}
 
 
-def _refuse_sampler(method: Any, steps: Any, grid: Any, generator: Any) -> None:
-    if isinstance(method, Sampler):
-        raise TypeError(f"{type(method).__name__} is a sampler, for a DiffusionProblem")
+def _refuse_others(method: Any, steps: Any, grid: Any, generator: Any) -> None:
+    for kind, what in ((Sampler, "a sampler, for a DiffusionProblem"), (LinearMethod, "for a LinearProblem")):
+        if isinstance(method, kind):
+            raise TypeError(f"{type(method).__name__} is {what}")
     for name, value in (("steps", steps), ("grid", grid), ("generator", generator)):
         if value is not None:
             raise ValueError(f"{name} is for the samplers of a DiffusionProblem; for equal steps pass kutta.Fixed(dt)")

@@ -1,0 +1,32 @@
+"""The method taken when none is named."""
+
+from __future__ import annotations
+
+from kutta.solvers.algebra.direct.cyclic_reduction import CyclicReduction
+from kutta.solvers.algebra.direct.exact_inverse import ExactInverse
+from kutta.solvers.algebra.direct.factorised import LU, Cholesky
+from kutta.solvers.algebra.krylov.cg import CG
+from kutta.solvers.algebra.krylov.gmres import GMRES
+from kutta.solvers.algebra.krylov.minres import MINRES
+from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.operators.banded import Banded
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+
+
+def default_method(operator: LinearOperator) -> LinearMethod:
+    """A sound method for an operator.
+
+    Dense matrices are factorised, by `Cholesky` if they say that they are definite and else by `LU`; banded ones
+    reduced by `CyclicReduction`; an inverse that an operator brings is used. For all others there is `CG` if they say
+    that they are definite, `MINRES` if they say that they are symmetric, and `GMRES`.
+    """
+    if isinstance(operator, Banded):
+        return CyclicReduction()
+    if isinstance(operator, Dense):
+        return Cholesky() if operator.definite else LU()
+    if operator.inverse() is not None:
+        return ExactInverse()
+    if operator.definite:
+        return CG()
+    return MINRES() if operator.symmetric else GMRES()

@@ -1,0 +1,79 @@
+"""What direct methods have in common: an inverse, and a look at what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from kutta.solution import Result
+from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch, norms
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
+
+# A residual of more than this part of the right-hand side is no solution: the matrix is singular to working precision,
+# or elimination needed pivots that it did not choose.
+LARGEST_RESIDUAL = 0.01
+
+
+class Direct(Solver):
+    """A solver that has an inverse.
+
+    Attributes:
+        operator: ``A``.
+        inverse: ``b -> A^-1 b``.
+        back: makes the solver for ``A^T``.
+        failure: of each system, ``(*batch,)``, codes of `Result`; by default none.
+    """
+
+    def __init__(
+        self, operator: LinearOperator, inverse: Inverse, back: Callable[[], Solver], failure: Tensor | None = None
+    ):
+        self.operator, self.inverse, self.back, self.failure = operator, inverse, back, failure
+
+    def solve(
+        self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
+    ) -> Outcome:
+        x = self.inverse(b)
+        norm, wanted = norms(self.operator, b - self.operator.apply(x)), norms(self.operator, b)
+        codes = torch.where(norm <= LARGEST_RESIDUAL * wanted, int(Result.SUCCESS), int(Result.SINGULAR))
+        if self.failure is not None:
+            codes = torch.where(self.failure != int(Result.SUCCESS), self.failure, codes)
+        codes = torch.where(torch.isfinite(wanted), codes, int(Result.NON_FINITE))
+        return Outcome(x, norm, torch.zeros_like(codes), codes)
+
+    def transposed(self) -> Solver:
+        return self.back()
+
+
+class DirectMethod(LinearMethod):
+    """A method without iterations."""
+
+    direct: ClassVar[bool] = True
+
+    def solver(self, operator: LinearOperator, b: Tensor, goal: Goal) -> Solver:
+        return self.factorised(operator, b)
+
+    def preconditioner(self, operator: LinearOperator, b: Tensor) -> LinearOperator:
+        return InverseOperator(self.factorised(operator, b))
+
+    def factorised(self, operator: LinearOperator, b: Tensor) -> Direct:
+        """The solver, for right-hand sides such as `b`."""
+        raise NotImplementedError
+
+
+class InverseOperator(LinearOperator):
+    """``A^-1`` by a direct solver, as the preconditioner of a nearby operator."""
+
+    def __init__(self, solver: Direct):
+        self.solver, self.axes, self.batch = solver, solver.operator.axes, solver.operator.batch
+        self.symmetric, self.definite = solver.operator.symmetric, solver.operator.definite
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self.solver.inverse(x)
+
+    def transposed(self) -> LinearOperator:
+        back = self.solver.transposed()
+        assert isinstance(back, Direct)
+        return InverseOperator(back)

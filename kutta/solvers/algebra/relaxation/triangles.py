@@ -1,0 +1,66 @@
+"""Solves with the lower and the upper triangle of a matrix, and with their transposed ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.algebra.method import state_axes
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.operators.sparse import Sparse
+
+# Up to so many unknowns an operator that is neither dense nor sparse is written out as a dense matrix.
+LARGEST_WRITTEN_OUT = 4096
+
+Solve = Callable[[Tensor], Tensor]
+# A solve and the one with the transposed matrix.
+Both = tuple[Solve, Solve]
+
+
+def is_written_out(operator: LinearOperator) -> bool:
+    """Whether an operator must be written out as a dense matrix: all but one sparse matrix for all samples."""
+    return not (isinstance(operator, Sparse) and not operator.batch)
+
+
+def triangles(operator: LinearOperator, b: Tensor, diagonal: Tensor) -> tuple[Both, Both]:
+    """Solves with the strict lower triangle and a diagonal in place of the matrix's, and with the upper one."""
+    if isinstance(operator, Sparse) and not is_written_out(operator):
+        return _sparse(operator, diagonal, lower=True), _sparse(operator, diagonal, lower=False)
+    matrix = operator.dense(b).detach()
+    main = torch.diag_embed(diagonal.flatten(diagonal.dim() - len(operator.state_shape(b))))
+    axes = state_axes(operator, b)
+    return _dense(matrix.tril(-1) + main, axes, lower=True), _dense(matrix.triu(1) + main, axes, lower=False)
+
+
+def _dense(triangle: Tensor, axes: int, lower: bool) -> Both:
+    n = triangle.shape[-1]
+
+    def solve(matrix: Tensor, upper: bool, r: Tensor) -> Tensor:
+        if matrix.dim() == 2:
+            return torch.linalg.solve_triangular(matrix, r.reshape(-1, n).mT, upper=upper).mT.reshape(r.shape)
+        flat = r.flatten(r.dim() - axes).unsqueeze(-1)
+        return torch.linalg.solve_triangular(matrix, flat, upper=upper).reshape(r.shape)
+
+    return (lambda r: solve(triangle, not lower, r)), (lambda r: solve(triangle.mT, lower, r))
+
+
+def _sparse(operator: Sparse, diagonal: Tensor, lower: bool) -> Both:
+    kept = operator.columns < operator.rows if lower else operator.columns > operator.rows
+    places = torch.arange(operator.n, device=kept.device)
+    triangle = operator.sorted_from(
+        torch.cat([operator.rows[kept], places]),
+        torch.cat([operator.columns[kept], places]),
+        torch.cat([operator.values.detach()[kept], diagonal]),
+    )
+    turned = triangle.sorted_from(triangle.columns, triangle.rows, triangle.values)
+
+    def solve(matrix: Tensor, upper: bool, r: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
+            found = torch.triangular_solve(r.reshape(-1, operator.n).mT.contiguous(), matrix, upper=upper)[0]
+        return found.mT.reshape(r.shape)
+
+    return (lambda r: solve(triangle.csr, not lower, r)), (lambda r: solve(turned.csr, lower, r))
