@@ -19,12 +19,12 @@ def in_fourier(symbols, n):
     return kt.algebra.Diagonal(symbols, torch.fft.rfft, lambda v: torch.fft.irfft(v, n=n))
 
 
-def reacting(n=32, diffusion=1.0, t1=1.0):
+def reacting(n=64, diffusion=1.0, t1=1.0):
     """Heat with a nonlinear reaction and a smooth drive: stiff, since the fastest mode decays as ``n^2 / 4``."""
     x, k = periodic(n)
 
     def f(t, u):
-        return torch.sin(u) + 0.3 * torch.cos(3 * t) * torch.sin(x)
+        return 2 * torch.sin(2 * u) + torch.cos(3 * t) * torch.sin(x)
 
     return kt.SplitODEProblem(in_fourier(-diffusion * k**2, n), f, torch.exp(torch.sin(x)), (0.0, t1))
 
