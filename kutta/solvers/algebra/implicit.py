@@ -29,28 +29,37 @@ from torch.autograd import forward_ad
 
 from kutta.autodiff import carries_gradient, in_forward_mode, under_transform
 from kutta.solvers.algebra.method import Outcome, Solver, norms
+from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 # What is said of a solve for a derivative; it may raise an error.
 Report = Callable[[Outcome], None]
 
 
-def implicit(x: Tensor, residual: Callable[[Tensor], Tensor], solver: Solver, report: Report) -> Tensor:
+def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Tensor:
     """The solution with its first and second derivatives, in reverse and forward mode.
 
     Args:
         x: what was found, without derivatives.
         residual: ``x -> r(x)``, written with differentiable operations.
         solver: for ``A = -dr/dx``.
-        report: told of every solve that a derivative takes.
+        report: told of every iteration that a derivative takes.
     """
     if not (torch.is_grad_enabled() or in_forward_mode() or under_transform()):
         return x
     first = residual(x)
     if not (carries_gradient(first) or under_transform()):
         return x
+    if solver.inverse is not None:
+        x = x + _without_value(solver.inverse(first))
+        return x + _without_value(solver.inverse(residual(x)))
     link = _Link()
     x = x + _Correction.apply(first, solver, report, link, False)  # type: ignore[operator]
     return x + _Correction.apply(residual(x), solver, report, link, True)  # type: ignore[operator]
+
+
+def _without_value(correction: Tensor) -> Tensor:
+    """Zero, with the derivatives of a correction."""
+    return correction - correction.detach()
 
 
 def solved(solver: Solver, b: Tensor, report: Report, floor: Tensor | None = None) -> Tensor:
@@ -80,7 +89,7 @@ class _Link:
 
 
 class _Correction(torch.autograd.Function):
-    """``C r`` at ``r = 0``: zero, with the derivatives of ``A^-1 r`` in ``r``.
+    """``C r`` at ``r = 0`` by iterations: zero, with the derivatives of ``A^-1 r`` in ``r``.
 
     Arguments: the residual; the solver; the report; the link of the two; whether it is the second of them.
     """
@@ -111,15 +120,23 @@ class _Correction(torch.autograd.Function):
 
 def _linked(ctx: Any, solver: Solver, right: Tensor, begins: bool) -> Tensor:
     """Solve; the one that begins says what is left, the other one leaves as much."""
-    if not begins:
-        return solved(solver, right, ctx.report, ctx.link.take())
     left: list[Outcome] = []
 
     def report(found: Outcome) -> None:
         ctx.report(found)
         left.append(found)
 
-    found = solved(solver, right, report)
-    # Twice the norm, since what arrives there is rounded in another way.
-    ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())
+    try:
+        found = solved(solver, right, report, None if begins else ctx.link.take())
+    except RuntimeError as lost:
+        if "INTERNAL ASSERT" not in str(lost):
+            raise
+        raise NotImplementedError(
+            "an iterative solve whose operator is itself mapped by torch.func.vmap, or differentiated by two of "
+            "torch.func's transforms, has no such derivative, since torch.func takes its tensors away before: use a "
+            "direct method such as kutta.LU(), an operator with a batch of its own, or torch.autograd"
+        ) from lost
+    if begins:
+        # Twice the norm, since what arrives there is rounded in another way.
+        ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())
     return found

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
 
 # Called with the part of the way that is done, from 0 to 1.
 Watch = Callable[[float], None]
@@ -51,9 +51,11 @@ class Solver:
 
     Attributes:
         operator: ``A``.
+        inverse: ``b -> A^-1 b`` by differentiable operations, where the solver is one.
     """
 
     operator: LinearOperator
+    inverse: Inverse | None = None
 
     def solve(
         self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
@@ -69,7 +71,7 @@ class Solver:
         raise NotImplementedError
 
     def transposed(self) -> Solver:
-        """The same for ``A^T``."""
+        """The same for ``A^T``, of a solver without an inverse."""
         raise NotImplementedError
 
 

@@ -60,7 +60,7 @@ class CyclicReduction(DirectMethod):
             x = inverse(right)
             return x + inverse(right - operator.apply(x))
 
-        return Direct(operator, refined, lambda: self.factorised(operator.transposed(), b))
+        return Direct(operator, refined)
 
 
 class _Ring(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -22,15 +21,14 @@ class Direct(Solver):
 
     Attributes:
         operator: ``A``.
-        inverse: ``b -> A^-1 b``.
-        back: makes the solver for ``A^T``.
+        inverse: ``b -> A^-1 b``, by differentiable operations.
         failure: of each system, ``(*batch,)``, codes of `Result`; by default none.
     """
 
-    def __init__(
-        self, operator: LinearOperator, inverse: Inverse, back: Callable[[], Solver], failure: Tensor | None = None
-    ):
-        self.operator, self.inverse, self.back, self.failure = operator, inverse, back, failure
+    inverse: Inverse
+
+    def __init__(self, operator: LinearOperator, inverse: Inverse, failure: Tensor | None = None):
+        self.operator, self.inverse, self.failure = operator, inverse, failure
 
     def solve(
         self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
@@ -42,9 +40,6 @@ class Direct(Solver):
             codes = torch.where(self.failure != int(Result.SUCCESS), self.failure, codes)
         codes = torch.where(torch.isfinite(wanted), codes, int(Result.NON_FINITE))
         return Outcome(x, norm, torch.zeros_like(codes), codes)
-
-    def transposed(self) -> Solver:
-        return self.back()
 
 
 class DirectMethod(LinearMethod):
@@ -72,8 +67,3 @@ class InverseOperator(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         return self.solver.inverse(x)
-
-    def transposed(self) -> LinearOperator:
-        back = self.solver.transposed()
-        assert isinstance(back, Direct)
-        return InverseOperator(back)

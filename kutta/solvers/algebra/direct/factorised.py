@@ -53,10 +53,7 @@ class LU(DenseMethod):
         def eliminate(right: Tensor) -> Tensor:
             return torch.linalg.lu_solve(factors, pivots, right)
 
-        def eliminate_back(right: Tensor) -> Tensor:  # A^T y = b where A^H conj(y) = conj(b)
-            return torch.linalg.lu_solve(factors, pivots, right.conj().resolve_conj(), adjoint=True).conj()
-
-        return both_ways(operator, eliminate, eliminate_back, failure)
+        return Direct(operator, lambda right: by_columns(eliminate, operator, right), failure)
 
 
 @dataclass(frozen=True)
@@ -85,28 +82,10 @@ class Cholesky(DenseMethod):
         def eliminate(right: Tensor) -> Tensor:
             return torch.cholesky_solve(right, factor) * sign
 
-        def eliminate_back(right: Tensor) -> Tensor:  # A^T = conj(A)
-            return eliminate(right.conj().resolve_conj()).conj()
-
-        return both_ways(operator, eliminate, eliminate_back, failure)
+        return Direct(operator, lambda right: by_columns(eliminate, operator, right), failure)
 
 
-Elimination = Callable[[Tensor], Tensor]
-
-
-def both_ways(operator: LinearOperator, forth: Elimination, back: Elimination, failure: Tensor) -> Direct:
-    """The solver of a factorised matrix, and that of its transposed one, which act on columns ``(..., n, k)``."""
-
-    def there() -> Direct:
-        return Direct(operator, lambda b: by_columns(forth, operator, b), here, failure)
-
-    def here() -> Direct:
-        return Direct(operator.transposed(), lambda b: by_columns(back, operator, b), there, failure)
-
-    return there()
-
-
-def by_columns(elimination: Elimination, operator: LinearOperator, b: Tensor) -> Tensor:
+def by_columns(elimination: Callable[[Tensor], Tensor], operator: LinearOperator, b: Tensor) -> Tensor:
     """One matrix has the states of the batch as its columns; of many, each has its own."""
     shape = operator.state_shape(b)
     flat = b.reshape(*b.shape[: b.dim() - len(shape)], shape.numel())
@@ -114,4 +93,4 @@ def by_columns(elimination: Elimination, operator: LinearOperator, b: Tensor) ->
         found = elimination(flat.unsqueeze(-1)).squeeze(-1)
     else:
         found = elimination(flat.reshape(-1, shape.numel()).mT).mT
-    return found.reshape(b.shape).resolve_conj()
+    return found.reshape(b.shape)

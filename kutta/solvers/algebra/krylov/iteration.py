@@ -120,7 +120,7 @@ def _judged(codes: Tensor, ended: Tensor, before: Tensor, size: Tensor, target: 
     asked = codes == _RUNNING
     reached, finite, helped = size <= target, torch.isfinite(size), size < 0.5 * before
     failed = torch.where(ended == int(Result.SUCCESS), int(Result.STAGNATION), ended)
-    again = helped & (failed != int(Result.MAX_STEPS))
+    again = helped & ((failed == int(Result.STAGNATION)) | (failed == int(Result.BREAKDOWN)))
     verdict = torch.where(again, _RUNNING, failed)
     verdict = torch.where(reached, int(Result.SUCCESS), verdict)
     verdict = torch.where(finite, verdict, int(Result.NON_FINITE))

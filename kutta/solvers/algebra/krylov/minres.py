@@ -56,7 +56,7 @@ class _Minimal(Recurrence):
         self.image = self.previous = residual
         self.z = system.precondition(residual)
         squared = inner(residual, self.z)
-        self.indefinite = squared < 0.0
+        self.indefinite, self.scale = squared < 0.0, torch.zeros_like(squared)
         self.beta = self.before = squared.clamp_min(0.0).sqrt()
         self.rest = self.beta
         self.directions = torch.zeros_like(x), torch.zeros_like(x)
@@ -82,10 +82,14 @@ class _Minimal(Recurrence):
         gamma_bar = self.s * self.delta_bar - self.c * alpha
         self.epsilon, self.delta_bar = self.s * self.beta, -self.c * self.beta
         gamma = torch.hypot(gamma_bar, self.beta)
-        scale = torch.maximum(alpha.abs(), torch.maximum(self.beta, self.before))
+        self.scale = torch.maximum(self.scale, torch.hypot(alpha, self.beta))
         self.indefinite = self.indefinite | (squared < 0.0)
         self.failure = torch.where(self.indefinite, int(Result.INDEFINITE), int(Result.SINGULAR))
-        exhausted = (gamma <= 4.0 * torch.finfo(gamma.dtype).eps * scale) | (self.before == 0.0)
+        # |A r| is the rest times this slope. Where that is nothing beside |A| |r|, and a step takes nothing from the
+        # residual, what is left of it is in the null space.
+        slope, rounding = torch.hypot(gamma_bar, self.delta_bar), torch.finfo(gamma.dtype).eps
+        stuck = (slope <= 4.0 * rounding**0.5 * self.scale) & (gamma_bar.abs() <= 4.0 * rounding**0.5 * gamma)
+        exhausted = stuck | (gamma <= 4.0 * rounding * self.scale) | (self.before == 0.0)
         self.broken = exhausted | self.indefinite
         running = running & ~self.broken
         self.c, self.s = over(gamma_bar, gamma, running), over(self.beta, gamma, running)

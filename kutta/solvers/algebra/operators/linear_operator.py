@@ -154,7 +154,7 @@ class Shifted(LinearOperator):
         self.operator.check(x)
 
     def transposed(self) -> LinearOperator:
-        return self.operator.transposed().shifted(self.shift, self.scale)
+        return Shifted(self.operator.transposed(), self.shift, self.scale)
 
     def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
         return Shifted(self.operator, shift + scale * self.shift, scale * self.scale)

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import in_forward_mode, under_transform
-from kutta.solvers.algebra.operators.linear_operator import LinearOperator, check_size
+from kutta.solvers.algebra.operators.linear_operator import (
+    LinearOperator,
+    Scalar,
+    check_size,
+    is_real,
+    stays_definite,
+)
 
 
 class Sparse(LinearOperator):
@@ -18,7 +24,8 @@ class Sparse(LinearOperator):
     Attributes:
         matrix: a sparse tensor ``(n, n)``, of the layout ``torch.sparse_csr`` or ``torch.sparse_coo``.
         values: entries in place of those of the matrix, ``(..., nnz)``, row by row as in ``matrix.values()`` of the CSR
-            layout: with leading axes one matrix a sample. Gradients reach them, and those of the matrix.
+            layout: with leading axes one matrix a sample. Gradients reach them; those of the matrix itself only for first
+            derivatives in reverse mode, which is all that PyTorch's sparse tensors have.
         symmetric: whether it equals its conjugate transpose.
         definite: whether it is moreover positive definite, or negative definite.
 
@@ -86,6 +93,18 @@ class Sparse(LinearOperator):
         turned = self.sorted_from(self.columns, self.rows, self.values)
         turned.symmetric, turned.definite = self.symmetric, self.definite
         return turned
+
+    def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
+        on_it = self.rows == self.columns
+        without = torch.ones_like(on_it[:1]).expand(self.n).index_fill(0, self.rows[on_it], False).nonzero()[:, 0]
+        entries = scale * self.values + shift * on_it.to(self.values.dtype)
+        new = (shift * torch.ones_like(entries[..., :1])).expand(*self.batch, len(without))
+        moved = self.sorted_from(
+            torch.cat([self.rows, without]), torch.cat([self.columns, without]), torch.cat([entries, new], -1)
+        )
+        moved.symmetric = self.symmetric and is_real(shift, scale)
+        moved.definite = stays_definite(self, shift, scale)
+        return moved
 
     def diagonal(self, like: Tensor) -> Tensor:
         return self._gathered(self.values * (self.rows == self.columns))
