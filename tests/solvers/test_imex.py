@@ -11,6 +11,9 @@ from tests.solvers._split import coupled, error_at_end, in_fourier, periodic, re
 
 METHODS = [kt.ARS222(), kt.ARS443()]
 
+# PyTorch calls its compressed rows new, once.
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+
 
 def name(method):
     return type(method).__name__
