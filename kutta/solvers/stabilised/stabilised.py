@@ -40,7 +40,7 @@ class Stabilised(Method):
 
     kind = "stabilised Runge-Kutta"
     ensembles = False
-    most: ClassVar[float] = math.inf  # stages
+    stiffest: ClassVar[float] = math.inf  # beyond this ``|h| * spectral_radius`` a step is gone in equal parts
 
     def __post_init__(self) -> None:
         given = self.spectral_radius
@@ -64,12 +64,17 @@ class Stabilised(Method):
 
     def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Carry) -> tuple[Step, Carry]:
         slope, radius, direction, age = carry = self._with_radius(problem, t, y, carry)
-        stages = self.stages(abs(dt) * radius)
-        if stages > self.most or not math.isfinite(radius):
+        if not math.isfinite(radius):
             nothing = torch.full_like(y, math.nan)
             return Step(t, t + dt, dt, y, nothing, problem, nothing, slopes=(slope, nothing)), carry
-        y1, end, error = self.advanced(problem, t, y, dt, slope, stages)
-        return Step(t, t + dt, dt, y, y1, problem, error, slopes=(slope, end)), (end, radius, direction, age)
+        parts = max(1, math.ceil(abs(dt) * radius / self.stiffest))
+        size, end = dt / parts, Ending(y, slope, torch.zeros_like(y))
+        for part in range(parts):
+            stages = self.stages(abs(size) * radius)
+            y1, last, error = self.advanced(problem, t + part * size, end.y1, size, end.slope, stages)
+            end = Ending(y1, last, end.error + error)
+        step = Step(t, t + dt, dt, y, end.y1, problem, end.error, slopes=(slope, end.slope))
+        return step, (end.slope, radius, direction, age)
 
     def resume(self, step: Step, carry: Carry) -> Carry:
         """After a rejected step the spectral radius is looked at again."""
