@@ -19,8 +19,9 @@ from kutta.solvers.tableaus.rock import rock4
 class ROCK4(Stabilised):
     """Abdulle's stabilised method of order 4, for diffusion on fine grids and tolerances from about 1e-4 down.
 
-    The stages are as many as are stable, ``0.353 s^2 - 3 > |h| spectral_radius``, 142 at most. A step that needs more
-    is gone in equal parts.
+    The stages are as many as are stable, ``0.353 s^2 - 3 > |h| spectral_radius``. The last of them magnify rounding
+    errors of the fastest modes by ``(h spectral_radius)^4 / 100``; a step is gone in equal parts, where that would cost
+    more than half of the digits: from 286 in double precision, 29 stages, and from 23 in single precision.
 
     Example:
         >>> import torch, kutta as kt
@@ -38,7 +39,9 @@ class ROCK4(Stabilised):
     order = 4
     error_order = 4
     source = "A. Abdulle, SIAM J. Sci. Comput. 23 (2002) 2041-2054"
-    stiffest = 7100.0
+
+    def stiffest(self, precision: float) -> float:
+        return (100.0 / math.sqrt(precision)) ** 0.25
 
     def stages(self, stiffness: float) -> int:
         available = list(rock4())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,7 +40,6 @@ class Stabilised(Method):
 
     kind = "stabilised Runge-Kutta"
     ensembles = False
-    stiffest: ClassVar[float] = math.inf  # beyond this ``|h| * spectral_radius`` a step is gone in equal parts
 
     def __post_init__(self) -> None:
         given = self.spectral_radius
@@ -48,6 +47,10 @@ class Stabilised(Method):
             raise ValueError(f"spectral_radius must be finite and not negative; got {given!r}")
         if not (given is None or callable(given) or isinstance(given, int | float)):
             raise TypeError(f"spectral_radius must be a number or a function of (t, y); got {given!r}")
+
+    def stiffest(self, precision: float) -> float:
+        """The largest ``|h| * spectral_radius`` that is gone at once, by the precision of the state."""
+        return math.inf
 
     def stages(self, stiffness: float) -> int:
         """How many stages are stable for ``|h| * spectral_radius = stiffness``."""
@@ -67,7 +70,7 @@ class Stabilised(Method):
         if not math.isfinite(radius):
             nothing = torch.full_like(y, math.nan)
             return Step(t, t + dt, dt, y, nothing, problem, nothing, slopes=(slope, nothing)), carry
-        parts = max(1, math.ceil(abs(dt) * radius / self.stiffest))
+        parts = max(1, math.ceil(abs(dt) * radius / self.stiffest(torch.finfo(y.dtype).eps)))
         size, end = dt / parts, Ending(y, slope, torch.zeros_like(y))
         for part in range(parts):
             stages = self.stages(abs(size) * radius)
