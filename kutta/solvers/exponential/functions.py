@@ -54,25 +54,22 @@ def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, d
 @_sums.register
 def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     dtype = linear.forward(y.detach()).dtype
-    weights = weights_of(tableau, dt, in_double(linear.symbols), phis)
-    cast = {weight: _cast(value, dtype) for weight, value in weights.items()}
-    return WeightedSums(cast, torch.mul, linear.forward, linear.backward)
+    weights = weights_of(tableau, dt, in_double(linear.symbols), phis, dtype)
+    return WeightedSums(weights, torch.mul, torch.addcmul, linear.forward, linear.backward)
 
 
 @_sums.register
 def _(linear: Dense, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
-    weights = weights_of(tableau, dt, in_double(linear.matrix), matrix_phis)
-    return WeightedSums({weight: _cast(value, y.dtype) for weight, value in weights.items()}, _times, _same, _same)
-
-
-def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """In the precision of the states; real where it is, which saves half of the work with complex ones."""
-    return value.to(dtype) if value.is_complex() else value.to(torch.empty((), dtype=dtype).real.dtype)
+    weights = weights_of(tableau, dt, in_double(linear.matrix), matrix_phis, y.dtype)
+    return WeightedSums(weights, _times, _plus_times, _same, _same)
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    matrix = matrix.to(vector.dtype)
     return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
+
+
+def _plus_times(total: Tensor, matrix: Tensor, vector: Tensor) -> Tensor:
+    return total + _times(matrix, vector)
 
 
 def _same(y: Tensor) -> Tensor:
@@ -80,7 +77,11 @@ def _same(y: Tensor) -> Tensor:
 
 
 def weights_of(
-    tableau: ExponentialTableau, dt: float, linear: Tensor, functions: Callable[[Tensor, int], list[Tensor]]
+    tableau: ExponentialTableau,
+    dt: float,
+    linear: Tensor,
+    functions: Callable[[Tensor, int], list[Tensor]],
+    dtype: torch.dtype,
 ) -> dict[Any, Tensor]:
     """The exponentials ``exp(c z)`` by their nodes ``c``, and ``h`` times the weights of a table by what they are."""
     nodes = {node for node in tableau.nodes if node}
@@ -90,7 +91,7 @@ def weights_of(
     found: dict[Any, Tensor] = {node: values[node][0] for node in nodes}
     for weight in weights:
         found[weight] = dt * sum((float(part) * values[c][k] for part, k, c in weight), torch.zeros_like(linear))
-    return found
+    return {key: value.to(dtype) for key, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,14 @@ class WeightedSums:
     Attributes:
         weights: the functions, see `weights_of`.
         product: of a function and a vector.
+        plus: a vector and such a product.
         forward: the transform.
         backward: its inverse.
     """
 
     weights: dict[Any, Tensor]
     product: Callable[[Tensor, Tensor], Tensor]
+    plus: Callable[[Tensor, Tensor, Tensor], Tensor]
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor], Tensor]
 
@@ -119,10 +122,10 @@ class WeightedSums:
 
     def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """See `Sums`."""
-        parts = [self.product(self.weights[weight], slope) for weight, slope in zip(row, slopes, strict=True) if weight]
+        pairs = [(self.weights[weight], slope) for weight, slope in zip(row, slopes, strict=True) if weight]
         if node is not None:
-            parts.insert(0, self.product(self.weights[node], start))
-        total, *others = parts
-        for part in others:
-            total = total + part
+            pairs.insert(0, (self.weights[node], start))
+        total = self.product(*pairs[0])
+        for weight, slope in pairs[1:]:
+            total = self.plus(total, weight, slope)
         return total
