@@ -187,6 +187,8 @@ class LinearProblem:
     The solution is differentiable by the implicit rule, once and twice, in reverse and forward mode: gradients reach
     `b` and whatever the operator is made of, and cost a solve with ``A^T``, however `x` was found.
 
+    Of a batch, the statistics have its shape, and ``sol.result`` holds the results of its systems one after the other.
+
     Attributes:
         operator: ``A``: a matrix ``(n, n)``, or ``(*batch, n, n)``, or a sparse one; or a linear operator such as
             ``kutta.algebra.MatrixFree(function)``. Methods for symmetric matrices need to be told that it is one:

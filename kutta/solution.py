@@ -27,7 +27,7 @@ class Result(IntEnum):
     SINGULAR = 5
     INDEFINITE = 6
     BREAKDOWN = 7
-    STAGNATION = 8
+    STAGNATION = -1
 
     @property
     def failed(self) -> bool:
@@ -67,7 +67,8 @@ _ADVICE = {
     ),
     Result.BREAKDOWN: "the recurrence would divide by zero; use kutta.GMRES(), or begin at another guess",
     Result.STAGNATION: (
-        "rounding keeps the residual above the tolerance; loosen rtol, use float64, or a preconditioner"
+        "rounding keeps the residual of the system above the tolerance, so that the solution is as exact as its dtype "
+        "allows; for a smaller one use float64"
     ),
 }
 

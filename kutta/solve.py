@@ -72,7 +72,7 @@ def solve(
             by methods such as `LU` and `CG`; by default by one that suits the operator.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory. An iteration for a `LinearProblem` ends at
-            ``|b - A x| <= max(rtol |b|, atol)``.
+            ``|b - A x| <= max(rtol |b|, atol)``, or where rounding stops it (``STAGNATION``).
         atol: absolute tolerance, likewise. In the units of the state. For a `LinearProblem` it is 0 if not given.
         save_at: output times: ``None`` for the final state only, a 1-dimensional tensor (in an
             ensemble also ``(T, B)``) in the direction of the solve, or ``"steps"`` for the initial

@@ -60,7 +60,7 @@ def as_operator(given: Any) -> LinearOperator:
         raise TypeError("operator must be a matrix or a linear operator; got a function: write MatrixFree(function)")
     try:
         return Dense(torch.as_tensor(given))
-    except (ValueError, RuntimeError) as wrong:
+    except (TypeError, ValueError, RuntimeError) as wrong:
         raise TypeError(f"operator must be a matrix or a linear operator: {wrong}") from None
 
 

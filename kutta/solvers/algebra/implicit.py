@@ -19,8 +19,8 @@ Source: Blondel et al., Efficient and modular implicit differentiation, 2022, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,12 +70,11 @@ def solved(solver: Solver, b: Tensor, report: Report, floor: Tensor | None = Non
     return implicit(found.x.detach(), lambda x: b - solver.operator.apply(x), solver, report)
 
 
-def undifferentiated() -> AbstractContextManager[Any]:
+@contextmanager
+def undifferentiated() -> Iterator[None]:
     """Nothing in here is put on a tape, or carries tangents."""
-    stack = ExitStack()
-    stack.enter_context(torch.no_grad())
-    stack.enter_context(forward_ad._set_fwd_grad_enabled(False))
-    return stack
+    with torch.no_grad(), forward_ad._set_fwd_grad_enabled(False):
+        yield
 
 
 class _Link:
@@ -106,12 +105,14 @@ class _Correction(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         # A cotangent is conjugate: what is wanted is A^-H times it.
         right = cotangent.conj().resolve_conj()
-        found = _linked(ctx, ctx.solver.transposed(), right, begins=ctx.second)
+        with _explained():
+            found = _linked(ctx, ctx.solver.transposed(), right, begins=ctx.second)
         return found.conj().resolve_conj(), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *others: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _linked(ctx, ctx.solver, tangent, begins=not ctx.second)
+        with _explained():
+            return _linked(ctx, ctx.solver, tangent, begins=not ctx.second)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], residual: Tensor, *others: Any) -> tuple[Tensor, int]:
@@ -126,8 +127,18 @@ def _linked(ctx: Any, solver: Solver, right: Tensor, begins: bool) -> Tensor:
         ctx.report(found)
         left.append(found)
 
+    found = solved(solver, right, report, None if begins else ctx.link.take())
+    if begins:
+        # Twice the norm, since what arrives there is rounded in another way.
+        ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())
+    return found
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What torch.func says where it has taken away the tensors of an operator, in other words."""
     try:
-        found = solved(solver, right, report, None if begins else ctx.link.take())
+        yield
     except RuntimeError as lost:
         if "INTERNAL ASSERT" not in str(lost):
             raise
@@ -136,7 +147,3 @@ def _linked(ctx: Any, solver: Solver, right: Tensor, begins: bool) -> Tensor:
             "torch.func's transforms, has no such derivative, since torch.func takes its tensors away before: use a "
             "direct method such as kutta.LU(), an operator with a batch of its own, or torch.autograd"
         ) from lost
-    if begins:
-        # Twice the norm, since what arrives there is rounded in another way.
-        ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())
-    return found

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 
 from kutta.solution import Result
-from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch, norms
-from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
-
-# A residual of more than this part of the right-hand side is no solution: the matrix is singular to working precision,
-# or elimination needed pivots that it did not choose.
-LARGEST_RESIDUAL = 0.01
+from kutta.solvers.algebra.method import LARGEST_RESIDUAL, Goal, LinearMethod, Outcome, Solver, Watch, norms
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, checked_image
 
 
 class Direct(Solver):
@@ -33,7 +29,7 @@ class Direct(Solver):
     def solve(
         self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
     ) -> Outcome:
-        x = self.inverse(b)
+        x = checked_image("inverse of the operator", self.inverse(b), b)
         norm, wanted = norms(self.operator, b - self.operator.apply(x)), norms(self.operator, b)
         codes = torch.where(norm <= LARGEST_RESIDUAL * wanted, int(Result.SUCCESS), int(Result.SINGULAR))
         if self.failure is not None:

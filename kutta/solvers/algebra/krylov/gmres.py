@@ -23,7 +23,7 @@ class GMRES(KrylovMethod):
     iteration also costs four products with those that there are.
 
     Attributes:
-        preconditioner: any linear one.
+        preconditioner: any linear one. Of a function the transposed one, for gradients, is found by differentiation.
         restart: iterations before it begins anew, 1 or more.
 
     Example:

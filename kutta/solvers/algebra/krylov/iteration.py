@@ -16,9 +16,9 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.solution import Result
 from kutta.solvers.algebra.krylov.system import System, norm
-from kutta.solvers.algebra.method import Goal, Outcome, Watch
+from kutta.solvers.algebra.method import LARGEST_RESIDUAL, Goal, Outcome, Watch
 
-_RUNNING = -1
+_RUNNING = -2
 
 
 class Recurrence:
@@ -68,60 +68,86 @@ def iterate(
     codes = torch.where(size <= target, int(Result.SUCCESS), _RUNNING)
     codes = torch.where(torch.isfinite(size), codes, int(Result.NON_FINITE))
     progress = _Progress(goal.max_steps, target, torch.zeros_like(codes), watch)
-    while progress.left(codes, size):
+    while read((codes == _RUNNING).any().reshape(1))[0]:
         recurrence = begin(system, x, residual)
         ended = _follow(recurrence, codes, progress)
         x = recurrence.solution()
         residual = system.residual(x)
         before, size = size, norm(residual)
-        codes = _judged(codes, ended, before, size, target)
+        codes = _judged(codes, ended, before, size, target, norm(system.b))
     return Outcome(system.shaped(x), size[..., 0], progress.iterations[..., 0], codes[..., 0])
 
 
 class _Progress:
-    """How far the batch has come: the counts, and the one read of an iteration."""
+    """How far the batch has come.
+
+    Attributes:
+        target: norms of residuals to reach.
+        iterations: of each sample.
+        left: how many there may still be.
+        watch: called with the part of the way that is done, or nothing.
+    """
 
     def __init__(self, max_steps: int, target: Tensor, iterations: Tensor, watch: Watch | None):
-        self.max_steps, self.target, self.iterations, self.watch = max_steps, target, iterations, watch
-        self.steps, self.first = 0, 1.0
+        self.left, self.target, self.iterations, self.watch = max_steps, target, iterations, watch
+        self.first = 1.0
 
-    def left(self, codes: Tensor, size: Tensor) -> bool:
-        """Whether some sample is running."""
-        ratio = torch.where(codes == _RUNNING, size / self.target.clamp_min(torch.finfo(size.dtype).tiny), 0.0)
-        (farthest,) = read(ratio.reshape(-1).amax(0, keepdim=True))
+    def look(self, going: Tensor, ending: Tensor, size: Tensor) -> tuple[bool, bool]:
+        """Whether some sample goes on, and whether some ends: the one read of an iteration."""
+        facts = [going.any(), ending.any()]
         if self.watch is not None:
-            self.first = max(self.first, farthest)
-            self.watch(1.0 - math.log(max(farthest, 1.0)) / max(math.log(self.first), 1e-9))
-        return farthest > 0.0
-
-    def count(self, running: Tensor) -> None:
-        self.steps += 1
-        self.iterations = self.iterations + running
+            facts.append(torch.where(going, size / self.target, 1.0).max())
+        some_go, some_end, *farthest = read(torch.stack(facts))
+        if self.watch is not None:
+            self.first = max(self.first, *farthest)
+            self.watch(1.0 - math.log(*farthest) / math.log(self.first) if self.first > 1.0 else 1.0)
+        return bool(some_go), bool(some_end)
 
 
 def _follow(recurrence: Recurrence, codes: Tensor, progress: _Progress) -> Tensor:
     """Take steps until each sample has ended in the eyes of the recurrence; how it ended."""
-    target, first = progress.target, True
-    while first or progress.left(codes, recurrence.norm):
-        first = False
-        if progress.steps >= progress.max_steps:
-            return torch.where(codes == _RUNNING, int(Result.MAX_STEPS), codes)
-        running = codes == _RUNNING
+    running, steps, more = codes == _RUNNING, 0, True
+    while more and progress.left:
         recurrence.advance(running)
-        progress.count(running)
-        codes = torch.where(running & (recurrence.norm <= target), int(Result.SUCCESS), codes)
-        codes = torch.where(running & ~torch.isfinite(recurrence.norm), int(Result.NON_FINITE), codes)
-        codes = torch.where((codes == _RUNNING) & recurrence.broken, recurrence.failure, codes)
-    return codes
+        steps, progress.left = steps + 1, progress.left - 1
+        size = recurrence.norm
+        going = running & (size > progress.target) & (size < math.inf) & ~recurrence.broken
+        ending = running & ~going
+        more, some_end = progress.look(going, ending, size)
+        if some_end:
+            codes = torch.where(ending, _ending(recurrence, progress.target), codes)
+            progress.iterations = progress.iterations + steps * ending
+            running = going
+    progress.iterations = progress.iterations + steps * running
+    return torch.where(running, int(Result.MAX_STEPS), codes)
 
 
-def _judged(codes: Tensor, ended: Tensor, before: Tensor, size: Tensor, target: Tensor) -> Tensor:
-    """How the samples that were running have ended by their true residuals; or that they go on."""
-    asked = codes == _RUNNING
-    reached, finite, helped = size <= target, torch.isfinite(size), size < 0.5 * before
-    failed = torch.where(ended == int(Result.SUCCESS), int(Result.STAGNATION), ended)
-    again = helped & ((failed == int(Result.STAGNATION)) | (failed == int(Result.BREAKDOWN)))
-    verdict = torch.where(again, _RUNNING, failed)
-    verdict = torch.where(reached, int(Result.SUCCESS), verdict)
-    verdict = torch.where(finite, verdict, int(Result.NON_FINITE))
-    return torch.where(asked, verdict, codes)
+def _ending(recurrence: Recurrence, target: Tensor) -> Tensor:
+    """How samples end that do not go on."""
+    finite = torch.isfinite(recurrence.norm)
+    failure = torch.where(finite, recurrence.failure, int(Result.NON_FINITE))
+    return torch.where(recurrence.norm <= target, int(Result.SUCCESS), failure)
+
+
+def _judged(codes: Tensor, ended: Tensor, before: Tensor, size: Tensor, target: Tensor, right: Tensor) -> Tensor:
+    """How the samples that were running have ended by their true residuals; or that they go on.
+
+    Args:
+        codes: as they were when the recurrence began.
+        ended: how the recurrence ended.
+        before: norms of the residuals when it began.
+        size: of what is left.
+        target: of what may be left.
+        right: of the right-hand side.
+    """
+    claimed, out_of_steps = ended == int(Result.SUCCESS), ended == int(Result.MAX_STEPS)
+    again = (size < 0.5 * before) & (claimed | (ended == int(Result.BREAKDOWN)))
+    # What a recurrence takes for small, or stumbles over, where it is small, is rounding.
+    rounding = torch.finfo(size.dtype).eps ** 0.5
+    rounded = (claimed & (size <= LARGEST_RESIDUAL * right)) | (~out_of_steps & (size <= rounding * right))
+    verdict = torch.where(claimed, int(Result.SINGULAR), ended)
+    verdict = torch.where(rounded, int(Result.STAGNATION), verdict)
+    verdict = torch.where(again, _RUNNING, verdict)
+    verdict = torch.where(size <= target, int(Result.SUCCESS), verdict)
+    verdict = torch.where(torch.isfinite(size), verdict, int(Result.NON_FINITE))
+    return torch.where(codes == _RUNNING, verdict, codes)

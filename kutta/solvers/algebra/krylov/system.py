@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.method import state_axes
-from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator, checked_image
 
 
 class System:
@@ -33,7 +33,8 @@ class System:
 
     def apply(self, x: Tensor) -> Tensor:
         """``A x``."""
-        return self.flat(self.operator.apply(self.shaped(x)))
+        x = self.shaped(x)
+        return self.flat(checked_image("operator", self.operator.apply(x), x))
 
     def residual(self, x: Tensor) -> Tensor:
         """``b - A x``."""
@@ -41,7 +42,10 @@ class System:
 
     def precondition(self, r: Tensor) -> Tensor:
         """About ``A^-1 r``."""
-        return r if self.approximate is None else self.flat(self.approximate.apply(self.shaped(r)))
+        if self.approximate is None:
+            return r
+        r = self.shaped(r)
+        return self.flat(checked_image("preconditioner", self.approximate.apply(r), r))
 
     def flat(self, x: Tensor) -> Tensor:
         """A batch of states as flat vectors."""
@@ -69,4 +73,4 @@ def norm(x: Tensor) -> Tensor:
 
 def over(numerator: Tensor, denominator: Tensor, where: Tensor) -> Tensor:
     """A quotient where it is wanted, and zero elsewhere: a step of that size leaves a sample as it is."""
-    return torch.where(where, numerator / torch.where(where, denominator, 1.0), 0.0)
+    return torch.where(where, numerator / denominator, 0.0)

@@ -59,7 +59,8 @@ class LinearOperator:
         if self.axes is None:
             columns = torch.stack([self.apply(unit) for unit in units])
         else:
-            columns = self.apply(units.expand(n, *self.batch, *shape))
+            units = units.expand(n, *self.batch, *shape)
+            columns = checked_image("operator", self.apply(units), units)
         return columns.reshape(n, *self.batch, n).movedim(0, -1)
 
     def inverse(self) -> Inverse | None:
@@ -216,6 +217,16 @@ def is_real(*values: Scalar) -> bool:
 def stays_definite(operator: LinearOperator, shift: Scalar, scale: Scalar) -> bool:
     """Whether ``shift I + scale A`` is known to be definite, which is so of real multiples of definite operators."""
     return operator.definite and is_zero(shift) and is_real(scale) and not is_zero(scale)
+
+
+def checked_image(what: str, image: Tensor, x: Tensor) -> Tensor:
+    """What came of a state, if it is like the state."""
+    if image.dtype != x.dtype or image.shape != x.shape:
+        raise TypeError(
+            f"the {what} turns {x.dtype} of shape {tuple(x.shape)} into {image.dtype} of shape {tuple(image.shape)}; "
+            "give it the dtype and the shape of the right-hand side"
+        )
+    return image
 
 
 def check_size(name: str, n: int, dtype: torch.dtype, x: Tensor) -> None:

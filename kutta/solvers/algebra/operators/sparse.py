@@ -24,8 +24,8 @@ class Sparse(LinearOperator):
     Attributes:
         matrix: a sparse tensor ``(n, n)``, of the layout ``torch.sparse_csr`` or ``torch.sparse_coo``.
         values: entries in place of those of the matrix, ``(..., nnz)``, row by row as in ``matrix.values()`` of the CSR
-            layout: with leading axes one matrix a sample. Gradients reach them; those of the matrix itself only for first
-            derivatives in reverse mode, which is all that PyTorch's sparse tensors have.
+            layout: with leading axes one matrix a sample. Gradients of every kind reach them; those of the matrix
+            itself get first derivatives in reverse mode, which is all that PyTorch's sparse tensors have.
         symmetric: whether it equals its conjugate transpose.
         definite: whether it is moreover positive definite, or negative definite.
 
@@ -65,10 +65,10 @@ class Sparse(LinearOperator):
         return Sparse.__new__(Sparse)._keep(self.n, rows[order], columns[order], values[..., order])
 
     def apply(self, x: Tensor) -> Tensor:
-        # One product of PyTorch's takes a third of the time of these sums, but is not to be differentiated twice.
-        if self.values.dim() == 1 and not (torch.is_grad_enabled() or in_forward_mode() or under_transform()):
-            product = self.csr @ x.reshape(-1, self.n).mT
-            return product.mT.reshape(x.shape)
+        # PyTorch's own product takes a third of the time of these sums, and cannot be differentiated twice or compiled.
+        recorded = torch.is_grad_enabled() or in_forward_mode() or under_transform()
+        if self.values.dim() == 1 and not (recorded or torch.compiler.is_compiling()):
+            return self.csr @ x if x.dim() == 1 else (self.csr @ x.reshape(-1, self.n).mT).mT.reshape(x.shape)
         return self._gathered(self.values * x[..., self.columns])
 
     @cached_property
@@ -115,11 +115,11 @@ class Sparse(LinearOperator):
 
 
 def _entries(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and values, row by row."""
+    """Rows, columns and values, row by row; copies, since views of sparse tensors are not to be compiled."""
     if matrix.layout == torch.sparse_coo:
         matrix = matrix.coalesce()
         rows, columns = matrix.indices()
-        return rows, columns, matrix.values()
+        return rows.clone(), columns.clone(), matrix.values().clone()
     counts = matrix.crow_indices().diff()
     rows = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    return rows, matrix.col_indices(), matrix.values()
+    return rows, matrix.col_indices().clone(), matrix.values().clone()

@@ -86,6 +86,14 @@ def test_dense_is_what_apply_does(case):
         close(operator.apply(x), by(matrix, x))
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_apply_can_be_compiled(case, mode):
+    operator, x = case
+    torch._dynamo.reset()
+    with mode():
+        close(torch.compile(operator.apply, fullgraph=True, backend="eager")(x), operator.apply(x))
+
+
 def test_transposed(case):
     operator, x = case
     turned = operator.transposed()
@@ -136,6 +144,7 @@ def test_who_has_an_inverse():
     assert having == {"banded", "banded batch", "banded without main", "diagonal", "fourier", "fourier complex"}
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 def test_gradients_reach_the_entries():
     x = random(2, N, seed=3)
     places = torch.tensor([[0, 0, 3, 5], [1, 0, 3, 2]])
