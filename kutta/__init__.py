@@ -9,7 +9,7 @@ from importlib import import_module
 from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solution import EventRecord, LinearSolveError, Result, Results, Solution, SolveError, Stats
 from kutta.solve import Eager, solve
@@ -22,7 +22,7 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.relaxation.sor import SOR
-from kutta.solvers.controllers import PI, PID, Fixed, I, StepTo, max_norm, rms_norm
+from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
 from kutta.solvers.diffusion.exponential.multistep import ExponentialMultistep
 from kutta.solvers.diffusion.momentum.ghvb import GHVB
@@ -37,13 +37,27 @@ from kutta.solvers.diffusion.solver_schedules.solver_schedule import SolverSched
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.events import Event
+from kutta.solvers.exponential.krylov import Krylov
+from kutta.solvers.exponential.runge_kutta import (
+    ETD1,
+    ETDRK2,
+    ETDRK3,
+    ETDRK4,
+    ExponentialRungeKutta,
+    Krogstad4,
+    Lawson4,
+)
+from kutta.solvers.imex import ARS222, ARS443, ImexRungeKutta
+from kutta.solvers.low_storage import CarpenterKennedy54, LowStorageRungeKutta, Williamson3
 from kutta.solvers.method import Method, Step
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.rosenbrock import Rodas5P, Rosenbrock, Rosenbrock23
 from kutta.solvers.runge_kutta import (
     RK4,
     RK38,
+    SSPRK22,
     SSPRK33,
+    SSPRK104,
     Bosh3,
     Dopri5,
     Dopri8,
@@ -59,12 +73,21 @@ from kutta.solvers.runge_kutta import (
     Vern8,
     Vern9,
 )
+from kutta.solvers.stabilised.rkc import RKC2
+from kutta.solvers.stabilised.rock import ROCK4
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
 
 __all__ = [
+    "ARS222",
+    "ARS443",
+    "CFL",
     "CG",
     "DDIM",
     "DEIS",
+    "ETD1",
+    "ETDRK2",
+    "ETDRK3",
+    "ETDRK4",
     "GHVB",
     "GMRES",
     "LU",
@@ -75,8 +98,12 @@ __all__ = [
     "PNDM",
     "RK4",
     "RK38",
+    "RKC2",
+    "ROCK4",
     "SOR",
+    "SSPRK22",
     "SSPRK33",
+    "SSPRK104",
     "AdamsBashforth",
     "AdamsBashforthMoulton",
     "AdaptiveMultistep",
@@ -84,6 +111,7 @@ __all__ = [
     "Backsolve",
     "BiCGSTAB",
     "Bosh3",
+    "CarpenterKennedy54",
     "Cholesky",
     "Compiled",
     "CyclicReduction",
@@ -100,6 +128,7 @@ __all__ = [
     "Event",
     "EventRecord",
     "ExponentialMultistep",
+    "ExponentialRungeKutta",
     "Fehlberg2",
     "Fixed",
     "Gauss",
@@ -107,12 +136,17 @@ __all__ = [
     "Heun",
     "History",
     "I",
+    "ImexRungeKutta",
     "Integrator",
     "Interpolating",
     "KahanLi6",
     "Kernel",
+    "Krogstad4",
+    "Krylov",
+    "Lawson4",
     "LinearProblem",
     "LinearSolveError",
+    "LowStorageRungeKutta",
     "Method",
     "Midpoint",
     "ODEProblem",
@@ -130,6 +164,7 @@ __all__ = [
     "Solution",
     "SolveError",
     "SolverSchedule",
+    "SplitODEProblem",
     "Stats",
     "Step",
     "StepTo",
@@ -141,6 +176,7 @@ __all__ = [
     "Vern7",
     "Vern8",
     "Vern9",
+    "Williamson3",
     "Yoshida4",
     "algebra",
     "diffusion",
@@ -157,9 +193,7 @@ __all__ = [
 _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
-    "split, exponential and further stiff methods": (
-        "SplitODEProblem Kvaerno5 Lawson4 ETD1 ETDRK2 ETDRK3 ETDRK4 Krogstad4 RKC2 ROCK4 ARS222 ARS443"
-    ),
+    "further stiff methods": "Kvaerno5",
     "multigrid, root and least-squares problems": (
         "RootProblem FixedPointProblem LeastSquaresProblem "
         "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.autodiff import as_float
-from kutta.problems import ODEProblem
+from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solution import Result, SolveError, Stats
 from kutta.solve import prepare
 from kutta.solvers.controllers import Controller
-from kutta.solvers.field import VectorField
+from kutta.solvers.field import field_of
 from kutta.solvers.method import Method, Step
 from kutta.solvers.stepper import Counts, Stepper
 from kutta.solvers.tolerance import Tolerance
@@ -25,7 +25,7 @@ class Integrator:
     The state is on the tape in gradient mode, as with `Direct`; under ``torch.no_grad()`` it is not.
 
     Args:
-        problem: an `ODEProblem`.
+        problem: an `ODEProblem` or a `SplitODEProblem`.
         method: by default `Tsit5`.
         rtol, atol, controller, dt0, max_steps: as for `kutta.solve`.
 
@@ -48,7 +48,7 @@ class Integrator:
 
     def __init__(
         self,
-        problem: ODEProblem,
+        problem: ODEProblem | SplitODEProblem,
         method: Method | None = None,
         *,
         rtol: Any = 1e-5,
@@ -57,7 +57,7 @@ class Integrator:
         dt0: float | None = None,
         max_steps: int = 100_000,
     ):
-        if not isinstance(problem, ODEProblem):
+        if not isinstance(problem, ODEProblem | SplitODEProblem):
             raise TypeError(
                 f"Integrator drives an ODEProblem; got {type(problem).__name__}: an ensemble is stepped by "
                 "an ODEProblem whose state has a batch axis"
@@ -65,7 +65,7 @@ class Integrator:
         problem, layout, options = prepare(
             problem, method, rtol=rtol, atol=atol, controller=controller, dt0=dt0, max_steps=max_steps
         )
-        self._layout, self._field = layout, VectorField(problem, layout)
+        self._layout, self._field = layout, field_of(problem, layout)
         t0, t1 = (as_float(t) for t in problem.t_span)
         self._t0 = t0
         tolerance = Tolerance(rtol, atol, options.controller.norm, layout)

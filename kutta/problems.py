@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Time = Any  # a number, a 0-dimensional tensor, or for an ensemble a tensor of shape (B,)
@@ -42,6 +43,46 @@ class ODEProblem:
     def derivative(self, t: Time, y: Any) -> Any:
         """The right-hand side ``f(t, y, *args)``."""
         return self.f(t, y, *self.args)
+
+
+@dataclass(frozen=True)
+class SplitODEProblem:
+    """An initial value problem ``dy/dt = L y + f(t, y, *args)``, ``y(t0) = y0``, whose linear part is known.
+
+    Exponential and IMEX methods solve the linear part exactly or implicitly, however stiff it is, and the remainder `f`
+    explicitly. Every other method takes the sum for its right-hand side.
+
+    Attributes:
+        linear: ``L``: a `kutta.algebra.LinearOperator`, or a matrix ``(n, n)`` that acts on the last axis of the state.
+        f: the remainder, called as ``f(t, y, *args)``; see `ODEProblem`.
+        y0: the initial state, one tensor; leading axes are a batch that shares its step size.
+        t_span: initial and final time.
+        args: further arguments of `f`. Gradients flow to the tensors among them, and to those that ``L`` is made of.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> stiff = torch.tensor([[-1000.0, 999.0], [0.0, -1.0]], dtype=torch.float64)
+        >>> def forcing(t, y):
+        ...     return torch.stack([torch.zeros_like(t), torch.cos(t)])
+        >>> problem = kt.SplitODEProblem(stiff, forcing, torch.ones(2, dtype=torch.float64), (0.0, 1.0))
+        >>> sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.1))
+        >>> round(float(sol.y1[1]), 5)  # (sin t + cos t + exp(-t)) / 2
+        0.87483
+    """
+
+    linear: Any
+    f: Callable[..., Any]
+    y0: Any
+    t_span: Sequence[Time]
+    args: tuple[Any, ...] = ()
+
+    def whole(self) -> ODEProblem:
+        """The same with one right-hand side, the sum of its parts; `linear` must be an operator."""
+        return ODEProblem(partial(_sum_of_parts, self.linear, self.f), self.y0, self.t_span, self.args)
+
+
+def _sum_of_parts(linear: Any, f: Callable[..., Any], t: Time, y: Any, *args: Any) -> Any:
+    return linear.apply(y) + f(t, y, *args)
 
 
 @dataclass(frozen=True)

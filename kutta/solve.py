@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
-from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem
+from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.algebra.method import LinearMethod
@@ -27,6 +27,7 @@ from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel, solve_kernel
 from kutta.solvers.events import Event
 from kutta.solvers.method import Method
+from kutta.solvers.operand import operator_for
 from kutta.solvers.options import Options
 from kutta.solvers.runge_kutta import Tsit5
 from kutta.state import Layout, as_state, layout_of
@@ -40,7 +41,7 @@ class Eager:
 
 
 def solve(
-    problem: ODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem,
+    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem,
     method: Method | Sampler | LinearMethod | None = None,
     *,
     rtol: Any = 1e-5,
@@ -181,8 +182,10 @@ def prepare(
     **others: Any,
 ) -> tuple[Any, Layout, Options]:
     """Check all arguments of a solve and fill in those left open."""
-    if not isinstance(problem, ODEProblem | EnsembleProblem):
-        raise TypeError(f"problem must be an ODEProblem or EnsembleProblem; got {type(problem).__name__}")
+    if not isinstance(problem, ODEProblem | SplitODEProblem | EnsembleProblem):
+        raise TypeError(
+            f"problem must be an ODEProblem, SplitODEProblem or EnsembleProblem; got {type(problem).__name__}"
+        )
     if not callable(problem.f):
         raise TypeError(f"f must be callable; got {type(problem.f).__name__}")
     if not isinstance(problem.args, tuple):
@@ -191,7 +194,9 @@ def prepare(
         raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
     method, y0, dt0 = _check_method(method), as_state(problem.y0), _check_first_step(dt0)
     layout = layout_of(y0, isinstance(problem, EnsembleProblem))
+    problem = _check_parts(problem, method, y0, layout)
     method.check(layout)
+    _check_limit(controller, layout)
     span = _check_span(problem.t_span, layout)
     _check_prescribed(controller, span)
     options = Options(
@@ -206,6 +211,27 @@ def prepare(
         **others,
     )
     return replace(problem, y0=y0, t_span=span), layout, options
+
+
+def _check_parts(problem: Any, method: Method, y0: Any, layout: Layout) -> Any:
+    """The problem as the method takes it: in two parts, or as a whole."""
+    name = type(method).__name__
+    if isinstance(problem, EnsembleProblem) and not method.ensembles:
+        raise NotImplementedError(
+            f"{name} advances one problem with one step size; got an EnsembleProblem: give an ODEProblem whose state "
+            "has a batch axis"
+        )
+    if not isinstance(problem, SplitODEProblem):
+        if method.needs_split:
+            raise TypeError(
+                f"{name} treats the linear part of the right-hand side apart: pass a "
+                f"SplitODEProblem(linear, f, y0, t_span); got {type(problem).__name__}"
+            )
+        return problem
+    if not layout.is_single:
+        raise TypeError(f"y0 of a SplitODEProblem must be one tensor, which linear acts on; got {layout.spec}")
+    split = replace(problem, linear=operator_for(problem.linear, y0))
+    return split if method.needs_split else split.whole()
 
 
 def _check(name: str, value: Any, kind: type, default: Any) -> Any:
@@ -263,6 +289,15 @@ def _check_controller(controller: Any, method: Method, dt0: float | None) -> Con
     if isinstance(controller, Fixed | StepTo) and dt0 is not None:
         raise ValueError(f"dt0 is the first step size of an adaptive solve; {type(controller).__name__} has its own")
     return controller
+
+
+def _check_limit(controller: Any, layout: Layout) -> None:
+    """Refuse a largest step that depends on the state for the trajectories of an ensemble."""
+    if layout.batch is not None and isinstance(controller, Controller) and controller.limits:
+        raise NotImplementedError(
+            "max_step and CFL are for problems with one step size; got an EnsembleProblem: give an ODEProblem whose "
+            "state has a batch axis, and the smallest limit of the batch"
+        )
 
 
 def _check_prescribed(controller: Any, span: tuple[Any, Any]) -> None:

@@ -24,7 +24,11 @@ def ensemble(f=lambda t, y: -y, y0=None, t_span=(0.0, 1.0), **options):
 # Refusals before the first step: what is wrong, what came, what was expected.
 
 REFUSED = {
-    "no problem": (lambda: kt.solve(turn), TypeError, "problem must be an ODEProblem or EnsembleProblem; got func"),
+    "no problem": (
+        lambda: kt.solve(turn),
+        TypeError,
+        "problem must be an ODEProblem, SplitODEProblem or EnsembleProblem; got func",
+    ),
     "method as a string": (lambda: kt.solve(problem(), "tsit5"), TypeError, "got the string 'tsit5'"),
     "method as a class": (lambda: kt.solve(problem(), kt.Tsit5), TypeError, r"write Tsit5\(\) with its paren"),
     "something else as method": (lambda: kt.solve(problem(), 5), TypeError, "method must be a Method; got int"),

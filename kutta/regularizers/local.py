@@ -84,6 +84,11 @@ class Local(Regularizer):
         self.measured.check(method, dtype, rtol)
         if not method.steps_alike:
             raise ValueError(f"{type(self).__name__} needs a one-step method; got {type(method).__name__}")
+        if not method.ensembles:
+            raise ValueError(
+                f"{type(self).__name__} takes its steps together, each of a size of its own, which "
+                f"{type(method).__name__} cannot: use ErrorEstimate() or StiffnessEstimate(), or a Runge-Kutta method"
+            )
 
     def sampler(self, y: Tensor, ensemble: bool) -> Sampler | EnsembleSampler:
         """Watches one solve and draws."""

@@ -48,10 +48,14 @@ class Controller:
     Attributes:
         step_ts: times at which a step must end exactly.
         jump_ts: times at which `f` is discontinuous: a step ends there and the next one starts afresh.
+        max_step: the largest size of a step from where it starts, a function ``(t, y) -> size`` of time and state, such
+            as a Courant-Friedrichs-Lewy condition. Read from the device before each step; no gradient flows through it.
+            Not for ensembles.
     """
 
     step_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
     jump_ts: Sequence[float] | Tensor = field(default=(), kw_only=True)
+    max_step: Callable[[Any, Any], Any] | None = field(default=None, kw_only=True)
 
     dtmin: ClassVar[float] = 0.0
     dtmax: ClassVar[float] = math.inf
@@ -63,6 +67,19 @@ class Controller:
             times = getattr(self, name, ())
             if len(times) and not bool(torch.isfinite(torch.as_tensor(times)).all()):
                 raise ValueError(f"{name} must hold finite times; got {times!r}")
+        if self.max_step is not None and not callable(self.max_step):
+            raise TypeError(
+                f"max_step must be a function of (t, y); got {self.max_step!r}: for a number use dtmax of PID"
+            )
+
+    @property
+    def limits(self) -> bool:
+        """Whether the size of a step is limited by the state that it starts from."""
+        return self.max_step is not None
+
+    def limit(self, t: Any, y: Any) -> Any:
+        """That limit."""
+        return math.inf if self.max_step is None else self.max_step(t, y)
 
 
 @dataclass(frozen=True)
@@ -176,6 +193,48 @@ class Fixed(Controller):
         super().__post_init__()
         if not (self.dt > 0.0 and math.isfinite(self.dt)):
             raise ValueError(f"Fixed(dt) needs a positive, finite step size; got {self.dt}")
+
+
+@dataclass(frozen=True)
+class CFL(Controller):
+    """Steps as large as a Courant-Friedrichs-Lewy condition allows, ``number * crossing(t, y)``.
+
+    Attributes:
+        crossing: the time in which the fastest wave of a state crosses a cell, a function ``(t, y) -> time`` such as
+            the smallest ``dx / (|u| + c)``.
+        number: the Courant number, which the method and the scheme in space must allow.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> def burgers(t, u, dx=0.01):
+        ...     flux = 0.5 * u**2
+        ...     return -(flux - flux.roll(1)) / dx
+        >>> u0 = 2 + torch.sin(2 * torch.pi * torch.arange(100, dtype=torch.float64) / 100)
+        >>> controller = kt.CFL(lambda t, u: 0.01 / u.abs().max(), number=0.9)
+        >>> kt.solve(kt.ODEProblem(burgers, u0, (0.0, 0.1)), kt.SSPRK33(), controller=controller).stats.steps
+        34
+    """
+
+    crossing: Callable[[Any, Any], Any] = field(default=lambda t, y: math.inf)
+    number: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.crossing):
+            raise TypeError(f"CFL(crossing) needs a function of (t, y); got {self.crossing!r}")
+        if not 0.0 < self.number < math.inf:
+            raise ValueError(f"CFL(crossing, number) needs a positive, finite number; got {self.number!r}")
+
+    @property
+    def limits(self) -> bool:
+        """Always."""
+        return True
+
+    def limit(self, t: Any, y: Any) -> Any:
+        """The largest size of a step from here."""
+        return torch.minimum(
+            *(torch.as_tensor(one) for one in (self.number * self.crossing(t, y), super().limit(t, y)))
+        )
 
 
 @dataclass(frozen=True)

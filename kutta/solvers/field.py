@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from kutta.problems import EnsembleProblem, ODEProblem
+from kutta.autodiff import carries_gradient
+from kutta.problems import EnsembleProblem, ODEProblem, SplitODEProblem
 from kutta.solvers.jacobian import Linearisation, linearise
 from kutta.state import Layout
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+# Step sizes for which something is kept.
+KEPT = 8
 
 
 class VectorField:
@@ -30,7 +34,7 @@ class VectorField:
         spare: memory that steps have given back, for the next one.
     """
 
-    def __init__(self, problem: ODEProblem, layout: Layout):
+    def __init__(self, problem: ODEProblem | SplitODEProblem, layout: Layout):
         self.problem, self.layout = problem, layout
         self.dtype, self.device, self.real_dtype = layout.dtype, layout.device, layout.real_dtype
         self.single = layout.is_single
@@ -57,6 +61,50 @@ class VectorField:
         self.jacobians += 1
         t = torch.as_tensor(t, dtype=self.real_dtype, device=self.device)
         return linearise(self.derivative, t, y, rows=False)
+
+
+class SplitField(VectorField):
+    """``dy/dt = L y + f(t, y)``, whose parts a method may use apart.
+
+    Attributes:
+        linear: the operator ``L``.
+        constant: whether nothing that ``L`` is made of is differentiated.
+    """
+
+    def __init__(self, problem: SplitODEProblem, layout: Layout):
+        super().__init__(problem, layout)
+        self.linear = problem.linear
+        zero = torch.zeros(layout.shapes[0], dtype=layout.dtype, device=layout.device)
+        self.constant = not carries_gradient(self.linear.apply(zero))
+        self._kept: dict[Any, Any] = {}
+
+    def derivative(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """``L y + f(t, y, *args)``."""
+        return self.linear.apply(y) + self.remainder(t, y)
+
+    def remainder(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """``f(t, y, *args)``."""
+        return super().derivative(t, y)
+
+    def kept_for(self, dt: float, what: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` computes of ``L`` and a step size, kept for the steps of that size that follow.
+
+        Times are rounded, so that equal steps differ in their last digits; what the first of them needs serves them
+        all. What is differentiated belongs to the tape of one step, and is computed in each.
+        """
+        if not self.constant and torch.is_grad_enabled():
+            return make()
+        key = (what, float(f"{dt:.9e}"))
+        if key not in self._kept:
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def field_of(problem: ODEProblem | SplitODEProblem, layout: Layout) -> VectorField:
+    """The right-hand side of a problem with one step size."""
+    return SplitField(problem, layout) if isinstance(problem, SplitODEProblem) else VectorField(problem, layout)
 
 
 class EnsembleField:

@@ -164,6 +164,8 @@ class Method:
         source: where it was published.
         kind: the family, for listings.
         splits_state: whether the state must be a pair (q, p).
+        needs_split: whether it treats the linear part of a `kutta.SplitODEProblem` apart, and needs one.
+        ensembles: whether the trajectories of an ensemble may each have a step size of their own.
         carries_slope: whether the carry is ``f(t, y)`` itself (or ``None``, when not yet known).
         steps_alike: whether all its steps are of one class.
         estimates_stiffness: whether its steps have a `Step.stiffness_pair`.
@@ -181,6 +183,8 @@ class Method:
     kind: ClassVar[str] = "one step"
     carries_slope: ClassVar[bool] = False
     splits_state: ClassVar[bool] = False
+    needs_split: ClassVar[bool] = False
+    ensembles: ClassVar[bool] = True
     steps_alike: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:

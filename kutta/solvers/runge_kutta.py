@@ -299,6 +299,26 @@ class SSPRK33(RungeKutta):
 
 
 @dataclass(frozen=True)
+class SSPRK22(RungeKutta):
+    """Shu and Osher's strong-stability-preserving method of order 2, as a formula the same as `Heun`.
+
+    It keeps what Euler's method keeps, such as a bound on the total variation, up to the same step size.
+    """
+
+    tableau: Tableau = tableaus.SSPRK22
+
+
+@dataclass(frozen=True)
+class SSPRK104(RungeKutta):
+    """Ketcheson's strong-stability-preserving method, order 4, ten stages, up to six times Euler's step size.
+
+    Fixed steps only.
+    """
+
+    tableau: Tableau = tableaus.SSPRK104
+
+
+@dataclass(frozen=True)
 class RK4(RungeKutta):
     """The classical Runge-Kutta method, order 4, four evaluations. Fixed steps only."""
 

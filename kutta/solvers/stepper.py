@@ -155,12 +155,23 @@ class Stepper:
 
     def _trial(self) -> tuple[Step, Any]:
         t, stop, direction = self.t, self.stops.after(self.t), self.stops.direction
-        lands = abs(stop - t) <= self.h * (1.0 + STRETCH)
-        end = stop if lands else t + direction * self.h
+        h = min(self.h, self._limit()) if self.controller.limits else self.h
+        lands = abs(stop - t) <= h * (1.0 + STRETCH)
+        end = stop if lands else t + direction * h
         reach = _just_before(end, direction, self.field.real_dtype) if lands and end in self.stops.jumps else end
         step, carry = self.method.step(self.field, t, self.y, reach - t, self.carry)
         step.t1, step.tolerance = end, self.tolerance
         return step, carry
+
+    def _limit(self) -> float:
+        """The largest step that the controller allows from here."""
+        with torch.no_grad():
+            time = torch.scalar_tensor(self.t, dtype=self.field.real_dtype, device=self.field.device)
+            limit = self.controller.limit(time, self.field.layout.unravel(self.y.detach()))
+        size = read(torch.as_tensor(limit).reshape(-1).amin())
+        if not size > 0.0:
+            raise ValueError(f"the largest step size must be positive; at t = {self.t:.9g} max_step or CFL gave {size}")
+        return size
 
     def _judge(self, step: Step) -> float:
         """Read the error ratio and the probe, and mark the step as accepted or not."""

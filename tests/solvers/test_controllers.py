@@ -294,3 +294,91 @@ def test_first_steps_of_an_ensemble_are_those_of_each():
         alone = kt.solve(kt.ODEProblem(van_der_pol, y0[0], (0.0, 1.0), (mu[row],)), save_at="steps", **TIGHT)
         assert float(sol.ts[1, row]) == pytest.approx(float(alone.ts[1]), rel=1e-8)
     assert sol.ts.dtype == F64
+
+
+# Steps limited by the state.
+
+
+def steepening(t, u, dx=0.01):
+    return -(0.5 * u**2 - 0.5 * u.roll(1) ** 2) / dx
+
+
+def hill():
+    return 2 + torch.sin(2 * torch.pi * torch.arange(100, dtype=torch.float64) / 100)
+
+
+def crossing(t, u):
+    return 0.01 / u.abs().max()
+
+
+def sizes(sol):
+    return torch.diff(sol.ts)
+
+
+def test_steps_are_as_large_as_the_condition_allows():
+    problem = kt.ODEProblem(steepening, hill(), (0.0, 0.2))
+    sol = kt.solve(problem, kt.SSPRK33(), controller=kt.CFL(crossing, 0.9), save_at="steps")
+    limits = torch.stack([0.9 * crossing(0.0, u) for u in sol.ys[:-1]])
+    assert torch.allclose(sizes(sol)[:-1], limits[:-1], rtol=1e-9)
+    assert bool((sizes(sol) <= limits * (1 + 2e-3)).all())
+    variation = sol.ys.diff(dim=1, append=sol.ys[:, :1]).abs().sum(1)
+    assert bool((variation.diff() <= 1e-12).all())  # what Euler's method with upwind differences keeps
+
+
+def test_a_limit_on_other_controllers():
+    problem = kt.ODEProblem(steepening, hill(), (0.0, 0.2))
+    limit = lambda t, u: 0.5 * crossing(t, u)  # noqa: E731
+    for controller in (
+        kt.Fixed(0.01, max_step=limit),
+        kt.PID(max_step=limit),
+        kt.StepTo((0.0, 0.1, 0.2), max_step=limit),
+    ):
+        method = kt.Bosh3() if isinstance(controller, kt.PID) else kt.SSPRK33()
+        sol = kt.solve(problem, method, controller=controller, save_at="steps", rtol=1e-2)
+        allowed = torch.stack([limit(0.0, u) for u in sol.ys[:-1]])
+        assert bool((sizes(sol) <= allowed * (1 + 2e-3)).all())
+    small = kt.solve(problem, kt.SSPRK33(), controller=kt.Fixed(1e-3, max_step=limit)).stats.steps
+    assert small == 200  # the limit does not enlarge a step
+
+
+def test_both_limits_count_and_stops_are_kept():
+    controller = kt.CFL(crossing, 0.9, max_step=lambda t, u: 1e-3, step_ts=(0.0105,))
+    problem = kt.ODEProblem(steepening, hill(), (0.0, 0.02))
+    sol = kt.solve(problem, kt.SSPRK33(), controller=controller, save_at="steps")
+    assert float(sizes(sol).max()) <= 1.002e-3 and 0.0105 in sol.ts.tolist()
+
+
+def test_no_gradient_flows_through_a_limit():
+    y0 = hill().requires_grad_()
+    problem = kt.ODEProblem(steepening, y0, (0.0, 0.02))
+    sol = kt.solve(problem, kt.SSPRK33(), controller=kt.CFL(crossing), save_at="steps")
+    steps = kt.StepTo(sol.ts.detach().tolist())
+    wanted = torch.autograd.grad(kt.solve(problem, kt.SSPRK33(), controller=steps).y1.square().sum(), y0)[0]
+    found = torch.autograd.grad(sol.y1.square().sum(), y0)[0]
+    assert torch.allclose(found, wanted, rtol=1e-10)
+
+
+def test_limits_that_cannot_be_are_refused():
+    problem = kt.ODEProblem(steepening, hill(), (0.0, 0.02))
+    for bad in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="the largest step size must be positive; at t = 0"):
+            kt.solve(problem, kt.SSPRK33(), controller=kt.CFL(lambda t, u, bad=bad: bad))
+    with pytest.raises(TypeError, match=r"CFL\(crossing\) needs a function"):
+        kt.CFL(0.5)
+    with pytest.raises(ValueError, match="positive, finite number"):
+        kt.CFL(crossing, 0.0)
+    with pytest.raises(TypeError, match="max_step must be a function"):
+        kt.Fixed(0.1, max_step=0.1)
+    family = kt.EnsembleProblem(lambda t, y: -y, torch.ones(2, 3), (0.0, 1.0))
+    with pytest.raises(NotImplementedError, match="max_step and CFL are for problems with one step size"):
+        kt.solve(family, kt.SSPRK33(), controller=kt.CFL(crossing))
+    with pytest.raises(NotImplementedError, match="without max_step"):
+        kt.solve(problem, kt.SSPRK33(), controller=kt.Fixed(0.001, max_step=crossing), engine=kt.Compiled())
+    y0 = hill().requires_grad_()
+    with pytest.raises(ValueError, match="max_step and CFL know none for the adjoint state"):
+        kt.solve(
+            kt.ODEProblem(steepening, y0, (0.0, 0.02)),
+            kt.SSPRK33(),
+            controller=kt.CFL(crossing),
+            adjoint=kt.Interpolating(),
+        )

@@ -59,12 +59,22 @@ class ContinuousAdjoint(Adjoint):
                 f"{type(backward).__name__} cannot solve the adjoint equation, whose state is no pair (q, p): "
                 f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
             )
+        if backward.needs_split:
+            raise ValueError(
+                f"{type(backward).__name__} cannot solve the adjoint equation, which has no linear part apart: "
+                f"pass {type(self).__name__}(method=kutta.Tsit5()), or use Direct() or Recompute()"
+            )
         if backward.linear_solves and not self.takes_implicit_methods:
             name = type(backward).__name__
             raise ValueError(
                 f"{type(self).__name__}() solves for state and parameters together, whose Jacobian {name} cannot take: "
                 f"use Gauss(), whose adjoint equation has the size of the state, Recompute(), or Direct(); or pass "
                 f"{type(self).__name__}(method=kutta.Tsit5()) if the adjoint equation is not stiff"
+            )
+        if leg.stepper.controller.limits and not isinstance(leg.stepper.controller, PID):
+            raise ValueError(
+                f"{type(self).__name__}() takes steps of the same kind back, and max_step and CFL know none for the "
+                "adjoint state: use Direct() or Recompute(), or PID"
             )
         backward.check(leg.stepper.field.layout)
         with torch.no_grad():

@@ -33,10 +33,8 @@ def with_stand_ins(args: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def differentiable_inputs(
-    f: Callable[..., Any], args: tuple[Any, ...], stand_ins: tuple[Any, ...], slope: Any
-) -> Inputs:
-    """Every tensor other than time and state that receives a gradient through `f`.
+def differentiable_inputs(f: Any, args: tuple[Any, ...], stand_ins: tuple[Any, ...], slope: Any) -> Inputs:
+    """Every tensor other than time and state that receives a gradient through `f`, a function or several.
 
     They are the tensors among `args`, the parameters of modules and the tensors that `f` is made of
     (bound objects, attributes, partial applications, closures, globals), and the leaves found on the

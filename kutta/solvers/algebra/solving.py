@@ -40,7 +40,7 @@ def solve_linear(problem: LinearProblem, method: Any, given: dict[str, Any]) -> 
         with progress_bar(given.get("progress", False), 0.0, 1.0) as watch, undifferentiated():
             solver = method.solver(operator, b.detach(), goal)
             found = solver.solve(b.detach(), problem.guess, watch=watch if given.get("progress") else None)
-        x = implicit(found.x.detach(), lambda x: b - operator.apply(x), solver, partial(_report, throw))
+        x = implicit(found.x.detach(), lambda x: b - operator.apply(x), solver, partial(report, throw))
     solution = _solution(x, found)
     failed = _failed(found)
     if failed and throw:
@@ -73,7 +73,7 @@ def _failed(found: Outcome) -> bool:
     return worst >= int(Result.MAX_STEPS)
 
 
-def _report(throw: bool, found: Outcome) -> None:
+def report(throw: bool, found: Outcome) -> None:
     """A derivative is wrong where its system was not solved, and no solution tells it."""
     if _failed(found):
         wrong = _error(found, None)

@@ -59,5 +59,6 @@ def saying(why: str, run: Callable[..., Solution], *arguments: Any) -> Solution:
     try:
         return noted(run(*arguments))
     except SolveError as failure:
-        failure.solution = noted(failure.solution)
+        if failure.solution is not None:
+            failure.solution = noted(failure.solution)
         raise

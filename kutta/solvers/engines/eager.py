@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, carries_gradient, under_transform
-from kutta.problems import ODEProblem
+from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solution import EventRecord, Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
 from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.engines.penalties import Penalties
 from kutta.solvers.events import EventWatch, Hit
-from kutta.solvers.field import VectorField
+from kutta.solvers.field import VectorField, field_of
 from kutta.solvers.interpolation import DenseOutput
 from kutta.solvers.march import Course, Leg, march
 from kutta.solvers.method import Step
@@ -44,9 +44,9 @@ class Happening:
     y: Tensor
 
 
-def solve_ode(problem: ODEProblem, layout: Layout, options: Options, throw: bool) -> Solution:
+def solve_ode(problem: ODEProblem | SplitODEProblem, layout: Layout, options: Options, throw: bool) -> Solution:
     """Solve a problem whose whole state shares one step size."""
-    field = VectorField(problem, layout)
+    field = field_of(problem, layout)
     t0, t1 = problem.t_span
     y0 = follow_initial_time(field, t0, layout.ravel(problem.y0))
     span = (as_float(t0), as_float(t1))
@@ -117,10 +117,11 @@ class _Solve:
         if self.adjoint.tapes or not torch.is_grad_enabled():
             return self.field, Inputs()
         problem = self.field.problem
-        inner = VectorField(replace(problem, args=with_stand_ins(problem.args)), self.field.layout)
+        inner = field_of(replace(problem, args=with_stand_ins(problem.args)), self.field.layout)
         with torch.enable_grad():
             slope = inner.derivative(self.span[0], self.y0.detach())
-        return inner, differentiable_inputs(problem.f, problem.args, inner.problem.args, slope)
+        parts = (getattr(problem, "linear", None), problem.f)
+        return inner, differentiable_inputs(parts, problem.args, inner.problem.args, slope)
 
     def _refuse_what_cannot_be_differentiated(self) -> None:
         name, adjoint = type(self.adjoint).__name__, self.adjoint

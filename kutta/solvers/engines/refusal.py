@@ -38,8 +38,8 @@ def refuse_what_no_loop_has(engine: str, layout: Layout, options: Options, devic
     if layout.dtype not in (torch.float32, torch.float64) or layout.device.type not in devices:
         where = " or ".join(devices)
         refuse(engine, f"solves in float32 and float64 on {where}; got {layout.dtype} on {layout.device.type}")
-    if not _is_plain(controller) or len(controller.step_ts) or len(controller.jump_ts):
-        refuse(engine, f"has PID and Fixed without times to land on; got {controller}")
+    if not _is_plain(controller) or len(controller.step_ts) or len(controller.jump_ts) or controller.limits:
+        refuse(engine, f"has PID and Fixed without times to land on and without max_step; got {controller}")
     if controller.norm is not None or controller.force_dtmin:
         refuse(engine, "has no norm of one's own and no force_dtmin")
     for name in ("penalties", "dense", "diagnostics", "progress"):

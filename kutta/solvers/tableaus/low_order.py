@@ -118,6 +118,45 @@ SSPRK33 = Tableau(
     stability_size=2.5127,
 )
 
+SSPRK22 = Tableau(
+    name="SSPRK(2,2)",
+    order=2,
+    c=HEUN.c,
+    a=HEUN.a,
+    b=HEUN.b,
+    error=HEUN.error,
+    embedded_order=1,
+    source="C.-W. Shu, S. Osher, J. Comput. Phys. 77 (1988) 439-471: the trapezoidal rule of Heun; error against Euler",
+    equal_nodes=(1, 2),
+    stability_size=2.0,
+)
+
+_c, _a = butcher(
+    """
+    0   |
+    1/6 | 1/6
+    1/3 | 1/6  1/6
+    1/2 | 1/6  1/6  1/6
+    2/3 | 1/6  1/6  1/6  1/6
+    1/3 | 1/15 1/15 1/15 1/15 1/15
+    1/2 | 1/15 1/15 1/15 1/15 1/15 1/6
+    2/3 | 1/15 1/15 1/15 1/15 1/15 1/6 1/6
+    5/6 | 1/15 1/15 1/15 1/15 1/15 1/6 1/6 1/6
+    1   | 1/15 1/15 1/15 1/15 1/15 1/6 1/6 1/6 1/6
+    """
+)
+
+SSPRK104 = Tableau(
+    name="SSPRK(10,4)",
+    order=4,
+    c=_c,
+    a=_a,
+    b=row("1/10 1/10 1/10 1/10 1/10 1/10 1/10 1/10 1/10 1/10"),
+    source="D. I. Ketcheson, SIAM J. Sci. Comput. 30 (2008) 2113-2136",
+    equal_nodes=(4, 7),
+    stability_size=13.9170,
+)
+
 _c, _a = butcher(
     """
     0   |

@@ -27,7 +27,7 @@ def butcher(text: str, before: int = 0) -> tuple[Row, tuple[Row, ...]]:
     `before` counts the stages that precede the first line; it is positive for the extra stages of an
     interpolant.
     """
-    nodes, rows = zip(*_labelled(text), strict=True)
+    nodes, rows = zip(*labelled(text), strict=True)
     for index, entries in enumerate(rows):
         if len(entries) != before + index:
             raise ValueError(f"row {index} must have {before + index} entries, got {len(entries)}")
@@ -40,7 +40,7 @@ def polynomials(text: str, stages: int) -> tuple[Row, ...]:
     Each line holds the number of a stage, counted from 1, and the coefficients of
     ``theta, theta**2, ...``. A stage that is not listed has no weight.
     """
-    listed = {int(stage): coefficients for stage, coefficients in _labelled(text)}
+    listed = {int(stage): coefficients for stage, coefficients in labelled(text)}
     length = max(map(len, listed.values()))
     if any(len(coefficients) != length for coefficients in listed.values()):
         raise ValueError(f"all polynomials must have {length} coefficients")
@@ -49,7 +49,7 @@ def polynomials(text: str, stages: int) -> tuple[Row, ...]:
     return tuple(listed.get(stage, (Fraction(0),) * length) for stage in range(1, stages + 1))
 
 
-def _labelled(text: str) -> list[tuple[Fraction, Row]]:
+def labelled(text: str) -> list[tuple[Fraction, Row]]:
     """The lines ``label | numbers`` of a text, continuation lines joined."""
     lines: list[list[str]] = []
     for line in filter(str.strip, text.splitlines()):

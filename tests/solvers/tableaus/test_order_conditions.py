@@ -142,9 +142,11 @@ def test_rooted_trees_are_all_there():
 
 def test_every_constant_is_a_table():
     assert {t.name for t in (*TABLES, *SPLITTINGS, *ROSENBROCK)} == {
-        getattr(tableaus, name).name for name in tableaus.__all__ if name.isupper()
+        table.name
+        for table in (getattr(tableaus, name) for name in tableaus.__all__ if name.isupper())
+        if not isinstance(table, tableaus.ExponentialTableau | tableaus.ImexTableau | tableaus.LowStorageTableau)
     }
-    assert len(TABLES) == 16 and len(SPLITTINGS) == 5 and len(ROSENBROCK) == 2
+    assert len(TABLES) == 18 and len(SPLITTINGS) == 5 and len(ROSENBROCK) == 2
     for table in TABLES:
         numbers = [*table.c, *table.b, *(x for row in table.a for x in row)]
         assert all(isinstance(number, Fraction) for number in numbers)

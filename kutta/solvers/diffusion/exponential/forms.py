@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.solvers.diffusion.exponential.phi import data_moments, noise_moments
+from kutta.solvers.diffusion.exponential.moments import data_moments, noise_moments
 from kutta.solvers.diffusion.plans.plan import Level, Weight
 
 

@@ -11,12 +11,12 @@ from kutta.solvers.diffusion.exponential.orders import (
     check_order,
     orders_of_steps,
 )
-from kutta.solvers.diffusion.exponential.phi import HIGHEST
 from kutta.solvers.diffusion.exponential.starters import RAMP, Starter, Step
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Draft, Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
+from kutta.solvers.exponential.phi import HIGHEST
 
 
 @dataclass(frozen=True)

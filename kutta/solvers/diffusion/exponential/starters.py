@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kutta.solvers.diffusion.exponential.forms import log_snr
-from kutta.solvers.diffusion.exponential.phi import HIGHEST
 from kutta.solvers.diffusion.exponential.singlestep import HIGHEST_SINGLE, single_step
 from kutta.solvers.diffusion.exponential.walk import Walk
+from kutta.solvers.exponential.phi import HIGHEST
 
 Step = Callable[[Walk, int], None]  # of an order
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from kutta.solvers.diffusion.exponential.forms import Form, StraightLines, form_of
 from kutta.solvers.diffusion.exponential.multistep import multistep_plan
 from kutta.solvers.diffusion.exponential.orders import FinalOrdersLike, check_final_orders, check_order
-from kutta.solvers.diffusion.exponential.phi import phi
 from kutta.solvers.diffusion.exponential.walk import Walk
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.plans.plan import Plan
 from kutta.solvers.diffusion.plans.sampler import Sampler
+from kutta.solvers.exponential.phi import phi
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.diffusion.exponential.forms import weights
-from kutta.solvers.diffusion.exponential.phi import phi
 from kutta.solvers.diffusion.levels.grids import Nodes
 from kutta.solvers.diffusion.levels.schedules import as_float64
 from kutta.solvers.diffusion.plans.plan import Weight
+from kutta.solvers.exponential.phi import phi
 
 
 @dataclass(frozen=True)

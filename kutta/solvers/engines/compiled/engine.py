@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, carries_gradient, in_forward_mode, under_transform
-from kutta.problems import ODEProblem
+from kutta.problems import EnsembleProblem, ODEProblem
 from kutta.solution import Result, Solution, SolveError, Stats
 from kutta.solvers.adjoints import Direct, Recompute
 from kutta.solvers.controllers import PID
@@ -48,7 +48,7 @@ def solve_compiled(engine: Compiled, problem: Any, layout: Layout, options: Opti
 
 
 def _refuse_what_is_not_there(problem: Any, layout: Layout, options: Options) -> None:
-    if not isinstance(problem, ODEProblem):
+    if isinstance(problem, EnsembleProblem):
         refuse("Compiled", "solves an ODEProblem, with one step size; got an EnsembleProblem")
     refuse_what_no_loop_has("Compiled", layout, options)
     if not options.method.tabulated or type(options.method.tableau) is not Tableau:  # type: ignore[attr-defined]

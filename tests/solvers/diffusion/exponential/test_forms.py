@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kutta.solvers.diffusion.exponential.forms import FORMS, StochasticForm, combination, log_snr, weights
-from kutta.solvers.diffusion.exponential.phi import data_moments
+from kutta.solvers.diffusion.exponential.moments import data_moments
 from kutta.solvers.diffusion.plans.plan import Level
 from tests.solvers.diffusion.problems import F64
 

@@ -1,0 +1,1 @@
+"""Exponential integrators: the linear part of a right-hand side is solved exactly."""

@@ -1,0 +1,1 @@
+"""Explicit methods with many stages, stable along the negative real axis."""
