@@ -34,8 +34,8 @@ class Grid:
         length: of each axis; by default 1.
         centring: ``"periodic"``, ``"cell"`` or ``"node"``, one for all axes or one for each. By default
             ``"periodic"`` where the boundary is, and ``"cell"`` elsewhere.
-        boundary: one for all sides; or one for each axis, where an entry may be a pair, for its left and right side. With
-            one axis, the pair alone will do.
+        boundary: one for all sides; or one for each axis, where an entry may be a pair, for its left and right side.
+            With one axis, the pair alone will do.
         origin: where each axis begins; by default 0.
 
     Raises:

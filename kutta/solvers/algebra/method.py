@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
 
-# A residual of more than this part of the right-hand side is no solution: the operator is singular to working precision,
-# or elimination needed pivots that it did not choose.
+# A residual of more than this part of the right-hand side is no solution: the operator is singular to working
+# precision, or elimination needed pivots that it did not choose.
 LARGEST_RESIDUAL = 0.01
 
 # Called with the part of the way that is done, from 0 to 1.
