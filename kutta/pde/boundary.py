@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -47,11 +47,6 @@ class Condition(Boundary):
         if isinstance(self.g, int | float | Tensor):
             return self.g
         return torch.as_tensor(self.g(x, t), dtype=x.dtype, device=x.device)
-
-    @property
-    def homogeneous(self) -> Condition:
-        """The same with zero for ``g``."""
-        return replace(self, g=0.0)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)

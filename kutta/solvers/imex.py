@@ -6,9 +6,8 @@ The stages of `kutta.solvers.tableaus.imex` are ``(I - h gamma L) g_i = r_i`` wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -22,15 +21,16 @@ from kutta.solvers.algebra.method import Goal, LinearMethod
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.solving import report
-from kutta.solvers.method import Field, Method, Time
+from kutta.solvers.method import Field, OfTableau, Time
 from kutta.solvers.split_step import SplitStep
+from kutta.solvers.stages import advanced_by
 from kutta.solvers.tableaus.imex import ImexTableau
 
 Solve = Callable[[Tensor, Tensor], Tensor]  # of a right-hand side and a guess
 
 
 @dataclass(frozen=True)
-class ImexRungeKutta(Method):
+class ImexRungeKutta(OfTableau):
     """An implicit-explicit Runge-Kutta method given by its table, for a `kutta.SplitODEProblem`. Fixed steps only.
 
     What solves the systems with ``I - h gamma L``, such as a factorisation, is kept from step to step.
@@ -62,16 +62,8 @@ class ImexRungeKutta(Method):
     ensembles = False
 
     @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
     def linear_solves(self) -> int:
         return self.tableau.stages
-
-    @property
-    def source(self) -> str:
-        return self.tableau.source
 
     def check(self, layout: Any) -> None:
         """Refuse a state in less than single precision, in which no systems are solved."""
@@ -95,19 +87,12 @@ class ImexRungeKutta(Method):
         solve = problem.kept_for(dt, self, lambda: _system(problem.linear, float(table.gamma) * dt, self, y))
         state, slopes, moves = y, [carry], []
         for node, outer, inner in zip(table.nodes[1:], table.explicit[1:], table.implicit[1:], strict=True):
-            right = _plus(_plus(y, outer, slopes, dt), inner, moves, 1.0)
+            right = advanced_by(advanced_by(y, outer, slopes, dt), inner, moves, 1.0)
             state = solve(right, state)
             moves.append((state - right) / float(table.gamma))
             slopes.append(problem.remainder(t + float(node) * dt, state))
         step = SplitStep(t, t + dt, dt, y, state, problem, remainders=(carry, slopes[-1]))
         return step, slopes[-1]
-
-
-def _plus(start: Tensor, weights: Sequence[Fraction], terms: Sequence[Tensor], size: float) -> Tensor:
-    for weight, term in zip(weights, terms, strict=True):
-        if weight:
-            start = torch.add(start, term, alpha=float(weight) * size)
-    return start
 
 
 def _system(linear: LinearOperator, size: float, method: ImexRungeKutta, y: Tensor) -> Solve:

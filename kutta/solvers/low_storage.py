@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.method import Field, Method, Step, Time
+from kutta.solvers.method import Field, OfTableau, Step, Time
 from kutta.solvers.tableaus.low_storage import LowStorageTableau
 
 
 @dataclass(frozen=True)
-class LowStorageRungeKutta(Method):
+class LowStorageRungeKutta(OfTableau):
     """An explicit Runge-Kutta method in Williamson's form. Fixed steps only.
 
     Apart from what `f` needs and from the state at the start of a step, two states are kept, whatever the number of
@@ -33,14 +33,6 @@ class LowStorageRungeKutta(Method):
 
     tableau: LowStorageTableau
     kind = "low-storage Runge-Kutta"
-
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def source(self) -> str:
-        return self.tableau.source
 
     def step(self, problem: Field, t: Time, y: Tensor, dt: Time, carry: Any) -> tuple[Step, None]:
         table = self.tableau

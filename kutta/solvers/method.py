@@ -210,3 +210,21 @@ class Method:
         that has meanwhile evaluated a slope there may hand it on.
         """
         return carry
+
+
+class OfTableau(Method):
+    """A method that its table of coefficients tells apart from others of its kind.
+
+    Attributes:
+        tableau: the coefficients, with their order and source.
+    """
+
+    tableau: Any
+
+    @property
+    def order(self) -> int:
+        return self.tableau.order
+
+    @property
+    def source(self) -> str:
+        return self.tableau.source

@@ -23,7 +23,7 @@ from torch import Tensor
 from kutta.solvers import tableaus
 from kutta.solvers.interpolation import polynomials
 from kutta.solvers.jacobian import Linearisation
-from kutta.solvers.method import Field, Method, Step, Time
+from kutta.solvers.method import Field, OfTableau, Step, Time
 from kutta.solvers.tableaus.rosenbrock import RosenbrockTableau
 
 
@@ -104,7 +104,7 @@ class RosenbrockStep(Step):
 
 
 @dataclass(frozen=True)
-class Rosenbrock(Method):
+class Rosenbrock(OfTableau):
     """A Rosenbrock method given by its tableau, for stiff problems of up to some hundred entries.
 
     The Jacobian is dense, from one evaluation of ``f`` on the tape and a backward pass for every entry of the
@@ -134,10 +134,6 @@ class Rosenbrock(Method):
     tabulated = True
 
     @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
     def error_order(self) -> int:
         return min(self.tableau.order, self.tableau.embedded_order) + 1
 
@@ -148,10 +144,6 @@ class Rosenbrock(Method):
     @property
     def linear_solves(self) -> int:
         return self.tableau.stages
-
-    @property
-    def source(self) -> str:
-        return self.tableau.source
 
     def check(self, layout: Any) -> None:
         """Refuse a state for which there is no linear algebra, or no Jacobian."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from kutta.autodiff import in_forward_mode, under_transform
 from kutta.solvers import tableaus
 from kutta.solvers.interpolation import polynomials
-from kutta.solvers.method import Field, Method, Step, Time
+from kutta.solvers.method import Field, OfTableau, Step, Time
 from kutta.solvers.stages import Coefficients, ColumnSums, SlopeMatrix, TapedSlopeMatrix, coefficients
 from kutta.solvers.tableaus.tableau import Interpolant, Tableau
 
@@ -149,7 +149,7 @@ class RungeKuttaStep(Step):
 
 
 @dataclass(frozen=True)
-class RungeKutta(Method):
+class RungeKutta(OfTableau):
     """An explicit Runge-Kutta method given by its tableau.
 
     Attributes:
@@ -169,10 +169,6 @@ class RungeKutta(Method):
     carries_slope = True
 
     @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
     def error_order(self) -> int | None:
         if self.tableau.error is None:
             return None
@@ -186,10 +182,6 @@ class RungeKutta(Method):
     @property
     def estimates_stiffness(self) -> bool:
         return self.tableau.estimates_stiffness
-
-    @property
-    def source(self) -> str:
-        return self.tableau.source
 
     def init(self, problem: Field, t: Time, y: Tensor) -> Tensor:
         """The first slope."""

@@ -137,8 +137,8 @@ def flow_of(problem: DiffusionProblem) -> Flow:
     refuse_stepwise(problem.guidance, "the probability flow")
     schedule, (start, end) = problem.schedule, span_of(problem)
     first, last = (float(schedule.log_snr(as_float64(t))) for t in (start, end))
-    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    denoiser = Denoiser(problem, x.dtype)
+    denoiser = Denoiser(problem)
+    x = denoiser.start
     if math.isinf(first) or math.isinf(last):
         return Flow(problem, _in_time(schedule, denoiser, x, start, end), _same, _same, torch.ones_like)
     equation = _in_log_snr(schedule, denoiser, x, first, last)

@@ -36,8 +36,8 @@ def follow(
         watch: called with the time after every step of the grid.
         throw: raise `SolveError` where the samples are not finite.
     """
-    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    denoiser = Denoiser(problem, x.dtype)
+    denoiser = Denoiser(problem)
+    x = denoiser.start
     wanted, kept, sums, state = set(plan.outputs), [x], [x.detach().sum()], x
     for number, state in enumerate(states(folded(plan, problem.prediction), denoiser, x, noise), 1):
         if number in wanted:

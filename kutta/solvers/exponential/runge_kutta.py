@@ -11,13 +11,13 @@ from torch import Tensor
 from kutta.solvers import tableaus
 from kutta.solvers.exponential.functions import sums_of
 from kutta.solvers.exponential.krylov import DEFAULT, Krylov
-from kutta.solvers.method import Field, Method, Time
+from kutta.solvers.method import Field, OfTableau, Time
 from kutta.solvers.split_step import SplitStep
 from kutta.solvers.tableaus.exponential import ExponentialTableau
 
 
 @dataclass(frozen=True)
-class ExponentialRungeKutta(Method):
+class ExponentialRungeKutta(OfTableau):
     """An exponential Runge-Kutta method given by its table, for a `kutta.SplitODEProblem`.
 
     Linear problems are solved exactly, whatever the step size. What functions of the linear part are needed is computed
@@ -46,17 +46,9 @@ class ExponentialRungeKutta(Method):
     ensembles = False
 
     @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
     def error_order(self) -> int | None:
         embedded = self.tableau.embedded_order
         return None if embedded is None else min(self.order, embedded) + 1
-
-    @property
-    def source(self) -> str:
-        return self.tableau.source
 
     def check(self, layout: Any) -> None:
         """Refuse a state in less than single precision, which transforms and exponentials do not have."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kutta.solvers.method import Time
 from kutta.solvers.stabilised.stabilised import Ending, Stabilised
+from kutta.solvers.stages import advanced_by
 from kutta.solvers.tableaus.rock import rock4
 
 
@@ -58,16 +59,10 @@ class ROCK4(Stabilised):
             node_before, node = node, mu + (1.0 + kappa) * node - kappa * node_before
         slopes: list[Tensor] = []
         for row in table.a:
-            slopes.append(problem.derivative(t + (node + sum(row)) * dt, y + _plus(move, row, slopes, dt)))
-        y1 = y + _plus(move, table.b, slopes, dt)
+            slopes.append(problem.derivative(t + (node + sum(row)) * dt, y + advanced_by(move, row, slopes, dt)))
+        y1 = y + advanced_by(move, table.b, slopes, dt)
         end = problem.derivative(t + dt, y1)
         excess = [-weight for weight in table.embedded]
         for stage, weight in enumerate(table.b):
             excess[stage] += weight
-        return Ending(y1, end, _plus(torch.zeros_like(y), excess, [*slopes, end], dt))
-
-
-def _plus(start: Tensor, weights: Any, slopes: list[Tensor], dt: float) -> Tensor:
-    for weight, slope in zip(weights, slopes, strict=True):
-        start = torch.add(start, slope, alpha=weight * dt)
-    return start
+        return Ending(y1, end, advanced_by(torch.zeros_like(y), excess, [*slopes, end], dt))

@@ -6,8 +6,6 @@ where the states that are given are handed out as the noise.
 
 from dataclasses import replace
 
-import torch
-
 from kutta.solvers.diffusion.guidance.denoiser import Denoiser
 from kutta.solvers.diffusion.levels.grids import nodes
 from kutta.solvers.diffusion.plans.plan import Move
@@ -28,7 +26,7 @@ def with_exact_starts(case, sampler, count, grid, steps):
     found = nodes(grid, problem.schedule, steps, *problem.t_span or (problem.schedule.start, problem.schedule.end))
     plan = given(sampler.plan(found).fixed(), count)
     exact = iter(case.exact(found.t[: count + 1])[1:] if count else [])
-    *_, end = states(plan, Denoiser(problem, torch.float64), problem.x, lambda x: next(exact))
+    *_, end = states(plan, Denoiser(problem), problem.x, lambda x: next(exact))
     return end
 
 

@@ -46,8 +46,8 @@ def sample_adaptively(
     """
     refuse_stepwise(problem.guidance, "AdaptiveMultistep")
     tolerances, max_steps = _tolerances(given, len(problem.x)), _max_steps(given)
-    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    way, denoiser = Span.of(problem), Denoiser(problem, x.dtype)
+    way, denoiser = Span.of(problem), Denoiser(problem)
+    x = denoiser.start
     trace = Trace(way.start, x, "save_at" in given)
     if way.first != way.start:
         x = _euler_step(problem.schedule, way.start, way.first, denoiser, x)

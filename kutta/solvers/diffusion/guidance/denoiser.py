@@ -22,11 +22,13 @@ class Denoiser:
     of the problem's dtype.
 
     Attributes:
+        start: the state of the problem, in the dtype of the loop.
         evaluations: calls so far; one that is guided counts once.
     """
 
-    def __init__(self, problem: DiffusionProblem, dtype: torch.dtype):
-        self.problem, self.dtype = problem, dtype
+    def __init__(self, problem: DiffusionProblem):
+        self.problem = problem
+        self.start = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
         self.guidance = Unguided() if problem.guidance is None else problem.guidance
         self.model = with_checked_output(problem.model)
         self.evaluations = 0
@@ -49,7 +51,7 @@ class Denoiser:
         return {kind: self._converted(found[is_free(kind)], x, level, kind.split()[-1]) for kind in kinds}
 
     def _converted(self, output: Tensor, x: Tensor, level: Level, wanted: str) -> Tensor:
-        output, prediction = output.to(self.dtype), self.problem.prediction
+        output, prediction = output.to(self.start.dtype), self.problem.prediction
         if wanted in ("output", prediction) or (wanted, prediction) == ("noise", "epsilon"):
             return output
         p, q = factors(prediction, wanted, level.alpha, level.sigma)

@@ -117,10 +117,11 @@ def invert(
         raise ValueError(f"tolerance must be positive; got {tolerance!r}")
     plan = planned(problem, method, steps, grid)
     _refuse(plan, method)
-    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
+    evaluate = Denoiser(problem)
+    x = evaluate.start
     if tolerance is None:
         tolerance = max(100 * torch.finfo(x.dtype).eps, torch.finfo(problem.x.dtype).eps)
-    evaluate, iteration = Denoiser(problem, x.dtype), Iteration(memory, tolerance, max_iterations)
+    iteration = Iteration(memory, tolerance, max_iterations)
     with torch.no_grad():
         found = (step_by_step if is_stepwise(plan) else whole_way)(plan, evaluate, x, iteration)
     # A single iteration is not meant to converge.

@@ -330,7 +330,7 @@ def test_edge_7_a_noise_level_for_each_sample():
         kept = levels[1].sigma / levels[0].sigma
         move = D.Move(levels[1], {0: kept}, {"data": {0: levels[1].alpha - kept * levels[0].alpha}})
         problem = kt.DiffusionProblem(case.problem.model, schedule, x)
-        return list(states(D.Plan(levels[0], (move,), (0, 1)), Denoiser(problem, F64), x, torch.randn_like))[-1]
+        return list(states(D.Plan(levels[0], (move,), (0, 1)), Denoiser(problem), x, torch.randn_like))[-1]
 
     together = step(x, log_snr)
     alone = torch.cat([step(x[i : i + 1], log_snr[i]) for i in range(16)])

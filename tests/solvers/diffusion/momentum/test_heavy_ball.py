@@ -65,7 +65,7 @@ class AggregatedVelocity:
 def with_kept_velocities(case, base, steps, new_velocity):
     """The base's steps with velocities that are tensors: one for predictors and one for correctors."""
     plan = base.plan(nodes_of(case.problem, steps, kt.diffusion.Rho(7))).fixed()
-    evaluate, known, predicted, velocities = Denoiser(case.problem, F64), [case.problem.x], {}, {}
+    evaluate, known, predicted, velocities = Denoiser(case.problem), [case.problem.x], {}, {}
     for number, move in enumerate(plan.moves, 1):
         if set(move.predictions) != set(plan.moves[-1].predictions):  # Euler's step, by the other kind
             kept, push = FORMS["noise"].step(plan.levels[number - 1], move.level)

@@ -30,7 +30,7 @@ def variances(sampler, schedule, variance, steps, grid=RHO):
     start = (found.alpha[0] ** 2 * variance + found.sigma[0] ** 2).sqrt() * units[:1]
     problem = kt.DiffusionProblem(teacher.model(schedule, "data"), schedule, start, prediction="data")
     noises = iter(units[1:, None])
-    reached = [start, *states(plan, Denoiser(problem, F64), start, lambda x: next(noises))]
+    reached = [start, *states(plan, Denoiser(problem), start, lambda x: next(noises))]
     exact = found.alpha**2 * variance + found.sigma**2
     return torch.stack([reached[one].square().sum() for one in plan.outputs]), exact
 

@@ -27,7 +27,7 @@ def local_errors(order, form, h):
         draft.arrive(n, {}, noise=1.0)  # what takes the place of noise is the exact state
     Walk(draft, form, list(range(order))).correct(order)
     noises = iter(exact)
-    *_, guess, corrected = states(draft.plan().fixed(), Denoiser(case.problem, F64), start, lambda x: next(noises))
+    *_, guess, corrected = states(draft.plan().fixed(), Denoiser(case.problem), start, lambda x: next(noises))
     return [float((one - exact[-1]).abs().mean()) for one in (guess, corrected)]
 
 

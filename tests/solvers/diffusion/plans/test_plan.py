@@ -140,7 +140,7 @@ def test_all_kinds_come_from_one_evaluation(prediction):
 
 
 def run(plan, case):
-    *_, last = states(plan, Denoiser(case.problem, F64), case.problem.x, Noise(seeded()))
+    *_, last = states(plan, Denoiser(case.problem), case.problem.x, Noise(seeded()))
     return last
 
 
@@ -194,7 +194,7 @@ def test_weights_carry_gradients_to_the_times():
 
     def end(t):
         plan = kt.DDIM().plan(D.Nodes.at(case.problem.schedule, t))
-        *_, last = states(plan, Denoiser(case.problem, F64), case.problem.x, torch.randn_like)
+        *_, last = states(plan, Denoiser(case.problem), case.problem.x, torch.randn_like)
         return last.square().sum()
 
     t = torch.tensor([5.0, 2.0, 0.7, 0.2, 0.05], dtype=F64)

@@ -33,7 +33,7 @@ def rows_and_plan(name, steps=8):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_rows_give_the_samples(name):
     rows, plan, problem = rows_and_plan(name)
-    evaluate = Denoiser(problem, F64)
+    evaluate = Denoiser(problem)
     states = torch.zeros(rows.size + 1, *problem.x.shape, dtype=F64)
     outputs, nodes = torch.zeros_like(states), {0: problem.x}
     states[0] = problem.x

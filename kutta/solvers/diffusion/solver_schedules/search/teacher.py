@@ -126,8 +126,8 @@ class Teacher:
 
 
 def _end(problem: DiffusionProblem, plan: Any) -> Tensor:
-    x = problem.x.to(torch.promote_types(problem.x.dtype, torch.float32))
-    *_, end = states(plan, Denoiser(problem, x.dtype), x, Noise())
+    denoiser = Denoiser(problem)
+    *_, end = states(plan, denoiser, denoiser.start, Noise())
     return end
 
 
