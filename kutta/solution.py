@@ -266,6 +266,7 @@ class Solution:
         events: what happened, in order.
         penalties: values of the regularisers, by name.
         draws: the steps that local regularisers drew, by name; see `kutta.regularizers.sampling.Draws`.
+        space: of a partial differential equation, the grid and the names of the unknowns; see `kutta.pde.Space`.
     """
 
     ts: Tensor
@@ -278,6 +279,7 @@ class Solution:
     penalties: dict[str, Tensor] = field(default_factory=dict)
     interpolant: Callable[[Any], Any] | None = None
     draws: dict[str, Any] = field(default_factory=dict)
+    space: Any = None
 
     def plot(self) -> Any:
         """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
+from kutta.pde.problem import PDEProblem
+from kutta.pde.solving import solve_pde
 from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
@@ -41,7 +43,7 @@ class Eager:
 
 
 def solve(
-    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem,
+    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | PDEProblem,
     method: Method | Sampler | LinearMethod | None = None,
     *,
     rtol: Any = 1e-5,
@@ -122,6 +124,8 @@ def solve(
         return solve_diffusion(problem, method, _not_default(locals()), solve)
     if isinstance(problem, LinearProblem):
         return solve_linear(problem, method, _not_default(locals()))
+    if isinstance(problem, PDEProblem):
+        return solve_pde(problem, method, _not_default(locals()), solve)
     _refuse_others(method, steps, grid, generator)
     ready, layout, options = prepare(
         problem,

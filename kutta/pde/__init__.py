@@ -2,7 +2,38 @@
 
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
+from kutta.pde.equations.burgers import Burgers
+from kutta.pde.equations.evolution import Evolution
+from kutta.pde.equations.heat import Heat
+from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
+from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
+from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_difference import FiniteDifference
+from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
+from kutta.pde.schemes.scheme import Discretisation, Scheme
+from kutta.pde.space import Space
 
-__all__ = ["Boundary", "Dirichlet", "Grid", "Neumann", "Periodic", "Robin", "derivative", "laplacian", "pad"]
+__all__ = [
+    "Boundary",
+    "Burgers",
+    "Dirichlet",
+    "Discretisation",
+    "Evolution",
+    "FiniteDifference",
+    "Grid",
+    "Heat",
+    "KortewegDeVries",
+    "KuramotoSivashinsky",
+    "Neumann",
+    "PDEProblem",
+    "Periodic",
+    "PseudoSpectral",
+    "Robin",
+    "Scheme",
+    "Space",
+    "derivative",
+    "laplacian",
+    "pad",
+]

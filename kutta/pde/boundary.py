@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -83,3 +83,12 @@ class Robin(Condition):
                 raise ValueError(f"{name} must be a finite number; got {value!r}")
         if self.b == 0.0:
             raise ValueError("b must not be zero; for a value at the boundary use Dirichlet")
+
+
+def without_data(boundary: tuple[tuple[Boundary, Boundary], ...]) -> tuple[tuple[Boundary, Boundary], ...]:
+    """The sides of all axes with ``g = 0``: what solutions of the linear equation without sources fulfil."""
+    return tuple(tuple(_homogeneous(one) for one in pair) for pair in boundary)  # type: ignore[misc]
+
+
+def _homogeneous(one: Boundary) -> Boundary:
+    return replace(one, g=0.0) if isinstance(one, Condition) else one  # type: ignore[type-var]

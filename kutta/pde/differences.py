@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from math import factorial
@@ -40,9 +41,13 @@ def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int =
     if accuracy not in ACCURACIES:
         raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
     weights = central_weights(order, accuracy)
-    width, count = len(weights) // 2, grid.shape[axis]
-    padded = pad(u, grid, width, axis=axis, accuracy=accuracy, t=t)
-    scale = grid.spacing[axis] ** -order
+    padded = pad(u, grid, len(weights) // 2, axis=axis, accuracy=accuracy, t=t)
+    return differentiated(padded, weights, grid, axis, order)
+
+
+def differentiated(padded: Tensor, weights: Sequence[Fraction], grid: Grid, axis: int, order: int) -> Tensor:
+    """The sum of weighted neighbours along an axis of a field that has been padded there."""
+    scale, count = grid.spacing[axis] ** -order, grid.shape[axis]
     terms = [
         (weight * scale, padded.narrow(axis - grid.dim, place, count))
         for place, weight in enumerate(map(float, weights))

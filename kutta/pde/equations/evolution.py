@@ -1,0 +1,53 @@
+"""What an equation that evolves in time says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from kutta.pde.grid import Grid
+from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_difference import FiniteDifference
+from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
+
+
+class Evolution:
+    """``du/dt = L u + N(t, u)``: a linear part, and what remains.
+
+    An equation derives from this, is a frozen record of its coefficients, and says the two parts in terms of a
+    `Discretisation`. Either may be left out.
+
+    Attributes:
+        components: the names of the unknowns; a single one has no axis of its own.
+        dimensions: of space, in which the equation makes sense.
+        degree: of the products of fields in ``N``, which aliasing depends on.
+    """
+
+    components: ClassVar[tuple[str, ...]] = ("u",)
+    dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    degree: ClassVar[int] = 1
+
+    def linear(self, ops: Discretisation, u: Field) -> Field | None:
+        """``L u``; it may depend on neither the time nor, but linearly, on `u`."""
+        return None
+
+    def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
+        """``N(t, u)``."""
+        return None
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """The scheme that is used when none is named: waves where all is periodic, else differences of order 2."""
+        return PseudoSpectral() if grid.periodic else FiniteDifference()
+
+    def problem(self, grid: Grid, u0: Any, t_span: Sequence[Any], scheme: Scheme | None = None) -> PDEProblem:
+        """The equation on a grid, from an initial state on.
+
+        Args:
+            grid: with its boundary conditions.
+            u0: the initial state: a tensor ``(..., *grid.shape)``, with an axis of components before those of space
+                where there are several; or a function of the coordinates ``(d, *shape)``.
+            t_span: initial and final time.
+            scheme: how it is discretised in space; by default what `scheme` says.
+        """
+        return PDEProblem(self, grid, u0, t_span, scheme)

@@ -1,0 +1,149 @@
+"""From an equation on a grid to an ordinary differential equation.
+
+Three forms of it have the same solution:
+
+    whole     du/dt = L u + N(t, u)                       for every method
+    split     du/dt = A u + f(t, u)                       A linear; f = N and what the boundary data add to L u
+    waves     du^/dt = diag(symbols) u^ + N^(t, u^)       of coefficients, where the scheme is one of waves
+
+The last one saves the transforms at both ends of every stage, and is what a method with a given step size and a linear
+part takes; with error control the state is at the points of the grid, where tolerances mean what they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.pde.boundary import Dirichlet
+from kutta.pde.grid import Grid, conditions
+from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.pseudo_spectral import WaveSpace
+from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.problems import ODEProblem, SplitODEProblem
+from kutta.solvers.algebra.operators.diagonal import Diagonal
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.operators.matrix_free import MatrixFree
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An ordinary problem, and how its states become fields.
+
+    Attributes:
+        problem: to be solved.
+        shown: from its states, with any leading axes, to values at the points of the grid.
+    """
+
+    problem: ODEProblem | SplitODEProblem
+    shown: Callable[[Tensor], Tensor]
+
+
+def whole(problem: PDEProblem) -> Lowered:
+    """With one right-hand side."""
+    ops = operations(problem)
+    f = partial(_right_hand_side, problem.equation, ops)
+    return Lowered(ODEProblem(f, problem.u0, problem.t_span), _same)
+
+
+def split(problem: PDEProblem) -> Lowered:
+    """With the linear part apart."""
+    ops = operations(problem)
+    f = partial(_remainder, problem.equation, ops)
+    return Lowered(SplitODEProblem(linear_part(problem, ops), f, problem.u0, problem.t_span), _same)
+
+
+def waves(problem: PDEProblem) -> Lowered:
+    """The same of the coefficients of waves."""
+    ops: Any = operations(problem)
+    basis = ops.basis(ops.kinds)
+    linear = Diagonal(symbols(problem, ops), axes=_axes(problem))
+    f = partial(_remainder_of_waves, problem.equation, ops)
+    start = basis.forward(problem.u0)
+    return Lowered(SplitODEProblem(linear, f, start, problem.t_span), basis.backward)
+
+
+def operations(problem: PDEProblem) -> Discretisation:
+    """Those of the scheme on the grid of a problem."""
+    ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
+    return ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
+
+
+def _same(u: Tensor) -> Tensor:
+    return u
+
+
+def _right_hand_side(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
+    ops = ops.at(t)
+    field = ops.enter(u)
+    return _where_unknown(ops.grid, ops.leave(_sum(equation.linear(ops, field), equation.nonlinear(ops, t, field))), u)
+
+
+def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
+    ops = ops.at(t)
+    remainder = equation.nonlinear(ops, t, ops.enter(u))
+    if ops.has_data:
+        remainder = _sum(remainder, equation.linear(ops, ops.enter(torch.zeros_like(u))))
+    return torch.zeros_like(u) if remainder is None else _where_unknown(ops.grid, ops.leave(remainder), u)
+
+
+def _remainder_of_waves(equation: Any, ops: WaveSpace, t: Any, coefficients: Tensor) -> Tensor:
+    remainder = equation.nonlinear(ops, t, ops.of(coefficients))
+    return torch.zeros_like(coefficients) if remainder is None else ops.coefficients(remainder)
+
+
+def _sum(first: Field | None, second: Field | None) -> Field:
+    return second if first is None else first if second is None else first + second
+
+
+def _where_unknown(grid: Grid, slope: Tensor, u: Tensor) -> Tensor:
+    """Zero at the nodes whose values are the boundary's."""
+    for axis, side, condition in conditions(grid):
+        if isinstance(condition, Dirichlet) and grid.centring[axis] == "node":  # type: ignore[index]
+            ends = torch.ones(grid.shape[axis], dtype=slope.real.dtype, device=slope.device)
+            ends[-side] = 0.0
+            slope = slope * ends.reshape(-1, *[1] * (grid.dim - axis - 1))
+    return slope
+
+
+def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
+    """A state with the boundary's values at the nodes where they are given."""
+    for axis, side, condition in conditions(grid):
+        if isinstance(condition, Dirichlet) and grid.centring[axis] == "node":  # type: ignore[index]
+            dim, place = axis - grid.dim, side * (grid.shape[axis] - 1)
+            face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
+            value = torch.as_tensor(condition.value(face, t), dtype=u.dtype, device=u.device)
+            u = u.select_scatter(value.expand(u.select(dim, place).shape), dim, place)
+    return u
+
+
+def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
+    """``L`` with homogeneous boundary conditions."""
+    if isinstance(ops, WaveSpace):
+        basis = ops.basis(ops.kinds)
+        return Diagonal(symbols(problem, ops), basis.forward, basis.backward, _axes(problem))
+    homogeneous = ops.homogeneous()
+    return MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
+
+
+def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
+    found = equation.linear(ops, u)
+    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, found, u)
+
+
+def _axes(problem: PDEProblem) -> int:
+    return problem.grid.dim + (len(problem.equation.components) > 1)
+
+
+def symbols(problem: PDEProblem, ops: WaveSpace) -> Tensor:
+    """What ``L`` multiplies each wave with: what it makes of a field all of whose coefficients are 1."""
+    count = len(problem.equation.components)
+    shape = (*((count,) if count > 1 else ()), *ops.basis(ops.kinds).shape)
+    ones = torch.ones(shape, dtype=ops.coefficient_dtype, device=ops.device)
+    found = problem.equation.linear(ops, ops.of(ones))
+    return torch.zeros_like(ones) if found is None else ops.coefficients(found)

@@ -1,0 +1,114 @@
+"""A partial differential equation with all that makes it a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kutta.pde.grid import Grid
+from kutta.pde.schemes.scheme import Scheme
+
+if TYPE_CHECKING:
+    from kutta.pde.equations.evolution import Evolution
+
+
+@dataclass(frozen=True, eq=False)
+class PDEProblem:
+    """An initial value problem for a partial differential equation on a grid.
+
+    Equations have a method ``problem(grid, u0, t_span)`` that makes one. `kutta.solve` lowers it to an `ODEProblem` or
+    a `SplitODEProblem`, so that all their methods apply.
+
+    Attributes:
+        equation: such as ``kutta.pde.Heat(0.1)``, or a function ``(ops, t, u) -> du/dt``, with ``ops`` the operations
+            of the scheme; see `kutta.pde.Discretisation`.
+        grid: with its boundary conditions.
+        u0: the initial state, ``(..., *grid.shape)``; or a function of the coordinates ``(d, *shape)``, which are
+            float64. Leading axes are a batch that shares its step size. Gradients flow to it, to the coefficients of
+            the equation and to the data of the boundary.
+        t_span: initial and final time.
+        scheme: how it is discretised in space; by default what the equation says.
+
+    Raises:
+        TypeError, ValueError: for what does not fit together.
+
+    Example:
+        An equation of one's own:
+
+        >>> import torch, kutta as kt
+        >>> def fisher(ops, t, u):
+        ...     return 0.01 * ops.laplacian(u) + u * (1 - u)
+        >>> grid = kt.pde.Grid(64, 1.0, boundary=kt.pde.Neumann())
+        >>> problem = kt.pde.PDEProblem(fisher, grid, lambda x: torch.exp(-50 * x[0] ** 2), (0.0, 10.0))
+        >>> bool(kt.solve(problem).y1.mean() > 0.9)
+        True
+    """
+
+    equation: Any
+    grid: Grid
+    u0: Any
+    t_span: Sequence[Any]
+    scheme: Scheme | None = None
+
+    def __post_init__(self) -> None:
+        from kutta.pde.equations.evolution import Evolution
+
+        if not isinstance(self.grid, Grid):
+            raise TypeError(f"grid must be a kutta.pde.Grid; got {type(self.grid).__name__}")
+        equation = self.equation if isinstance(self.equation, Evolution) else _of_function(self.equation)
+        if self.grid.dim not in equation.dimensions:
+            wanted = " or ".join(map(str, equation.dimensions))
+            raise ValueError(f"{_name(equation)} is an equation in {wanted} dimensions; got a grid of {self.grid.dim}")
+        scheme = equation.scheme(self.grid) if self.scheme is None else self.scheme
+        if not isinstance(scheme, Scheme):
+            raise TypeError(f"scheme must be such as kutta.pde.FiniteDifference(); got {scheme!r}")
+        u0 = _checked_state(self.u0, self.grid, equation)
+        for name, value in (("equation", equation), ("scheme", scheme), ("u0", u0)):
+            object.__setattr__(self, name, value)
+
+
+def _name(equation: Any) -> str:
+    return type(equation).__name__
+
+
+def _of_function(function: Any) -> Evolution:
+    """An equation from a function ``(ops, t, u)``."""
+    from kutta.pde.equations.evolution import Evolution
+
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"equation must be such as kutta.pde.Heat(0.1), or a function (ops, t, u); got {function!r}")
+
+    class Given(Evolution):
+        degree = 3
+
+        def nonlinear(self, ops: Any, t: Any, u: Any) -> Any:
+            return function(ops, t, u)
+
+    return Given()
+
+
+def _checked_state(u0: Any, grid: Grid, equation: Evolution) -> Tensor:
+    u0 = u0(grid.points()) if callable(u0) else u0
+    try:
+        u0 = torch.as_tensor(u0)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise TypeError(f"u0 must be a tensor or a function of the coordinates: {problem}") from problem
+    if not (u0.is_floating_point() or u0.is_complex()):
+        raise TypeError(f"u0 must have a floating-point or complex dtype; got {u0.dtype}")
+    count = len(equation.components)
+    wanted = (*((count,) if count > 1 else ()), *grid.shape)
+    if u0.dim() == 0 and count == 1:
+        u0 = u0.expand(grid.shape)
+    if tuple(u0.shape[max(u0.dim() - len(wanted), 0) :]) != wanted:
+        names = f", with {count} components {', '.join(equation.components)}" if count > 1 else ""
+        raise ValueError(
+            f"u0 must have the shape (..., {', '.join(map(str, wanted))}) of {_name(equation)} on this grid{names}; "
+            f"got {tuple(u0.shape)}"
+        )
+    if not torch.compiler.is_compiling() and not bool(torch.isfinite(u0.detach()).all()):
+        raise ValueError("u0 must be finite; it holds NaN or infinite values")
+    return u0

@@ -1,0 +1,147 @@
+"""A field that is known by its values, by its coefficients, or by both, and turns one into the other when it must.
+
+Derivatives and sums are taken of coefficients, products of values. So an equation that is written as for tensors takes
+no transform twice, and none that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.pde.schemes.transforms import EVEN, PERIODIC, product_of_kinds
+
+Kinds = tuple[str, ...]
+
+
+class SpectralField:
+    """A field in a space of waves; see `kutta.pde.schemes.pseudo_spectral.WaveSpace`.
+
+    What a product is made of, and the product itself, are without the waves that would be mistaken for others.
+
+    Attributes:
+        space: what it is a sum of.
+        kinds: periodic, even or odd, along each axis.
+    """
+
+    def __init__(self, space: Any, kinds: Kinds, values: Tensor | None = None, coefficients: Tensor | None = None):
+        self.space, self.kinds, self._values, self._coefficients = space, kinds, values, coefficients
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the values."""
+        return self.space.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Likewise."""
+        return self.space.device
+
+    @property
+    def values(self) -> Tensor:
+        """At the points of the grid."""
+        if self._values is None:
+            self._values = self.space.basis(self.kinds).backward(self.space.kept(self.kinds, self._coefficients))
+        return self._values
+
+    @property
+    def coefficients(self) -> Tensor:
+        """Of the waves."""
+        if self._coefficients is None:
+            self._coefficients = self.space.kept(self.kinds, self.space.basis(self.kinds).forward(self._values))
+        return self._coefficients
+
+    def scaled(self, symbol: Any, kinds: Kinds | None = None) -> SpectralField:
+        """The field whose coefficients are multiplied with `symbol`."""
+        return SpectralField(self.space, kinds or self.kinds, coefficients=symbol * self.coefficients)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> SpectralField:
+        """The field whose components are chosen or put in order by a function of tensors."""
+        if self._coefficients is None:
+            return SpectralField(self.space, self.kinds, values=function(self.values))
+        return SpectralField(self.space, self.kinds, coefficients=function(self._coefficients))
+
+    def __neg__(self) -> SpectralField:
+        return self * -1.0
+
+    def __pos__(self) -> SpectralField:
+        return self
+
+    def __add__(self, other: Any) -> SpectralField:
+        other = self._as_field(other)
+        if other.kinds != self.kinds:
+            raise ValueError(
+                f"PseudoSpectral cannot add a field that is {_named(other.kinds)} to one that is {_named(self.kinds)} "
+                "at its walls; use kutta.pde.FiniteDifference()"
+            )
+        if self._coefficients is None and other._coefficients is None:
+            return SpectralField(self.space, self.kinds, values=self.values + other.values)
+        return SpectralField(self.space, self.kinds, coefficients=self.coefficients + other.coefficients)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> SpectralField:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> SpectralField:
+        return -self + other
+
+    def __mul__(self, other: Any) -> SpectralField:
+        if _is_number(other):
+            return self._times(other)
+        other = self._as_field(other)
+        kinds = product_of_kinds(self.kinds, other.kinds)
+        return SpectralField(self.space, kinds, values=self.values * other.values)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> SpectralField:
+        return self * (1.0 / other)
+
+    def __rtruediv__(self, other: Any) -> SpectralField:
+        return self._even("division").pointwise(lambda values: other / values)
+
+    def __pow__(self, power: Any) -> SpectralField:
+        if not (isinstance(power, int) and power > 0):
+            return self._even("a power").pointwise(lambda values: values**power)
+        kinds = self.kinds if power % 2 else product_of_kinds(self.kinds, self.kinds)
+        return SpectralField(self.space, kinds, values=self.values**power)
+
+    def pointwise(self, function: Callable[[Tensor], Tensor]) -> SpectralField:
+        """A function of the values at each point."""
+        return SpectralField(self.space, self.kinds, values=function(self.values))
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> SpectralField:
+        """Functions of PyTorch, point by point."""
+        field = next(one for one in args if isinstance(one, SpectralField))._even(function.__name__)
+        values = [one._even(function.__name__).values if isinstance(one, SpectralField) else one for one in args]
+        return SpectralField(field.space, field.kinds, values=function(*values, **(kwargs or {})))
+
+    def _times(self, number: Any) -> SpectralField:
+        if self._coefficients is None:
+            return SpectralField(self.space, self.kinds, values=number * self.values)
+        return self.scaled(number)
+
+    def _even(self, what: str) -> SpectralField:
+        """Itself, if functions of it keep its symmetry at walls, which those of odd fields need not."""
+        if all(kind in (PERIODIC, EVEN) for kind in self.kinds):
+            return self
+        raise ValueError(
+            f"PseudoSpectral cannot take {what} of a field that vanishes at walls; use kutta.pde.FiniteDifference()"
+        )
+
+    def _as_field(self, other: Any) -> SpectralField:
+        """A field; of data, values at the points, which are even at walls."""
+        return other if isinstance(other, SpectralField) else self.space.data(other, self)
+
+
+def _is_number(other: Any) -> bool:
+    return isinstance(other, int | float | complex) or (isinstance(other, Tensor) and other.dim() == 0)
+
+
+def _named(kinds: Kinds) -> str:
+    return " and ".join(kind for kind in kinds if kind != PERIODIC) or "periodic"

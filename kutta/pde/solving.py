@@ -1,0 +1,81 @@
+"""`kutta.solve` for a `PDEProblem`: choose what was left open, lower it, solve, and return fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.pde import lowering
+from kutta.pde.lowering import Lowered
+from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
+from kutta.pde.space import Space
+from kutta.pde.stability import check_step
+from kutta.solution import Solution, SolveError
+from kutta.solvers.controllers import Fixed
+from kutta.solvers.exponential.runge_kutta import ETDRK4
+from kutta.solvers.method import Method
+from kutta.solvers.runge_kutta import Tsit5
+
+# What looks at states in the middle of a solve needs them at the points of the grid.
+_WATCHERS = ("events", "penalties", "diagnostics", "adjoint")
+
+
+def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Callable[..., Solution]) -> Solution:
+    """Solve a partial differential equation.
+
+    Args:
+        problem: as the user wrote it.
+        method: a `Method`; by default `default_method`.
+        given: the arguments of `kutta.solve` that are not at their defaults.
+        solve: `kutta.solve`, for ordinary problems.
+    """
+    method = default_method(problem) if method is None else method
+    lowered = _lowered(problem, method, given)
+    check_step(lowered.problem, method, given.get("controller"))
+    try:
+        solution = solve(lowered.problem, method, **given)
+    except SolveError as failure:
+        if failure.solution is not None:
+            failure.solution = _fields(problem, lowered, failure.solution)
+        raise
+    return _fields(problem, lowered, solution)
+
+
+def default_method(problem: PDEProblem) -> Method:
+    """`ETDRK4` for waves, which solves their linear part exactly; `Tsit5` for any other scheme."""
+    return ETDRK4() if isinstance(problem.scheme, PseudoSpectral) else Tsit5()
+
+
+def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:
+    if not (isinstance(method, Method) and method.needs_split):
+        return lowering.whole(problem)
+    steps_are_given = isinstance(given.get("controller"), Fixed) and not any(name in given for name in _WATCHERS)
+    if isinstance(problem.scheme, PseudoSpectral) and steps_are_given:
+        return lowering.waves(problem)
+    return lowering.split(problem)
+
+
+def _fields(problem: PDEProblem, lowered: Lowered, solution: Solution) -> Solution:
+    def shown(t: Any, states: Tensor) -> Tensor:
+        return lowering.filled(problem.grid, lowered.shown(states), t)
+
+    ys = [shown(t, y) for t, y in zip(solution.ts, solution.ys, strict=True)]
+    inside = solution.interpolant
+
+    def interpolant(t: Any) -> Tensor:
+        found = inside(t)  # type: ignore[misc]
+        times = torch.as_tensor(t)
+        return torch.stack([shown(*one) for one in zip(times, found, strict=True)]) if times.dim() else shown(t, found)
+
+    return replace(
+        solution,
+        ys=torch.stack(ys) if ys else lowered.shown(solution.ys),
+        y1=shown(solution.t1, solution.y1),
+        interpolant=None if inside is None else interpolant,
+        space=Space(problem.grid, problem.equation.components, type(problem.equation).__name__),
+    )
