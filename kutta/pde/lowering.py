@@ -25,6 +25,7 @@ from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.structure import structured
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -140,12 +141,13 @@ def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
 
 
 def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
-    """``L`` with homogeneous boundary conditions."""
+    """``L`` with homogeneous boundary conditions, of as much structure as it has."""
     if isinstance(ops, WaveSpace):
         basis = ops.basis(ops.kinds)
         return Diagonal(symbols(problem, ops), basis.forward, basis.backward, _axes(problem))
     homogeneous = ops.homogeneous()
-    return MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
+    operator = MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
+    return structured(operator, homogeneous.grid, problem.u0)
 
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:

@@ -45,10 +45,15 @@ class PseudoSpectral(Scheme):
 
     def on(self, grid: Grid, degree: int = 1) -> WaveSpace:
         part = 2.0 / (max(degree, 1) + 1) if self.dealias is None else self.dealias
-        return WaveSpace(grid, _kinds(grid), part)
+        return WaveSpace(grid, kinds_of(grid), part)
 
 
-def _kinds(grid: Grid) -> Kinds:
+def kinds_of(grid: Grid) -> Kinds:
+    """The waves that fulfil the boundary conditions.
+
+    Raises:
+        ValueError: where there are none.
+    """
     return tuple(_kind(grid, axis) for axis in range(grid.dim))
 
 
