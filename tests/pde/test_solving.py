@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.pde.solving import default_method
 
 P = kt.pde
 F64 = torch.float64
@@ -202,3 +203,29 @@ def test_right_hand_sides_can_be_traced(scheme):
             traced = torch.compile(problem.f, fullgraph=True, backend="eager")
         t = torch.tensor(0.3, dtype=F64)
         assert torch.equal(traced(t, problem.y0), problem.f(t, problem.y0))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "boundary", "method"),
+    [
+        (P.PseudoSpectral(), P.Periodic(), kt.ETDRK4),
+        (P.FiniteDifference(), P.Periodic(), kt.ETDRK4),
+        (P.FiniteDifference(4), P.Dirichlet(), kt.ETDRK4),
+        (P.FiniteDifference(), (P.Periodic(), P.Robin(1.0, 1.0)), kt.ROCK4),
+    ],
+    ids=["waves", "differences", "matrix", "walls"],
+)
+def test_the_method_that_is_chosen(scheme, boundary, method):
+    grid = P.Grid((16, 8) if isinstance(boundary, tuple) else 16, boundary=boundary)
+    assert isinstance(default_method(burgers(scheme, grid)), method)
+    assert isinstance(default_method(P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)), kt.Tsit5)
+
+
+def test_an_integrator_takes_the_ordinary_problem():
+    problem = burgers(P.FiniteDifference())
+    with pytest.raises(TypeError, match="problem.as_ode"):
+        kt.Integrator(problem, kt.Tsit5())
+    loop = kt.Integrator(problem.as_ode(), kt.Tsit5(), rtol=1e-6)
+    while not loop.done:
+        loop.step()
+    assert torch.allclose(loop.y, kt.solve(problem, kt.Tsit5(), rtol=1e-6).y1)
