@@ -20,8 +20,8 @@ class TsallisINF(Strategy):
         argmin over p of  <k / scale, p> - (4 / eta) sum_i sqrt(p_i),    eta = 2 / sqrt(t),
 
     with the mean of ``c - least`` so far as the scale. Without `least` they depend on ratios of differences of costs
-    alone, whatever these are measured in. For a given scale, the sum of ``T`` costs exceeds that of the best fixed value
-    by at most a multiple of ``sqrt(T)``, also where an adversary chooses the costs, as long as they are bounded.
+    alone, whatever these are measured in. For a given scale, the sum of ``T`` costs exceeds that of the best fixed
+    value by at most a multiple of ``sqrt(T)``, also where an adversary chooses the costs, as long as they are bounded.
 
     Attributes:
         least: a cost that none falls below, such as 1 for iterations; by default the smallest so far.

@@ -48,14 +48,14 @@ class Tuner(Generic[Value]):
         >>> bands = torch.tensor([[-1.0], [2.0], [-1.0]], dtype=torch.float64).expand(3, 20)
         >>> laplacian = kt.algebra.Banded(bands, (-1, 0, 1), definite=True).dense(bands[0])
         >>> b, eye = torch.ones_like(bands[0]), torch.eye(20, dtype=torch.float64)
-        >>> tuner = kt.algebra.Tuner([1.0, 1.3, 1.5, 1.7, 1.9], kt.algebra.ChebyshevBandit(0.0, 0.2), seed=0)
-        >>> for k in range(60):
-        ...     c = 0.2 * ((0.618 * k) % 1.0)
+        >>> tuner = kt.algebra.Tuner([1.2, 1.5, 1.8], kt.algebra.ChebyshevBandit(0.02, 1.02))
+        >>> for k in range(80):
+        ...     c = 0.02 + (0.618 * k) % 1.0
         ...     problem = kt.LinearProblem(kt.algebra.Dense(laplacian + c * eye, definite=True), b)
         ...     sol = kt.solve(problem, kt.SOR(tuner.suggest(c)), rtol=1e-8)
         ...     tuner.report(sol.stats.steps)
-        >>> tuner.favourite(0.0), tuner.favourite(0.2)
-        (1.7, 1.5)
+        >>> tuner.favourite(0.02), tuner.favourite(1.0)
+        (1.8, 1.2)
 
         Where a value may make the solve fail, solve with ``throw=False`` and a ``max_steps``, which is then its cost.
     """
