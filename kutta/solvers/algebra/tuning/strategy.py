@@ -31,7 +31,8 @@ class Play(NamedTuple):
 class Strategy:
     """How a `Tuner` chooses.
 
-    A strategy of one's own derives from this and gives the three verbs, of which none changes its arguments.
+    A strategy of one's own is a frozen dataclass that derives from this and gives the three verbs, of which none
+    changes its arguments.
 
     Attributes:
         source: where it was published.
