@@ -96,6 +96,7 @@ class LocalBases:
 
     def choose(self, u: Tensor) -> Tensor:
         """The cluster of each state ``(..., *state)``: that of the medoid with the smallest angle, ``(...)``."""
+        self.bases[0].check("u", u)
         flat = weighted(u, self.inner).flatten(u.dim() - self._axes)
         held = [((flat @ span.flatten(1).mT) ** 2).sum(-1) for span in self._spans]
         return torch.stack(held, -1).argmax(-1)

@@ -73,7 +73,7 @@ class POD:
 
     def coefficients(self, u: Tensor) -> Tensor:
         """``<phi_j, u - reference>``, ``(..., r)``."""
-        self._check("u", u)
+        self.check("u", u)
         return self._flat(weighted(self._centred(u), self.inner)) @ self._flat(self.modes).mT
 
     def expand(self, coefficients: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class POD:
         Returns:
             ``(..., *state)``, with gradients to whatever the operator and `b` depend on.
         """
-        self._check("b", b)
+        self.check("b", b)
         rest = b if self.reference is None else b - operator.apply(self.reference.expand(b.shape))
         images, right = self._images(operator), self._flat(rest).unsqueeze(-1)
         if least_squares:
@@ -121,6 +121,15 @@ class POD:
             return self.expand(torch.linalg.solve_triangular(r, q.mT @ right, upper=True)[..., 0])
         test = self._flat(self.modes)
         return self.expand(torch.linalg.solve(test @ images, test @ right)[..., 0])
+
+    def check(self, name: str, u: Tensor) -> None:
+        """Refuse what is no state like the modes, or a batch of such."""
+        state = self.modes.shape[1:]
+        if u.shape[u.dim() - len(state) :] != state or u.dtype != self.modes.dtype:
+            raise ValueError(
+                f"{name} must be of shape (..., {', '.join(map(str, state))}) and {self.modes.dtype}, like the modes; "
+                f"got {tuple(u.shape)} and {u.dtype}"
+            )
 
     def _images(self, operator: LinearOperator) -> Tensor:
         """``A phi_j`` as columns, ``(*batch, n, r)``."""
@@ -135,14 +144,6 @@ class POD:
 
     def _flat(self, u: Tensor) -> Tensor:
         return u.flatten(u.dim() - self.modes.dim() + 1)
-
-    def _check(self, name: str, u: Tensor) -> None:
-        state = self.modes.shape[1:]
-        if u.shape[u.dim() - len(state) :] != state or u.dtype != self.modes.dtype:
-            raise ValueError(
-                f"{name} must be of shape (..., {', '.join(map(str, state))}) and {self.modes.dtype}, like the modes; "
-                f"got {tuple(u.shape)} and {u.dtype}"
-            )
 
 
 def principal(u: Tensor, inner: Inner) -> tuple[Tensor, Tensor]:

@@ -147,6 +147,9 @@ def test_wrong_input_is_refused():
         kt.pde.LocalBases(u, 2, distances=torch.ones(5, 5))
     with pytest.raises(ValueError, match="cluster must be from 0 to 2"):
         local.project(u, cluster=3)
+    for wrong in (u[:, 1:], u.float()):
+        with pytest.raises(ValueError, match=r"u must be of shape \(..., 200\) and torch.float64"):
+            local.choose(wrong)
     for given in ({}, {"near": u, "cluster": 1}):
         with pytest.raises(ValueError, match="give one"):
             local.solve(convection(0.1), u, **given)
