@@ -10,12 +10,17 @@ from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
+from kutta.pde.reduced.angles import angles
+from kutta.pde.reduced.local_bases import LocalBases, Worth
+from kutta.pde.reduced.medoids import Medoids, k_medoids
+from kutta.pde.reduced.pod import POD
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.space import Space
 
 __all__ = [
+    "POD",
     "Boundary",
     "Burgers",
     "Dirichlet",
@@ -26,6 +31,8 @@ __all__ = [
     "Heat",
     "KortewegDeVries",
     "KuramotoSivashinsky",
+    "LocalBases",
+    "Medoids",
     "Neumann",
     "PDEProblem",
     "Periodic",
@@ -33,7 +40,10 @@ __all__ = [
     "Robin",
     "Scheme",
     "Space",
+    "Worth",
+    "angles",
     "derivative",
+    "k_medoids",
     "laplacian",
     "pad",
 ]
