@@ -43,6 +43,7 @@ def checked(problem: LinearProblem) -> LinearProblem:
             f"got b of shape {tuple(b.shape)}"
         ) from None
     b = b.expand(*lead, *b.shape[cut:])
+    operator.check_right(b)
     return replace(problem, operator=operator, b=b, guess=_checked_guess(problem.guess, b))
 
 
