@@ -88,10 +88,24 @@ def inflow(grid: Grid, axis: int, side: int, a: Tensor, faces: str) -> Tensor:
     assert isinstance(condition, Condition)
     if is_data(grid, axis, side):
         return between(grid, axis, a, faces).narrow(dim, -side, 1)
-    a = a.narrow(dim, -side, 1)
     if grid.centring[axis] == "node":  # type: ignore[index]
-        return 2.0 * a / (h * condition.b)
+        return 2.0 * a.narrow(dim, -side, 1) / (h * condition.b)
+    a = a.narrow(dim, -side, 1) if condition.b == 0.0 else _at_face(a, dim, side)
     return a / (h * (0.5 * h * condition.a + condition.b))
+
+
+def _at_face(a: Tensor, dim: int, side: int) -> Tensor:
+    """The coefficient of cells at a side: half a spacing further, along the lesser of the last two slopes.
+
+    So it is of second order where the coefficient is smooth, and that of the cell where layers of constant ones end. A
+    slope never takes more than half of it.
+    """
+    if a.shape[dim] < 3:
+        return a.narrow(dim, -side, 1)
+    first, second, third = (a.narrow(dim, -1 - k if side else k, 1) for k in range(3))
+    near, far = first - second, second - third
+    slope = torch.where(near * far > 0.0, torch.where(near.abs() < far.abs(), near, far), 0.0)
+    return first + 0.5 * torch.where(slope.abs() < first.abs(), slope, first.abs() * slope.sign())
 
 
 def network(grid: Grid, a: Tensor, ground: Tensor, faces: str, uniform: bool, singular: bool) -> Network:

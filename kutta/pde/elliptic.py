@@ -72,8 +72,12 @@ class Elliptic(NetworkOperator):
         smallest, least = _least("coefficient", coefficient, grid), _least("shift", shift, grid)
         if not smallest > 0.0:
             raise ValueError(f"coefficient must be positive everywhere; its smallest value is {smallest:g}")
+        self._sign = 1.0 if all(wall.a * wall.b >= 0.0 for _, _, wall in conditions(grid)) else 0.0
         self._take(coefficient, shift)
-        self.definite = self.symmetric and self._sides_dissipate and least >= 0.0
+        self.definite = self.symmetric and self._sign > 0.0 and least >= 0.0
+
+    # Of the part with the coefficient: 1 or -1 where it is definite or semidefinite, 0 where that is not known.
+    _sign: float
 
     def _take(self, coefficient: Any, shift: Any) -> None:
         self.coefficient, self.shift = coefficient, shift
@@ -112,14 +116,11 @@ class Elliptic(NetworkOperator):
             return super().shifted(shift, scale)
         moved = copy.copy(self)
         moved._take(scale * self.coefficient, shift + scale * self.shift)
-        known = not any(isinstance(one, Tensor) for one in (moved.shift, scale))
-        moved.definite = known and self.definite and scale != 0 and moved.shift * scale >= 0
+        if isinstance(scale, Tensor) or isinstance(moved.shift, Tensor):
+            moved._sign = 0.0
+        moved._sign *= math.copysign(1.0, scale) if moved._sign and scale else 0.0
+        moved.definite = self.symmetric and moved._sign != 0.0 and moved.shift * moved._sign >= 0.0
         return moved
-
-    @property
-    def _sides_dissipate(self) -> bool:
-        """Whether nothing flows in at a side where there is something."""
-        return all(wall.a * wall.b >= 0.0 for _, _, wall in conditions(self.grid))
 
     def diagonal(self, like: Tensor) -> Tensor:
         diagonal = self._stencil(like).diagonal

@@ -1,0 +1,250 @@
+"""Elliptic operators: what they are, their boundary conditions, their order, and derivatives of solves with them."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from tests._helpers import F64, relative_error
+
+P = kt.pde
+WALLS = {"Dirichlet": (1.0, 0.0), "Neumann": (0.0, 1.0), "Robin": (2.0, 0.7)}
+BOX = (1.0, 1.3, 0.8)
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+def wall(kind, g=0.0):
+    a, b = WALLS[kind]
+    return P.Robin(a, b, g) if a and b else P.Dirichlet(g) if a else P.Neumann(g)
+
+
+GRIDS = {
+    "cells with values": P.Grid((6, 5), BOX[:2], "cell", boundary=P.Dirichlet()),
+    "nodes with values": P.Grid((6, 5), BOX[:2], "node", boundary=P.Dirichlet()),
+    "cells with slopes": P.Grid((6, 5), BOX[:2], "cell", boundary=P.Neumann()),
+    "nodes with slopes": P.Grid((6, 5), BOX[:2], "node", boundary=P.Neumann()),
+    "cells with mixtures": P.Grid((6, 5), BOX[:2], "cell", boundary=wall("Robin")),
+    "nodes with mixtures": P.Grid((6, 5), BOX[:2], "node", boundary=wall("Robin")),
+    "periodic": P.Grid((6, 5), BOX[:2]),
+    "periodic cells": P.Grid((6, 5), BOX[:2], "cell"),
+    "nodes with all": P.Grid((6, 5), BOX[:2], "node", ((wall("Dirichlet"), wall("Neumann")), (wall("Robin"), wall("Dirichlet")))),
+    "cells with all": P.Grid((6, 5), BOX[:2], "cell", ((wall("Neumann"), wall("Dirichlet")), (wall("Dirichlet"), wall("Robin")))),
+    "one axis": P.Grid(7, 1.0, "node", boundary=(wall("Neumann"), wall("Dirichlet"))),
+    "three axes": P.Grid((4, 5, 3), BOX, ("periodic", "node", "cell"), (P.Periodic(), wall("Neumann"), (wall("Dirichlet"), wall("Neumann")))),
+}  # fmt: skip
+EVERY = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+
+
+@EVERY
+def test_a_constant_coefficient_gives_the_laplacian_of_the_ghosts(grid):
+    u = random(3, *grid.shape)
+    operator = P.Elliptic(grid, 2.0, 0.3)
+    inside = operator.among(torch.ones_like(operator.unknowns(u)), 0.0)
+    expected = 0.3 * u - 2.0 * P.laplacian(u, grid) * inside
+    assert relative_error(operator.apply(u), expected) < 1e-13
+    field = P.Elliptic(grid, torch.full(grid.shape, 2.0, dtype=F64), torch.full(grid.shape, 0.3, dtype=F64))
+    assert relative_error(field.apply(u), expected) < 1e-13
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("kinds", [("Dirichlet", "Neumann"), ("Robin", "Dirichlet"), ("Neumann", "Robin")])
+def test_the_source_is_what_boundary_values_add_to_the_laplacian(centring, kinds):
+    face = random(2, 5)
+    sides = (wall(kinds[0], face), wall(kinds[1], lambda x, t: x[1] * t)), (wall(kinds[1], 0.4), wall(kinds[0]))
+    grid = P.Grid((6, 5), BOX[:2], centring, sides)
+    zero = torch.zeros(2, 6, 5, dtype=F64)
+    operator = P.Elliptic(grid, 3.0)
+    inside = operator.among(torch.ones_like(operator.unknowns(zero)), 0.0)
+    assert relative_error(operator.source(zero, t=2.0), 3.0 * P.laplacian(zero, grid, t=2.0) * inside) < 1e-13
+    f = random(6, 5)
+    assert relative_error(operator.right_hand_side(f, 2.0), f * inside[0] + operator.source(zero, 2.0)) < 1e-13
+
+
+@EVERY
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_it_is_symmetric_in_the_inner_product_with_volumes(grid, kind):
+    coefficient = 2.0 if kind == "number" else 1.0 + random(*grid.shape).abs()
+    operator, like = P.Elliptic(grid, coefficient, 0.3), torch.zeros(grid.shape, dtype=F64)
+    matrix = operator.dense(like)
+    weights = torch.ones_like(like) if operator.weights is None else operator.weights
+    weighted = weights.flatten()[:, None] * matrix
+    assert torch.allclose(weighted, weighted.mT, atol=1e-11)
+    assert operator.symmetric == torch.allclose(matrix, matrix.mT, atol=1e-11)
+    assert operator.definite == operator.symmetric
+    assert float(torch.linalg.eigvals(matrix).real.min()) > 0.29
+    assert torch.allclose(operator.transposed().dense(like), matrix.mT, atol=1e-11)
+    assert torch.allclose(operator.diagonal(like), matrix.diagonal().reshape(grid.shape), atol=1e-11)
+    moved = 0.7 * torch.eye(len(matrix), dtype=F64) - 0.2 * matrix
+    assert torch.allclose(operator.shifted(0.7, -0.2).dense(like), moved, atol=1e-11)
+    assert torch.allclose((-operator).shifted(0.7, 0.2).dense(like), moved, atol=1e-11)
+
+
+def test_what_is_known_of_definiteness():
+    grid = P.Grid((6, 5), boundary=P.Dirichlet())
+    operator = P.Elliptic(grid)
+    assert operator.definite and (-operator).definite
+    assert operator.shifted(1.0, 0.1).definite and (-operator).shifted(1.0, -0.1).definite
+    assert not operator.shifted(1.0, -0.1).definite
+    assert not P.Elliptic(grid, 1.0, -3.0).definite
+    assert not P.Elliptic(P.Grid((6, 5), boundary=P.Robin(-1.0, 1.0))).definite
+
+
+@EVERY
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_the_fast_inverse_solves(grid, shift):
+    operator, b = P.Elliptic(grid, 2.0, shift), random(2, *grid.shape)
+    inverse = operator.inverse()
+    if any(isinstance(one, P.Robin) for pair in grid.boundary for one in pair):
+        assert inverse is None
+        return
+    u = inverse(b)
+    b = operator.compatible(b)
+    assert relative_error(operator.apply(u), b) < 1e-12
+    if operator.singular:
+        assert float(operator.mean(operator.unknowns(u)).abs().max()) < 1e-14
+    matrix, turned = (
+        kt.algebra.MatrixFree(one.inverse(), axes=grid.dim).dense(b) for one in (operator, operator.transposed())
+    )
+    assert torch.allclose(turned, matrix.mT, atol=1e-12)
+
+
+SIDES = list(itertools.product(WALLS, repeat=2))
+
+
+def exact(x):
+    """A field that is no eigenfunction of anything, in as many dimensions as there are coordinates."""
+    return sum(torch.sin((1.3 + k) * one + 0.4) + 0.5 * one**2 for k, one in enumerate(x)) + x.prod(0)
+
+
+def coefficient(x):
+    return 1.5 + torch.sin(2.0 * x.sum(0)) + 0.3 * x[0]
+
+
+def manufactured(shape, centring, sides, a, faces="harmonic"):
+    """The largest error, and the spacing, where the solution is `exact`."""
+
+    def at(x, function):
+        return function(x.clone().requires_grad_())
+
+    def normal_slope(axis, outward):
+        def g(x, t, kind):
+            alpha, beta = WALLS[kind]
+            with torch.enable_grad():
+                place = x.detach().requires_grad_()
+                slope = torch.autograd.grad(exact(place).sum(), place)[0][axis]
+            return alpha * exact(x) + beta * outward * slope
+
+        return g
+
+    dim = len(shape)
+    walls = tuple(
+        tuple(
+            wall(kind, lambda x, t, g=normal_slope(axis, outward), kind=kind: g(x, t, kind))
+            for kind, outward in zip(sides, (-1.0, 1.0), strict=True)
+        )
+        for axis in range(dim)
+    )
+    grid = P.Grid(shape, BOX[:dim], centring, walls)
+    x = grid.points().requires_grad_()
+    u = exact(x)
+    slopes = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+    flux = a(x) * slopes if callable(a) else a * slopes
+    f = -sum(torch.autograd.grad(flux[axis].sum(), x, retain_graph=True)[0][axis] for axis in range(dim))
+    x, u = x.detach(), u.detach()
+    operator = P.Elliptic(grid, a(x) if callable(a) else a, faces=faces)
+    b = operator.right_hand_side(f.detach())
+    if operator.singular:
+        b = operator.compatible(b)
+    found = P.pad(kt.solve(kt.LinearProblem(operator, b), rtol=1e-9).y1, grid, 0)
+    error = found - u
+    if operator.singular:
+        error = error - operator.mean(error)
+    return float(error.abs().max()), grid.spacing[0]
+
+
+def observed_order(shapes, *case):
+    (e1, h1), (e2, h2) = (manufactured(shape, *case) for shape in shapes)
+    return math.log(e1 / e2) / math.log(h1 / h2)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("sides", SIDES, ids=["and".join(pair) for pair in SIDES])
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_solutions_on_squares_are_of_second_order(centring, sides, kind):
+    a = coefficient if kind == "field" else 2.0
+    assert observed_order([(40, 44), (80, 88)], centring, sides, a) == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("sides", [("Dirichlet", "Neumann"), ("Robin", "Robin"), ("Neumann", "Neumann")])
+def test_solutions_on_lines_and_in_boxes_are_of_second_order(centring, sides):
+    assert observed_order([(64,), (128,)], centring, sides, coefficient) == pytest.approx(2.0, abs=0.15)
+    assert observed_order([(16, 18, 14), (32, 36, 28)], centring, sides, coefficient) == pytest.approx(2.0, abs=0.15)
+
+
+def test_arithmetic_means_are_of_second_order_too():
+    case = ("cell", ("Dirichlet", "Robin"), coefficient, "arithmetic")
+    assert observed_order([(40, 44), (80, 88)], *case) == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_periodic_solutions_are_of_second_order(dim, kind):
+    def error(n):
+        grid = P.Grid((n,) * dim)
+        x = (2 * torch.pi * grid.points()).requires_grad_()
+        u = torch.sin(x).prod(0) + torch.cos(x.sum(0))
+        a = 1.5 + torch.sin(x[0]) if kind == "field" else torch.ones_like(x[0])
+        slopes = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+        flux = a * slopes
+        f = -sum(torch.autograd.grad(flux[k].sum(), x, retain_graph=True)[0][k] for k in range(dim))
+        operator = P.Elliptic(grid, a.detach() if kind == "field" else 1.0)
+        b = operator.compatible(4 * torch.pi**2 * f.detach())
+        return float((kt.solve(kt.LinearProblem(operator, b), rtol=1e-9).y1 - u.detach()).abs().max())
+
+    coarse = {1: 64, 2: 32, 3: 16}[dim]
+    assert math.log2(error(coarse) / error(2 * coarse)) == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+def test_layers_have_the_exact_flux(centring):
+    """``u' = -q / a``: between the middles of cells harmonic means are exact wherever the coefficient jumps on faces."""
+    n = 20
+    grid = P.Grid(n, 1.0, centring, boundary=(P.Dirichlet(1.0), P.Dirichlet(0.0)))
+    a = torch.where(grid.points()[0] < 0.4, 1e-4, 1.0).to(F64)
+    operator = P.Elliptic(grid, a)
+    u = P.pad(kt.solve(kt.LinearProblem(operator, operator.right_hand_side(torch.zeros(n, dtype=F64))), rtol=1e-12).y1, grid, 0)
+    h = grid.spacing[0]
+    resistance = h * (1 / a[:-1] + 1 / a[1:]) / 2
+    flux = (u[:-1] - u[1:]) / resistance
+    ends = h * (a[0].reciprocal() + a[-1].reciprocal()) / 2 if centring == "cell" else 0.0
+    expected = 1.0 / (float(resistance.sum()) + float(ends))
+    assert torch.allclose(flux, torch.full_like(flux, expected), rtol=1e-8)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("sides", SIDES, ids=["and".join(pair) for pair in SIDES])
+def test_parabolas_fulfil_the_equations_at_nodes_and_lines_those_of_cells(centring, sides):
+    """Of a cell beside a side the slope at the side is one-sided: exact for straight lines; for parabolas with a slope
+    there."""
+    square = 0.0 if centring == "cell" and "Dirichlet" in sides or "Robin" in sides and centring == "cell" else 0.7
+
+    def p(x):
+        return 0.3 + 1.1 * x + square * x**2
+
+    def slope(x):
+        return 1.1 + 2 * square * x
+
+    walls = [
+        wall(kind, WALLS[kind][0] * p(place) + WALLS[kind][1] * outward * slope(place))
+        for kind, place, outward in zip(sides, (0.0, 1.0), (-1.0, 1.0), strict=True)
+    ]
+    grid = P.Grid(9, 1.0, centring, boundary=tuple(walls))
+    operator, u = P.Elliptic(grid, 1.7), p(grid.points()[0])
+    residual = operator.right_hand_side(torch.full((9,), -1.7 * 2 * square, dtype=F64)) - operator.apply(u)
+    assert float(residual.abs().max()) < 1e-11
