@@ -15,7 +15,7 @@ BOX = (1.0, 1.3, 0.8)
 
 
 def random(*shape, seed=0):
-    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 def wall(kind, g=0.0):
@@ -248,3 +248,201 @@ def test_parabolas_fulfil_the_equations_at_nodes_and_lines_those_of_cells(centri
     operator, u = P.Elliptic(grid, 1.7), p(grid.points()[0])
     residual = operator.right_hand_side(torch.full((9,), -1.7 * 2 * square, dtype=F64)) - operator.apply(u)
     assert float(residual.abs().max()) < 1e-11
+
+
+SOLVES = {
+    "default": None,
+    "multigrid": kt.Multigrid(),
+    "preconditioned": kt.CG(kt.Multigrid()),
+    "general": kt.GMRES(kt.Multigrid()),
+}
+
+
+def mixed(centring, g, a, shift=0.0):
+    """An operator on a grid with every kind of side, with boundary values that may be differentiated."""
+    kinds = (P.Dirichlet(g), P.Neumann(0.5 * g)), (P.Robin(1.0, 0.5, 0.3), P.Dirichlet(lambda x, t: x[0]))
+    grid = P.Grid((9, 11), BOX[:2], centring, kinds)
+    return P.Elliptic(grid, a, shift)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("method", SOLVES.values(), ids=SOLVES)
+def test_gradients_reach_coefficient_shift_boundary_and_source(centring, method):
+    if centring == "node" and isinstance(method, kt.CG):
+        pytest.skip("nodes with slopes are not symmetric")
+    inputs = [1.0 + random(9, 11).abs(), random(11, seed=1), random(9, 11, seed=2), torch.tensor(0.4, dtype=F64)]
+    inputs = [one.requires_grad_() for one in inputs]
+    aim = random(9, 11, seed=3)
+
+    def loss(a, g, f, shift):
+        operator = mixed(centring, g, a, shift)
+        problem = kt.LinearProblem(operator, operator.right_hand_side(f))
+        return (aim * kt.solve(problem, method, rtol=1e-13).y1).sum().sin()
+
+    found = torch.autograd.grad(loss(*inputs), inputs)
+    for place, gradient in enumerate(found):
+        way = random(*gradient.shape, seed=7)
+
+        def moved(step, place=place, way=way):
+            changed = [one.detach() + step * way if n == place else one.detach() for n, one in enumerate(inputs)]
+            return float(loss(*changed))
+
+        # The fourth-order difference of a step at which rounding and truncation are alike.
+        h = 1e-3
+        difference = (8 * (moved(h) - moved(-h)) - (moved(2 * h) - moved(-2 * h))) / (12 * h)
+        assert float((gradient * way).sum()) == pytest.approx(difference, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", [None, kt.Multigrid()], ids=["default", "multigrid"])
+def test_forward_mode_agrees_with_reverse_mode(method):
+    a, g, f = 1.0 + random(9, 11).abs(), random(11, seed=1), random(9, 11, seed=2)
+
+    def solution(a, g, f):
+        operator = mixed("cell", g, a)
+        return kt.solve(kt.LinearProblem(operator, operator.right_hand_side(f)), method, rtol=1e-13).y1
+
+    ways = [random(*one.shape, seed=9) for one in (a, g, f)]
+    _, tangent = torch.func.jvp(solution, (a, g, f), tuple(ways))
+    _, pull = torch.func.vjp(solution, a, g, f)
+    back = random(9, 11, seed=4)
+    assert float((tangent * back).sum()) == pytest.approx(
+        float(sum((one * way).sum() for one, way in zip(pull(back), ways, strict=True))), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("method", [None, kt.Multigrid(), kt.GMRES(kt.Multigrid())], ids=["fast", "multigrid", "gmres"])
+@pytest.mark.parametrize("centring", ["cell", "node"])
+def test_gradients_of_solutions_with_mean_zero(method, centring):
+    """Whatever reaches the solution, its mean does not."""
+    operator = P.Elliptic(P.Grid((9, 8), BOX[:2], centring, P.Neumann()))
+    b = operator.compatible(random(9, 8)).requires_grad_()
+    options = {} if method is None else {"rtol": 1e-12}
+    u = kt.solve(kt.LinearProblem(operator, b), method, **options).y1
+    assert relative_error(operator.apply(u.detach()), b.detach()) < 1e-10
+    assert float(operator.mean(u.detach()).abs().max()) < 1e-12
+    (gradient,) = torch.autograd.grad(u[2, 3], b)
+    unit = torch.zeros(9, 8, dtype=F64)
+    unit[2, 3] = 1.0
+    inverse = kt.algebra.MatrixFree(operator.inverse(), axes=2).dense(unit)
+    assert torch.allclose(gradient.flatten(), inverse[19], atol=1e-10)
+
+
+def test_second_derivatives():
+    a = (1.0 + random(6).abs()).requires_grad_()
+    grid = P.Grid(6, 1.0, boundary=(P.Dirichlet(1.0), P.Robin(1.0, 1.0, 2.0)))
+
+    def loss(a):
+        operator = P.Elliptic(grid, a)
+        b = operator.right_hand_side(torch.ones(6, dtype=F64))
+        return (kt.solve(kt.LinearProblem(operator, b), kt.CG(kt.Multigrid()), rtol=1e-13).y1 ** 2).sum()
+
+    assert torch.autograd.gradgradcheck(loss, (a,), eps=1e-5, atol=1e-5)
+
+
+def test_a_batch_of_coefficients_is_a_batch_of_solves():
+    grid = P.Grid((12, 10), boundary=(P.Dirichlet(1.0), P.Neumann()))
+    a, f = 1.0 + 5.0 * random(3, 12, 10).abs(), random(12, 10)
+    operator = P.Elliptic(grid, a)
+    for method in (None, kt.Multigrid()):
+        together = kt.solve(kt.LinearProblem(operator, operator.right_hand_side(f)), method, rtol=1e-11)
+        assert together.y1.shape == (3, 12, 10) and together.stats.steps.shape == (3,)
+        for one, coefficient in zip(together.y1, a, strict=True):
+            alone = P.Elliptic(grid, coefficient)
+            problem = kt.LinearProblem(alone, alone.right_hand_side(f))
+            assert relative_error(one, kt.solve(problem, method, rtol=1e-11).y1) < 1e-9
+    mapped = torch.func.vmap(
+        lambda a: kt.solve(
+            kt.LinearProblem(P.Elliptic(grid, a), P.Elliptic(grid, a).right_hand_side(f)), kt.Multigrid(), rtol=1e-11
+        ).y1
+    )(a)
+    assert relative_error(mapped, together.y1) < 1e-9
+
+
+def test_what_an_optimiser_changes_is_seen():
+    grid = P.Grid(8, boundary=P.Dirichlet())
+    a, b = torch.ones(8, dtype=F64), torch.ones(8, dtype=F64)
+    operator = P.Elliptic(grid, a)
+    before = kt.solve(kt.LinearProblem(operator, b), rtol=1e-12).y1
+    a.mul_(2.0)
+    assert relative_error(kt.solve(kt.LinearProblem(operator, b), rtol=1e-12).y1, before / 2.0) < 1e-11
+
+
+def test_two_losses_of_one_operator():
+    grid = P.Grid(8, boundary=P.Dirichlet())
+    a = torch.ones(8, dtype=F64, requires_grad=True)
+    operator, b = P.Elliptic(grid, a), torch.ones(8, dtype=F64)
+    first, second = (
+        torch.autograd.grad(kt.solve(kt.LinearProblem(operator, b), rtol=1e-12).y1.sum(), a)[0] for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_nodes_on_dirichlet_sides_are_no_unknowns():
+    grid = P.Grid((7, 6), boundary=P.Dirichlet(2.0), centring="node")
+    for operator in (P.Elliptic(grid), P.Elliptic(grid, torch.ones(7, 6, dtype=F64)), P.Elliptic(grid, 1.0, 0.5)):
+        b = operator.right_hand_side(random(7, 6))
+        u = kt.solve(kt.LinearProblem(operator, b), rtol=1e-10).y1
+        assert float(u[0].abs().max()) == 0.0
+        assert P.pad(u, grid, 0)[0].tolist() == [2.0] * 6
+    marked = b.clone()
+    marked[0] = 3.0  # there the operator is its shift
+    for method in (None, kt.Multigrid(), kt.CG(kt.Multigrid())):
+        options = {} if method is None else {"rtol": 1e-12}
+        u = kt.solve(kt.LinearProblem(operator, marked), method, **options).y1
+        assert relative_error(u[0], torch.full((6,), 6.0, dtype=F64)) < 1e-9
+
+
+def test_float32():
+    grid = P.Grid((33, 20), boundary=(P.Dirichlet(1.0), P.Neumann()))
+    for a in (2.0, torch.rand(33, 20) + 0.5):
+        operator = P.Elliptic(grid, a)
+        b = operator.right_hand_side(torch.ones(33, 20))
+        u = kt.solve(kt.LinearProblem(operator, b), rtol=1e-5).y1
+        assert u.dtype == torch.float32
+        assert relative_error(operator.apply(u), b) < 1e-3
+
+
+GRID = P.Grid((6, 5), boundary=P.Dirichlet())
+FIELD = torch.ones(6, 5, dtype=F64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ((None,), TypeError, "grid must be a kutta.pde.Grid"),
+        ((GRID, 0.0), ValueError, "coefficient must be positive everywhere; its smallest value is 0"),
+        ((GRID, -FIELD), ValueError, "coefficient must be positive everywhere; its smallest value is -1"),
+        ((GRID, FIELD / 0.0), ValueError, "coefficient must be finite"),
+        ((GRID, math.nan), ValueError, "coefficient must be finite"),
+        ((GRID, torch.where(FIELD.cumsum(0) > 3, math.nan, FIELD)), ValueError, "coefficient must be finite"),
+        ((GRID, FIELD.mT), ValueError, r"coefficient must have the shape \(..., 6, 5\); got \(5, 6\)"),
+        ((GRID, FIELD[0]), ValueError, "coefficient must have the shape"),
+        ((GRID, FIELD.long()), TypeError, "coefficient must have a real floating-point dtype"),
+        ((GRID, "1"), TypeError, "coefficient must be a number or a tensor; got str"),
+        ((GRID, True), TypeError, "coefficient must be a number or a tensor; got bool"),
+        ((GRID, 1.0, math.inf), ValueError, "shift must be finite"),
+        ((GRID, 1.0, FIELD[:3]), ValueError, "shift must have the shape"),
+        ((GRID, 1.0, 0.0, "geometric"), ValueError, "faces must be one of 'harmonic', 'arithmetic'; got 'geometric'"),
+        ((P.Grid(4, 4.0, boundary=P.Robin(2.0, -1.0)),), ValueError, "determines no value at the spacing 1"),
+    ],
+    ids=range(15),
+)
+def test_what_does_not_fit_is_refused(arguments, error, match):
+    with pytest.raises(error, match=match):
+        P.Elliptic(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("operator", "b", "error", "match"),
+    [
+        (P.Elliptic(GRID), torch.ones(7, 5), ValueError, r"a state must have the shape \(..., 6, 5\); got \(7, 5\)"),
+        (P.Elliptic(GRID, FIELD), torch.ones(6, 5), TypeError, "coefficient is torch.float64 on cpu, and the state"),
+        (P.Elliptic(P.Grid((6, 5))), FIELD, ValueError, "b must have mean zero"),
+        (P.Elliptic(GRID), FIELD / 0.0, kt.SolveError, "NON_FINITE|not finite"),
+        (P.Elliptic(GRID, FIELD), FIELD / 0.0, kt.SolveError, "NON_FINITE|not finite"),
+    ],
+    ids=["shape", "dtype", "mean", "infinite", "infinite with a field"],
+)
+def test_what_cannot_be_solved_is_refused(operator, b, error, match):
+    with pytest.raises(error, match=match):
+        kt.solve(kt.LinearProblem(operator, b))

@@ -45,7 +45,7 @@ class Level:
 
     def residual(self, u: Tensor, f: Tensor) -> Tensor:
         """``f - K u``, until the next one."""
-        return self.stencil.residual_(self.space("residual", f), f, u)
+        return self.stencil.residual(f, u, self.space("residual", f))
 
     def smooth_(self, u: Tensor, f: Tensor, sweeps: int, back: bool = False, zero: bool = False) -> None:
         """Sweeps, or such of the transposed smoother; `zero` says that ``u`` is zero before."""

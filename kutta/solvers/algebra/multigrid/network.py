@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.multigrid.slices import accumulate_, weight_of
+from kutta.solvers.algebra.multigrid.slices import accumulate_, difference, weight_of
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class Stencil:
         self._add_neighbours_(image, u, -1.0)
         return image
 
-    def residual_(self, out: Tensor, f: Tensor, u: Tensor) -> Tensor:
-        """``out = f - K u``."""
-        torch.addcmul(f, self.diagonal, u, value=-1.0, out=out)
+    def residual(self, f: Tensor, u: Tensor, out: Tensor) -> Tensor:
+        """``f - K u``, in `out` where that can be."""
+        out = difference(f, self.diagonal, u, out)
         self._add_neighbours_(out, u, 1.0)
         return out
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kutta.autodiff import under_transform
+
 # A factor that is the same everywhere, or one that broadcasts with a piece of a grid.
 Weight = float | Tensor
 
@@ -18,10 +20,17 @@ def every_second(x: Tensor, axis: int, start: int) -> Tensor:
 
 def accumulate_(out: Tensor, weight: Weight, x: Tensor, sign: float = 1.0) -> None:
     """``out += sign weight x``."""
-    if isinstance(weight, Tensor):
-        out.addcmul_(weight, x, value=sign)
-    else:
+    if not isinstance(weight, Tensor):
         out.add_(x, alpha=sign * weight)
+    elif under_transform():  # addcmul_ has no rule for vmap
+        out.add_(weight * x, alpha=sign)
+    else:
+        out.addcmul_(weight, x, value=sign)
+
+
+def difference(f: Tensor, weight: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """``f - weight x``, in `out` where that can be."""
+    return f - weight * x if under_transform() else torch.addcmul(f, weight, x, value=-1.0, out=out)
 
 
 def weight_of(values: Tensor, uniform: bool, like: Tensor) -> Weight:
@@ -34,13 +43,3 @@ def weight_of(values: Tensor, uniform: bool, like: Tensor) -> Weight:
 def along_axis(values: Tensor, axis: int, like: Tensor) -> Tensor:
     """A vector as a tensor that varies along an axis."""
     return values.to(like).reshape(-1, *[1] * (-axis - 1))
-
-
-def halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """The entries at even and at odd places."""
-    return every_second(x, axis, 0), every_second(x, axis, 1)
-
-
-def edged(x: Tensor, axis: int, first: Tensor, last: Tensor) -> Tensor:
-    """A tensor with one more entry at both ends of an axis."""
-    return torch.cat([first, x, last], axis)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.multigrid.network import Network, Stencil
+from kutta.solvers.algebra.multigrid.slices import accumulate_
 
 # ``step(u, r)`` adds ``M r`` to ``u`` in place.
 Step = Callable[[Tensor, Tensor], object]
@@ -26,7 +27,7 @@ class Smoother:
 
 def scaled_by(factor: Tensor) -> Step:
     """``u <- u + factor r`` with a factor for each point."""
-    return lambda u, r: u.addcmul_(factor, r)
+    return lambda u, r: accumulate_(u, factor, r)
 
 
 def checkered(stencil: Stencil, axes: Sequence[int]) -> Tensor:
