@@ -86,9 +86,7 @@ class Elliptic(NetworkOperator):
         self._kept: dict[Any, Any] = {}
 
     def apply(self, x: Tensor) -> Tensor:
-        image = self._stencil(x).apply(self.unknowns(x))
-        if self.weights is not None:
-            image = image / self.unknowns(self.weights.to(x))
+        image = self.unweighted(self._stencil(x).apply(self.unknowns(x)))
         return self.among(image, 0.0 if is_zero(self.shift) else self.shift * x)
 
     def check(self, x: Tensor) -> None:
@@ -123,9 +121,7 @@ class Elliptic(NetworkOperator):
         return moved
 
     def diagonal(self, like: Tensor) -> Tensor:
-        diagonal = self._stencil(like).diagonal
-        if self.weights is not None:
-            diagonal = diagonal / self.unknowns(self.weights.to(like))
+        diagonal = self.unweighted(self._stencil(like).diagonal)
         return self.among(diagonal, self.shift * torch.ones_like(like) if not is_zero(self.shift) else 0.0)
 
     def inverse(self) -> Inverse | None:

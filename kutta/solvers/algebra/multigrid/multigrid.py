@@ -13,6 +13,7 @@ Multigrid, 2001.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,9 @@ from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.operators.network_operator import NetworkOperator, Similar
 from kutta.solvers.algebra.relaxation.sor import Stationary
+
+# So many cycles in a row that do not bring the residual below this part of the least one are the end.
+PATIENCE, PROGRESS = 10, 0.9
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,8 @@ class _Cycling(Recurrence):
         self.operator, self.cycles, self.system = operator, cycles, system
         self.b = system.shaped(system.b)
         self.f, self.u = operator.gathered(self.b), operator.unknowns(system.shaped(x)).clone()
-        self.inverse_weights = None if operator.weights is None else 1.0 / operator.unknowns(operator.weights.to(x))
-        self.broken = torch.zeros(*system.lead, 1, dtype=torch.bool, device=x.device)
+        self.least = torch.full([*system.lead, 1], math.inf, dtype=x.dtype, device=x.device)
+        self.in_vain = torch.zeros_like(self.least)
 
     def advance(self, running: Tensor) -> None:
         before = self.u.clone() if self.system.lead else None
@@ -170,9 +174,11 @@ class _Cycling(Recurrence):
         if before is not None:
             running = running.reshape(*self.system.lead, *[1] * self.operator.axes)
             self.u = torch.where(running, self.u, before)
-        residual = self.cycles.residual(self.u, self.f)
-        residual = residual if self.inverse_weights is None else residual * self.inverse_weights
+        residual = self.operator.unweighted(self.cycles.residual(self.u, self.f))
         self.norm = torch.linalg.vector_norm(residual, dim=self.operator.dims).unsqueeze(-1)
+        better = self.norm < PROGRESS * self.least
+        self.least, self.in_vain = torch.where(better, self.norm, self.least), torch.where(better, 0, self.in_vain + 1)
+        self.broken = self.in_vain >= PATIENCE
 
     def solution(self) -> Tensor:
         return self.system.flat(self.operator.scattered(self.u, self.b))
