@@ -6,4 +6,15 @@ from kutta.pde.elliptic import Elliptic
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 
-__all__ = ["Boundary", "Dirichlet", "Elliptic", "Grid", "Neumann", "Periodic", "Robin", "derivative", "laplacian", "pad"]
+__all__ = [
+    "Boundary",
+    "Dirichlet",
+    "Elliptic",
+    "Grid",
+    "Neumann",
+    "Periodic",
+    "Robin",
+    "derivative",
+    "laplacian",
+    "pad",
+]

@@ -117,7 +117,7 @@ class Elliptic(NetworkOperator):
         if isinstance(scale, Tensor) or isinstance(moved.shift, Tensor):
             moved._sign = 0.0
         moved._sign *= math.copysign(1.0, scale) if moved._sign and scale else 0.0
-        moved.definite = self.symmetric and moved._sign != 0.0 and moved.shift * moved._sign >= 0.0
+        moved.definite = self.symmetric and bool(moved._sign) and bool(moved.shift * moved._sign >= 0.0)
         return moved
 
     def diagonal(self, like: Tensor) -> Tensor:

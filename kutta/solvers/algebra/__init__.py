@@ -8,7 +8,7 @@ from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
-from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.method import Goal, LinearMethod
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
 from kutta.solvers.algebra.multigrid.smoothers.damped_jacobi import DampedJacobi
@@ -38,6 +38,7 @@ __all__ = [
     "Dense",
     "Diagonal",
     "ExactInverse",
+    "Goal",
     "LinearMethod",
     "LinearOperator",
     "Lines",

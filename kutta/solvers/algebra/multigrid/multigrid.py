@@ -14,7 +14,7 @@ Multigrid, 2001.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -70,7 +70,7 @@ class Multigrid(LinearMethod):
     cycle: str = "V"
     pre: int = 1
     post: int = 1
-    smoother: Smoother = RedBlack()
+    smoother: Smoother = field(default_factory=RedBlack)
     full: bool = True
     source = "Brandt 1977"
 
@@ -133,6 +133,8 @@ class OneCycle(LinearOperator):
 
 class _Iterated(Solver):
     """Cycles until the residual is small."""
+
+    operator: NetworkOperator
 
     def __init__(self, operator: NetworkOperator, cycles: Cycles, goal: Goal, full: bool):
         self.operator, self.cycles, self.goal, self.full = operator, cycles, goal, full

@@ -13,8 +13,8 @@ from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOpera
 class NetworkOperator(LinearOperator):
     """``A = W^-1 K`` at the points of a grid that are unknowns, and a shift at the others.
 
-    ``K`` is the symmetric matrix of a network and ``W`` the volumes that belong to its points, in units of those inside,
-    so that the operator is its own transpose in the inner product with these weights.
+    ``K`` is the symmetric matrix of a network and ``W`` the volumes that belong to its points, in units of those
+    inside, so that the operator is its own transpose in the inner product with these weights.
 
     Attributes:
         axes: of the grid.

@@ -20,7 +20,7 @@ def steps(operator, method=None, rtol=1e-8):
 @pytest.mark.parametrize(("n", "starts"), [(31, 32), (63, 16), (127, 4), pytest.param(511, 1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("smoother", "factor"), [(JACOBI, 0.345), (RED_BLACK, 0.102)], ids=["Jacobi", "red-black"])
 def test_the_factors_of_squares(n, starts, smoother, factor):
-    """Those of the thirteenth V(1,1) cycle from random fields. A grid of 31^2 has few levels, and is a little faster."""
+    """Those of the thirteenth V(1,1) cycle from random fields; 31^2 points have few levels, and are a little faster."""
     found = residual_factors(P.Elliptic(nodes(n, n)), kt.Multigrid(smoother=smoother), 13, starts)
     assert found[-1] == pytest.approx(factor, rel=0.02 if n > 31 else 0.05)
 
@@ -200,7 +200,9 @@ def test_it_says_when_it_does_not_converge():
     operator = P.Elliptic(grid, 1.0, -100.0)  # beyond the first eigenvalue
     with pytest.raises(kt.LinearSolveError):
         kt.solve(kt.LinearProblem(operator, random(32, 32)), kt.Multigrid(), rtol=1e-8, max_steps=50)
-    assert relative_error(operator.apply(kt.solve(kt.LinearProblem(operator, random(32, 32))).y1), random(32, 32)) < 1e-9
+    assert (
+        relative_error(operator.apply(kt.solve(kt.LinearProblem(operator, random(32, 32))).y1), random(32, 32)) < 1e-9
+    )
     tight = kt.solve(kt.LinearProblem(P.Elliptic(grid), random(32, 32)), kt.Multigrid(), rtol=1e-30, throw=False)
     assert tight.result == kt.Result.STAGNATION
 
