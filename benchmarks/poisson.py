@@ -16,8 +16,8 @@ from benchmarks._report import Report, arguments, finish, verdict
 
 RTOL, BAR, FLAT = 1e-8, 4.0, 1.3
 PEER, SAME, CHOSEN = "pyamg Ruge-Stueben", "kutta Multigrid", "kutta, its choice"
-# Factorisations of larger systems than these take minutes, or more memory than there is.
-LARGEST_DIRECT = {2: 512, 3: 24}
+# Factorisations of larger systems than these take minutes or more memory than there is, and plain iterations minutes.
+LARGEST_DIRECT, LARGEST_PLAIN = {2: 512, 3: 24}, 300_000
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def theirs(case: Case) -> list[Solver]:
     }
     if max(case.shape) <= LARGEST_DIRECT[len(case.shape)]:
         runs["SciPy spsolve"] = lambda: (linalg.spsolve(A.tocsc(), b), None)
-    if case.a is not None:
-        del runs["SciPy cg"]  # thousands of iterations
+    if case.a is not None or case.f.numel() > LARGEST_PLAIN:
+        del runs["SciPy cg"]
     return [Solver(name, run, lambda found: found[0], lambda found: found[1]) for name, run in runs.items()]
 
 

@@ -14,7 +14,7 @@ Multigrid, 2001.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from kutta.solvers.algebra.krylov.system import System
 from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch
 from kutta.solvers.algebra.multigrid.cycles import SHAPES, Cycles
 from kutta.solvers.algebra.multigrid.hierarchy import Hierarchy
+from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
 from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -51,7 +52,8 @@ class Multigrid(LinearMethod):
         cycle: ``"V"``, ``"W"``, two cycles on each coarser grid, or ``"F"``, an F and a V cycle there.
         pre: sweeps of the smoother before the coarser grid.
         post: sweeps after it, in the reverse order.
-        smoother: `RedBlack`, `DampedJacobi`, `Chebyshev` or `Lines`, of ``kutta.algebra``.
+        smoother: `RedBlack`, `DampedJacobi`, `Chebyshev` or `Lines`, of ``kutta.algebra``. By default ``RedBlack()``
+            alone, and ``Chebyshev(2)`` as a preconditioner, where red points after black ones help less.
         full: whether it begins with full multigrid, from the coarsest grid to the finest, where there is no guess.
 
     Raises:
@@ -70,7 +72,7 @@ class Multigrid(LinearMethod):
     cycle: str = "V"
     pre: int = 1
     post: int = 1
-    smoother: Smoother = field(default_factory=RedBlack)
+    smoother: Smoother | None = None
     full: bool = True
     source = "Brandt 1977"
 
@@ -85,7 +87,7 @@ class Multigrid(LinearMethod):
             raise ValueError("pre and post must not both be 0: a coarser grid alone does not converge")
         if isinstance(self.smoother, type):
             raise TypeError(f"smoother must be an instance: write {self.smoother.__name__}() with its parentheses")
-        if not isinstance(self.smoother, Smoother):
+        if not (self.smoother is None or isinstance(self.smoother, Smoother)):
             raise TypeError(f"smoother must be such as kutta.algebra.RedBlack(); got {self.smoother!r}")
         if not isinstance(self.full, bool):
             raise TypeError(f"full must be True or False; got {self.full!r}")
@@ -98,7 +100,8 @@ class Multigrid(LinearMethod):
             )
         if b.is_complex():
             raise TypeError(f"Multigrid solves real systems; got b of {b.dtype}: solve for its two parts in a batch")
-        self.smoother.check(operator.network())
+        if self.smoother is not None:
+            self.smoother.check(operator.network())
 
     def solver(self, operator: LinearOperator, b: Tensor, goal: Goal) -> Solver:
         assert isinstance(operator, NetworkOperator)
@@ -109,7 +112,8 @@ class Multigrid(LinearMethod):
         return OneCycle(operator, self._cycles(operator, b, mirrored=True), self.pre == self.post and self.cycle != "F")
 
     def _cycles(self, operator: NetworkOperator, b: Tensor, mirrored: bool) -> Cycles:
-        hierarchy = Hierarchy(operator.network(), self.smoother, b.detach())
+        smoother = self.smoother or (Chebyshev() if mirrored else RedBlack())
+        hierarchy = Hierarchy(operator.network(), smoother, b.detach())
         return Cycles(hierarchy, self.cycle, self.pre, self.post, mirrored)
 
 

@@ -6,6 +6,7 @@ import torch
 import kutta as kt
 from tests._helpers import F64, relative_error
 from tests.solvers.algebra.multigrid._grids import P, nodes, random, residual_factors, two_phases
+from tests.solvers.test_host_reads import Reads
 
 JACOBI, RED_BLACK = kt.algebra.DampedJacobi(0.8), kt.algebra.RedBlack()
 
@@ -250,3 +251,17 @@ def test_the_default_for_elliptic_operators():
     }
     for method, operator in cases.items():
         assert type(kt.algebra.default_method(operator)) is method
+
+
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_cycles_wait_for_no_device(kind):
+    a = 1.0 if kind == "number" else two_phases((40, 33), 100.0)
+    operator, b = P.Elliptic(P.Grid((40, 33), boundary=P.Dirichlet()), a), random(40, 33)
+    cycle = kt.Multigrid("W").preconditioner(operator, b)
+    with Reads() as counted:
+        cycle.apply(b)
+    assert counted.count == 0
+    if kind == "field":  # conductances of numbers are on the host
+        with Reads() as counted:
+            found = kt.solve(kt.LinearProblem(operator, b), kt.Multigrid(), rtol=1e-6)
+        assert counted.count <= found.stats.steps + 8
