@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -220,9 +221,9 @@ def _factor(shape: tuple[int, ...], smoother: Any) -> float:
 NOTES = (
     "Cells with zero at the sides; for Poisson the error is against the exact solution, the largest in any cell, "
     "which the discretisation bounds from below.",
-    "All solvers start from the problem: pyamg from the assembled matrix, whose assembly is not counted; kutta from the "
-    "grid and the coefficient, with all of its setup.",
-    "kutta's choice is division in a sine transform for Poisson, and conjugate gradients with a V(1,1) cycle for Darcy.",
+    "All solvers start from the problem: pyamg from the assembled matrix, whose assembly is not counted; kutta from "
+    "the grid and the coefficient, with all of its setup.",
+    "kutta's choice is division in a sine transform for Poisson, and conjugate gradients with one cycle for Darcy.",
     "pyamg and SciPy's cg run on one thread; kutta on those of PyTorch that are said above.",
 )
 
@@ -232,7 +233,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=5)
     quick, repeats = options.quick, options.repeats
-    settings = {"repeats": repeats, "dtype": "float64", "rtol": RTOL}
+    load = f"{os.getloadavg()[0]:.1f}"
+    settings = {"repeats": repeats, "dtype": "float64", "rtol": RTOL, "load before": load}
     report = Report("poisson", "What does an elliptic equation on a grid cost?", settings)
     report.notes += NOTES
     for case in [poisson(64, 2), poisson(12, 3)] if quick else [poisson(256, 2), poisson(1024, 2), poisson(64, 3)]:

@@ -93,7 +93,7 @@ class Elliptic(NetworkOperator):
         check_field("a state", x, self.grid)
         for name in ("coefficient", "shift"):
             value = getattr(self, name)
-            if isinstance(value, Tensor) and (value.dtype, value.device) != (x.dtype, x.device):
+            if isinstance(value, Tensor) and (value.dtype, value.device) != (x.dtype.to_real(), x.device):
                 raise TypeError(
                     f"{name} is {value.dtype} on {value.device}, and the state {x.dtype} on {x.device}: convert one"
                 )

@@ -391,6 +391,44 @@ def test_nodes_on_dirichlet_sides_are_no_unknowns():
         assert relative_error(u[0], torch.full((6,), 6.0, dtype=F64)) < 1e-9
 
 
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_it_can_be_compiled(kind):
+    """As a part of right-hand sides, in one graph."""
+    grid = P.Grid((9, 8), boundary=(P.Dirichlet(), P.Periodic()))
+    operator, u = P.Elliptic(grid, 2.0 if kind == "number" else 1.0 + random(9, 8).abs()), random(9, 8)
+    compiled = torch.compile(operator.apply, backend="aot_eager", fullgraph=True)
+    assert relative_error(compiled(u), operator.apply(u)) < 1e-14
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("kind", ["number", "field"])
+def test_implicit_steps_of_diffusion(centring, kind):
+    """A wave between mixed sides, by the steps of an IMEX method with an elliptic system in each stage."""
+    grid = P.Grid((17, 16), 1.0, centring, ((P.Dirichlet(), P.Neumann()), P.Neumann()))
+    a = 1.0 if kind == "number" else torch.ones(17, 16, dtype=F64)
+    linear = -P.Elliptic(grid, a)
+    x, h = grid.points()[0], grid.spacing[0]
+    wave = torch.sin(torch.pi / 2 * x)
+    rate = (2 * math.cos(math.pi / 2 * h) - 2) / h**2
+    problem = kt.SplitODEProblem(linear, lambda t, y: torch.zeros_like(y), wave, (0.0, 0.5))
+    found = kt.solve(problem, kt.ARS443(), controller=kt.Fixed(0.02)).y1
+    assert relative_error(found, math.exp(0.5 * rate) * wave) < 1e-4
+
+
+def test_a_scalar_coefficient_can_be_learned():
+    a = torch.tensor(2.0, dtype=F64, requires_grad=True)
+    u = kt.solve(kt.LinearProblem(P.Elliptic(GRIDS["cells with all"], a), random(6, 5)), rtol=1e-12).y1
+    (gradient,) = torch.autograd.grad(u.sum(), a)
+    assert float(gradient) == pytest.approx(float(-u.detach().sum() / 2.0), rel=1e-9)
+
+
+def test_complex_states():
+    grid, b = GRIDS["cells with values"], torch.complex(random(6, 5), random(6, 5, seed=1))
+    for operator in (P.Elliptic(grid), P.Elliptic(grid, torch.ones(6, 5, dtype=F64))):
+        u = P.Elliptic(grid).inverse()(b)
+        assert relative_error(operator.apply(u), b) < 1e-13
+
+
 def test_float32():
     grid = P.Grid((33, 20), boundary=(P.Dirichlet(1.0), P.Neumann()))
     for a in (2.0, torch.rand(33, 20) + 0.5):
