@@ -7,12 +7,15 @@ from kutta.pde.equations.evolution import Evolution
 from kutta.pde.equations.heat import Heat
 from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
 from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
+from kutta.pde.equations.navier_stokes import NavierStokes, NavierStokes3D
+from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
+from kutta.pde.schemes.staggered import Staggered
 from kutta.pde.space import Space
 
 __all__ = [
@@ -26,6 +29,9 @@ __all__ = [
     "Heat",
     "KortewegDeVries",
     "KuramotoSivashinsky",
+    "NavierStokes",
+    "NavierStokes3D",
+    "NavierStokesVorticity",
     "Neumann",
     "PDEProblem",
     "Periodic",
@@ -33,6 +39,7 @@ __all__ = [
     "Robin",
     "Scheme",
     "Space",
+    "Staggered",
     "derivative",
     "laplacian",
     "pad",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from kutta.pde.boundary import without_data
 from kutta.pde.differences import ACCURACIES, central_weights, derivative, differentiated, laplacian
 from kutta.pde.grid import Grid
+from kutta.pde.inverse import inverse_laplacian
 from kutta.pde.padding import pad
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
 
@@ -49,6 +51,7 @@ class CentralDifferences(Discretisation):
     grid: Grid
     accuracy: int = 2
     t: Any = 0.0
+    inverses: dict[str, Any] = field(default_factory=dict)
 
     def at(self, t: Any) -> Self:
         return replace(self, t=t)
@@ -61,6 +64,11 @@ class CentralDifferences(Discretisation):
 
     def laplacian(self, u: Tensor) -> Tensor:
         return laplacian(u, self.grid, self.accuracy, self.t)
+
+    def inverse_laplacian(self, f: Tensor) -> Tensor:
+        if "laplacian" not in self.inverses:
+            self.inverses["laplacian"] = inverse_laplacian(self.grid, self.accuracy)
+        return self.inverses["laplacian"](f - self.laplacian(torch.zeros_like(f)) if self.has_data else f)
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
         weights = central_weights(1, self.accuracy)
