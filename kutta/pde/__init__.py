@@ -2,6 +2,7 @@
 
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
+from kutta.pde.elliptic import Elliptic
 from kutta.pde.equations.burgers import Burgers
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.equations.heat import Heat
@@ -23,6 +24,7 @@ __all__ = [
     "Burgers",
     "Dirichlet",
     "Discretisation",
+    "Elliptic",
     "Evolution",
     "FiniteDifference",
     "Grid",

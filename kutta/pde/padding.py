@@ -71,7 +71,7 @@ def _padded(u: Tensor, grid: Grid, axis: int, width: int, accuracy: int, t: Any,
     if isinstance(grid.boundary[axis][0], Periodic):
         return _wrapped(u, dim, width)
     left, right = (
-        _ghosts(u, grid, axis, side, width, accuracy, _face_value(u, grid, axis, side, width, t, before))
+        _ghosts(u, grid, axis, side, width, accuracy, face_value(u, grid, axis, side, width, t, before))
         for side in (0, 1)
     )
     first, last = len(left) - width, len(right) - width  # a node on a Dirichlet side is replaced, too
@@ -86,7 +86,7 @@ def _wrapped(u: Tensor, dim: int, width: int) -> Tensor:
     return torch.cat([u.narrow(dim, count - width, width), u, u.narrow(dim, 0, width)], dim) if width else u
 
 
-def _face_value(
+def face_value(
     u: Tensor, grid: Grid, axis: int, side: int, width: int, t: Any, before: Sequence[int]
 ) -> float | Tensor:
     """The boundary value at a side, as a tensor of one point along its axis; continued beyond padded sides."""

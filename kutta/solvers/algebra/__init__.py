@@ -9,6 +9,12 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.multigrid.multigrid import Multigrid
+from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
+from kutta.solvers.algebra.multigrid.smoothers.damped_jacobi import DampedJacobi
+from kutta.solvers.algebra.multigrid.smoothers.lines import Lines
+from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
+from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.banded import Banded
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -25,15 +31,21 @@ __all__ = [
     "SOR",
     "Banded",
     "BiCGSTAB",
+    "Chebyshev",
     "Cholesky",
     "CyclicReduction",
+    "DampedJacobi",
     "Dense",
     "Diagonal",
     "ExactInverse",
     "LinearMethod",
     "LinearOperator",
+    "Lines",
     "MatrixFree",
+    "Multigrid",
+    "RedBlack",
     "Shifted",
+    "Smoother",
     "Sparse",
     "Sum",
     "Transposed",
