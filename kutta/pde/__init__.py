@@ -4,12 +4,16 @@ from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
 from kutta.pde.elliptic import Elliptic
 from kutta.pde.equations.burgers import Burgers
+from kutta.pde.equations.darcy import Darcy
+from kutta.pde.equations.diffusion_sorption import DiffusionSorption
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.equations.heat import Heat
+from kutta.pde.equations.helmholtz import Helmholtz
 from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
 from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
 from kutta.pde.equations.navier_stokes import NavierStokes, NavierStokes3D
 from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
+from kutta.pde.equations.poisson import Poisson
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
@@ -18,10 +22,13 @@ from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.schemes.staggered import Staggered
 from kutta.pde.space import Space
+from kutta.pde.steady import Steady, SteadyProblem
 
 __all__ = [
     "Boundary",
     "Burgers",
+    "Darcy",
+    "DiffusionSorption",
     "Dirichlet",
     "Discretisation",
     "Elliptic",
@@ -29,6 +36,7 @@ __all__ = [
     "FiniteDifference",
     "Grid",
     "Heat",
+    "Helmholtz",
     "KortewegDeVries",
     "KuramotoSivashinsky",
     "NavierStokes",
@@ -37,11 +45,14 @@ __all__ = [
     "Neumann",
     "PDEProblem",
     "Periodic",
+    "Poisson",
     "PseudoSpectral",
     "Robin",
     "Scheme",
     "Space",
     "Staggered",
+    "Steady",
+    "SteadyProblem",
     "derivative",
     "laplacian",
     "pad",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kutta.pde.differences import central_weights
+from kutta.pde.elliptic import Elliptic
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.transforms import PERIODIC, Basis
 from kutta.solvers.algebra.operators.linear_operator import Inverse
@@ -47,6 +48,12 @@ class InverseLaplacian:
         return self._ready[key]
 
 
+def second_differences(basis: Basis, accuracy: int = 2) -> Tensor:
+    """What the sum of second differences along all axes multiplies each wave with."""
+    parts = [_second_difference(basis, axis, accuracy) for axis in range(basis.grid.dim)]
+    return sum(parts[1:], parts[0])
+
+
 def _second_difference(basis: Basis, axis: int, accuracy: int) -> Tensor:
     weights, h = [float(weight) for weight in central_weights(2, accuracy)], basis.grid.spacing[axis]
     middle, angles = len(weights) // 2, h * basis.wavenumbers(axis)
@@ -63,4 +70,11 @@ def inverse_laplacian(grid: Grid, accuracy: int) -> Inverse:
     """
     if grid.periodic:
         return InverseLaplacian(grid, (PERIODIC,) * grid.dim, accuracy)
-    raise ValueError("TODO")
+    if accuracy != 2:
+        raise ValueError(
+            f"inverse_laplacian between walls has accuracy 2; got {accuracy}: use kutta.pde.FiniteDifference(2)"
+        )
+    inverse = Elliptic(grid).inverse()
+    if inverse is None:
+        raise ValueError("inverse_laplacian has no Robin() sides; use kutta.pde.Poisson for such an equation")
+    return lambda f: inverse(-f)

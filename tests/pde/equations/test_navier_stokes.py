@@ -1,4 +1,4 @@
-"""Flows with walls: exact and manufactured solutions, a cavity, the projection, methods in time, gradients, refusals."""
+"""Flows with walls: exact and manufactured solutions, a cavity, the projection, orders in time, gradients, refusals."""
 
 import math
 
@@ -302,7 +302,7 @@ def test_what_does_not_fit_is_refused():
         kt.pde.NavierStokes(0.1, torch.zeros(3)).problem(box(8), zero, span)
     with pytest.raises(ValueError, match="viscosity must be a number"):
         kt.pde.NavierStokes(torch.ones(8, 8)).problem(box(8), zero, span)
-    with pytest.raises(ValueError, match="u0.x. must return the 2 components"):
+    with pytest.raises(ValueError, match=r"u0\(x\) must return the 2 components"):
         equation.problem(box(8), lambda x: x[0], span)
     with pytest.raises(ValueError, match="shape"):
         equation.problem(box(8), torch.zeros(2, 9, 8), span)

@@ -10,6 +10,7 @@ from kutta.pde.equations.navier_stokes_vorticity import transport_by_arakawa, tr
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
 
 PERIOD = 2 * math.pi
+NU, DRAG, ONE = torch.tensor([0.1, 0.2, 1.0], dtype=F64)
 SCHEMES = {
     "waves": kt.pde.PseudoSpectral(),
     "order 2": kt.pde.FiniteDifference(2),
@@ -197,9 +198,7 @@ def test_gradients(name):
     x = grid.points()
     force = torch.stack([torch.sin(x[1]), torch.cos(x[0] - x[1])])
 
-    def loss(
-        nu=torch.tensor(0.1, dtype=F64), drag=torch.tensor(0.2, dtype=F64), scale=torch.tensor(1.0, dtype=F64), u0=None
-    ):
+    def loss(nu=NU, drag=DRAG, scale=ONE, u0=None):
         equation = kt.pde.NavierStokesVorticity(nu, drag, scale * force)
         u0 = pair_of_period(x) if u0 is None else u0
         y1 = solved(equation, grid, u0, 0.2, scheme, method, controller=kt.Fixed(0.05))
