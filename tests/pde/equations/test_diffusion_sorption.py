@@ -14,7 +14,7 @@ SIDES = (kt.pde.Dirichlet(1.0), kt.pde.Robin(1.0, D))
 
 def solved(equation, n, u0, t, sides=SIDES, **options):
     problem = equation.problem(kt.pde.Grid(n, boundary=sides), u0, (0.0, t))
-    return kt.solve(problem, kt.ROCK4(), **{"rtol": 1e-7, "atol": 1e-9, **options}).y1
+    return kt.solve(problem, kt.RKC2(), **{"rtol": 1e-6, "atol": 1e-8, **options}).y1
 
 
 def test_refined_cells_converge_with_order_two():
@@ -25,7 +25,7 @@ def test_refined_cells_converge_with_order_two():
 
     counts = (9, 27, 81)
     found = [solved(kt.pde.DiffusionSorption(), n, start, 50.0) for n in counts]
-    finest = solved(kt.pde.DiffusionSorption(), 243, start, 50.0, rtol=1e-6, atol=1e-8)
+    finest = solved(kt.pde.DiffusionSorption(), 243, start, 50.0)
 
     def middles(u):
         while len(u) > 9:
@@ -40,13 +40,9 @@ def test_refined_cells_converge_with_order_two():
 
 def test_after_a_long_time_it_is_linear():
     equation = kt.pde.DiffusionSorption()
-    u = solved(equation, 24, torch.full((24,), 0.1, dtype=F64), 60_000.0, rtol=1e-5, atol=1e-7)
-    assert (
-        relative_error(
-            u, 1.0 - kt.pde.Grid(24).axis_points(0) * 0 - torch.linspace(1 / 48, 47 / 48, 24, dtype=F64) / (1 + D)
-        )
-        < 1e-4
-    )
+    u = solved(equation, 24, torch.full((24,), 0.1, dtype=F64), 30_000.0, rtol=1e-5, atol=1e-7)
+    x = kt.pde.Grid(24, boundary=SIDES).points()[0]
+    assert relative_error(u, 1.0 - x / (1.0 + D)) < 1e-4
 
 
 def test_without_grains_it_is_diffusion():
@@ -69,7 +65,7 @@ def test_the_rate_is_that_of_the_isotherm_and_bounded_below():
 
 
 def test_what_comes_into_clean_ground_stays_positive():
-    u = solved(kt.pde.DiffusionSorption(), 64, torch.zeros(64, dtype=F64), 20.0, rtol=1e-5, atol=1e-8)
+    u = solved(kt.pde.DiffusionSorption(), 64, torch.zeros(64, dtype=F64), 20.0, rtol=1e-4)
     assert u.min() > -1e-6 and u[0] > 0.9 and u[-1] < 1e-3
 
 
