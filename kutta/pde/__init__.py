@@ -4,10 +4,16 @@ from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
 from kutta.pde.elliptic import Elliptic
 from kutta.pde.equations.burgers import Burgers
+from kutta.pde.equations.darcy import Darcy
+from kutta.pde.equations.diffusion_sorption import DiffusionSorption
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.equations.heat import Heat
+from kutta.pde.equations.helmholtz import Helmholtz
 from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
 from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
+from kutta.pde.equations.navier_stokes import NavierStokes, NavierStokes3D
+from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
+from kutta.pde.equations.poisson import Poisson
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
@@ -18,12 +24,16 @@ from kutta.pde.reduced.pod import POD
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
+from kutta.pde.schemes.staggered import Staggered
 from kutta.pde.space import Space
+from kutta.pde.steady import Steady, SteadyProblem
 
 __all__ = [
     "POD",
     "Boundary",
     "Burgers",
+    "Darcy",
+    "DiffusionSorption",
     "Dirichlet",
     "Discretisation",
     "Elliptic",
@@ -31,17 +41,25 @@ __all__ = [
     "FiniteDifference",
     "Grid",
     "Heat",
+    "Helmholtz",
     "KortewegDeVries",
     "KuramotoSivashinsky",
     "LocalBases",
     "Medoids",
+    "NavierStokes",
+    "NavierStokes3D",
+    "NavierStokesVorticity",
     "Neumann",
     "PDEProblem",
     "Periodic",
+    "Poisson",
     "PseudoSpectral",
     "Robin",
     "Scheme",
     "Space",
+    "Staggered",
+    "Steady",
+    "SteadyProblem",
     "Worth",
     "angles",
     "derivative",

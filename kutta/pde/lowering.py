@@ -152,7 +152,7 @@ def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
     found = equation.linear(ops, u)
-    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, found)
+    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, ops.leave(found))
 
 
 def _axes(problem: PDEProblem) -> int:

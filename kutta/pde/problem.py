@@ -67,7 +67,9 @@ class PDEProblem:
         scheme = equation.scheme(self.grid) if self.scheme is None else self.scheme
         if not isinstance(scheme, Scheme):
             raise TypeError(f"scheme must be such as kutta.pde.FiniteDifference(); got {scheme!r}")
-        u0 = _checked_state(self.u0, self.grid, equation)
+        equation.check(self.grid, scheme)
+        u0 = scheme.sampled(self.u0, self.grid) if callable(self.u0) else self.u0
+        u0 = equation.admissible(_checked_state(u0, self.grid, equation), self.grid)
         for name, value in (("equation", equation), ("scheme", scheme), ("u0", u0)):
             object.__setattr__(self, name, value)
 
@@ -102,7 +104,6 @@ def _of_function(function: Any) -> Evolution:
 
 
 def _checked_state(u0: Any, grid: Grid, equation: Evolution) -> Tensor:
-    u0 = u0(grid.points()) if callable(u0) else u0
     try:
         u0 = torch.as_tensor(u0)
     except (TypeError, ValueError, RuntimeError) as problem:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from kutta.pde.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -39,6 +41,13 @@ class Evolution:
     def scheme(self, grid: Grid) -> Scheme:
         """The scheme that is used when none is named: waves where all is periodic, else differences of order 2."""
         return PseudoSpectral() if grid.periodic else FiniteDifference()
+
+    def check(self, grid: Grid, scheme: Scheme) -> None:
+        """Refuse a grid or a scheme that the equation cannot be solved on."""
+
+    def admissible(self, u0: Tensor, grid: Grid) -> Tensor:
+        """What of an initial state the equation allows: all of it, unless there is a constraint."""
+        return u0
 
     def problem(self, grid: Grid, u0: Any, t_span: Sequence[Any], scheme: Scheme | None = None) -> PDEProblem:
         """The equation on a grid, from an initial state on.

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from kutta.pde.boundary import without_data
 from kutta.pde.differences import ACCURACIES, differentiated, float_weights
+from kutta.pde.fluxes import diffusion
 from kutta.pde.grid import Grid, conditions
+from kutta.pde.inverse import inverse_laplacian
 from kutta.pde.padding import ghosts_at, pad
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 HIGHEST_DERIVATIVE = 4
 
@@ -81,6 +86,22 @@ class CentralDifferences(Discretisation):
             total = total + self.derivative(u, axis, 2)
         return total
 
+    def inverse_laplacian(self, f: Tensor) -> Tensor:
+        inverse = self.prepared.inverse_laplacian  # type: ignore[union-attr]
+        return inverse(f - self.laplacian(torch.zeros_like(f)) if self.has_data else f)
+
+    def diffusion(self, u: Tensor, coefficient: Any) -> Tensor:
+        if not isinstance(coefficient, Tensor) or not coefficient.dim():
+            return coefficient * self.laplacian(u)
+        if self.accuracy == 2:
+            return diffusion(u, coefficient, self.grid, self.t)
+        if self.grid.periodic:
+            return super().diffusion(u, coefficient)
+        raise ValueError(
+            f"diffusion with a coefficient that varies, between walls, has accuracy 2; got {self.accuracy}: use "
+            "kutta.pde.FiniteDifference(2)"
+        )
+
     def convection(self, law: Law, u: Tensor) -> Tensor:
         total = self._change_of(law, u, 0)
         for axis in range(1, self.grid.dim):
@@ -106,9 +127,15 @@ class Prepared:
     """
 
     def __init__(self, grid: Grid, accuracy: int):
+        self.grid, self.accuracy = grid, accuracy
         self.weights = {order: float_weights(order, accuracy) for order in range(1, HIGHEST_DERIVATIVE + 1)}
         self.without_data = replace(grid, boundary=without_data(grid.boundary))
         widths = {len(row) // 2 for row in self.weights.values()}
         for (axis, side, _), width in product(conditions(grid), widths):
             ghosts_at(grid, axis, side, width, accuracy)
             ghosts_at(self.without_data, axis, side, width, accuracy)
+
+    @cached_property
+    def inverse_laplacian(self) -> Inverse:
+        """That of `CentralDifferences.laplacian`, without data."""
+        return inverse_laplacian(self.grid, self.accuracy)

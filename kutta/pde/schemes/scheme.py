@@ -7,8 +7,8 @@ fields are written as those of tensors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -50,6 +50,10 @@ class Scheme:
         """
         raise NotImplementedError
 
+    def sampled(self, function: Callable[[Tensor], Any], grid: Grid) -> Any:
+        """The values of a function of the coordinates ``(d, *shape)``, which are float64, where unknowns are."""
+        return function(grid.points())
+
 
 class Discretisation:
     """The operations of a scheme on a grid, with the boundary values of one time.
@@ -57,10 +61,12 @@ class Discretisation:
     Attributes:
         grid: where the fields live.
         t: the time of the boundary values.
+        product_rule: whether derivatives of products are those of Leibniz, so that all forms of a term are one.
     """
 
     grid: Grid
     t: Any
+    product_rule: ClassVar[bool] = False
 
     def at(self, t: Any) -> Self:
         """The same with the boundary values of another time."""
@@ -90,6 +96,14 @@ class Discretisation:
     def data(self, values: Any, u: Field) -> Field:
         """Values at the points, a number or a tensor, as a field like another."""
         return torch.as_tensor(values, dtype=u.dtype, device=u.device)
+
+    def constant(self, values: Any, u: Field) -> Field:
+        """`data` that an equation holds: the same ones, whenever it asks."""
+        return self.data(values, u)
+
+    def image(self, function: Callable[[Any, Field], Field], u: Field) -> Field:
+        """A linear function ``(ops, u)`` of one field, made of these operations and of no data."""
+        return function(self, u)
 
     def split(self, u: Field) -> tuple[Field, ...]:
         """The components of a field, whose axis is the one before those of space."""
