@@ -11,7 +11,7 @@ from kutta.pde.boundary import without_data
 from kutta.pde.differences import ACCURACIES, central_weights, derivative, differentiated, laplacian
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class CentralDifferences(Discretisation):
         weights = central_weights(1, self.accuracy)
         total = None
         for axis in range(self.grid.dim):
-            padded = pad(u, self.grid, len(weights) // 2, axis=axis, accuracy=self.accuracy, t=self.t)
+            padded = pad(
+                u, self.grid, len(weights) // 2, axis=axis, accuracy=self.accuracy, t=self.t, directions=directions(law)
+            )
             change = differentiated(law.flux(padded, axis), weights, self.grid, axis, 1)
             total = change if total is None else total + change
         return total  # type: ignore[return-value]

@@ -24,7 +24,11 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 class Law(Protocol):
-    """A conservation law ``du/dt + div F(u) = 0``."""
+    """A conservation law ``du/dt + div F(u) = 0``.
+
+    A law of several components may also have `directions`: for each component the axis along which it points, such as a
+    velocity's, or ``None``; see `kutta.pde.pad`.
+    """
 
     def flux(self, u: Field, axis: int, /) -> Field:
         """``F(u)`` along an axis."""
@@ -33,6 +37,11 @@ class Law(Protocol):
     def speed(self, u: Tensor, axis: int, /) -> Tensor:
         """The largest absolute speed of a wave along an axis, for one component; it broadcasts with `u`."""
         ...
+
+
+def directions(law: Law) -> Sequence[int | None]:
+    """Where the components of a law point; nowhere, unless it says so."""
+    return getattr(law, "directions", ())
 
 
 class Scheme:

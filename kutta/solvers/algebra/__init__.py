@@ -10,6 +10,7 @@ from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.method import LinearMethod
 from kutta.solvers.algebra.operators.banded import Banded
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shifted, Sum, Transposed
@@ -25,6 +26,7 @@ __all__ = [
     "SOR",
     "Banded",
     "BiCGSTAB",
+    "BlockDiagonal",
     "Cholesky",
     "CyclicReduction",
     "Dense",
