@@ -88,7 +88,7 @@ class PDEProblem:
             >>> import torch, kutta as kt
             >>> problem = kt.pde.Burgers(0.0).problem(kt.pde.Grid(100), lambda x: 1 + x[0], (0.0, 0.1))
             >>> kt.solve(problem, kt.SSPRK33(), controller=problem.cfl(0.4)).stats.steps
-            51
+            49
         """
         if self.speeds(self.t_span[0], self.u0) is None:
             raise TypeError(

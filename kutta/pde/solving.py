@@ -37,7 +37,7 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
         solve: `kutta.solve`, for ordinary problems.
     """
     method = default_method(problem, given) if method is None else method
-    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _speeds(problem) is not None:
+    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(problem, method, given)
     check_step(lowered.problem, method, given.get("controller"))
@@ -61,13 +61,13 @@ def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
     if isinstance(problem.scheme, PseudoSpectral):
         return ETDRK4()
     estimates = isinstance(given.get("controller"), PID)
-    if isinstance(problem.scheme, FiniteVolume) and not estimates and _speeds(problem) is not None:
+    if isinstance(problem.scheme, FiniteVolume) and not estimates and _says_speeds(problem):
         return SSPRK33()
     return Tsit5()
 
 
-def _speeds(problem: PDEProblem) -> Any:
-    return problem.speeds(problem.t_span[0], problem.u0)
+def _says_speeds(problem: PDEProblem) -> bool:
+    return problem.speeds(problem.t_span[0], problem.u0) is not None
 
 
 def _takes_given_steps(method: Any) -> bool:

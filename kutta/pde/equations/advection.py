@@ -41,17 +41,19 @@ class Advection(Evolution):
     degree: ClassVar[int] = 2
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
-        return None if callable(self.velocity) else -ops.advection(u, self._along_axes(ops.grid, self.velocity))
+        return None if callable(self.velocity) else -ops.advection(u, _along_axes(ops.grid, self.velocity))
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
         if not callable(self.velocity):
             return None
-        winds = self._along_axes(ops.grid, self.velocity(ops.points(u), t))
+        winds = _along_axes(ops.grid, self.velocity(ops.points(u), t))
         return -ops.advection(u, [ops.data(wind, u) for wind in winds])
 
     def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
-        velocity = self.velocity(grid.points(u.dtype, u.device), t) if callable(self.velocity) else self.velocity
-        return self._along_axes(grid, velocity)
+        velocity = (
+            self.velocity(grid.points(u.dtype.to_real(), u.device), t) if callable(self.velocity) else self.velocity
+        )
+        return _along_axes(grid, velocity)
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic, finite volumes on cells, and differences on nodes."""
@@ -60,7 +62,7 @@ class Advection(Evolution):
     def check(self, grid: Grid, u0: Tensor) -> None:
         if callable(self.velocity):
             return
-        for axis, wind in enumerate(self._along_axes(grid, self.velocity)):
+        for axis, wind in enumerate(_along_axes(grid, self.velocity)):
             shape = tuple(wind.shape) if isinstance(wind, Tensor) else ()
             if not isinstance(wind, int | float | Tensor) or shape not in ((), grid.shape):
                 raise ValueError(
@@ -69,9 +71,13 @@ class Advection(Evolution):
             if not bool(torch.isfinite(torch.as_tensor(wind).detach()).all()):
                 raise ValueError(f"velocity[{axis}] must be finite; got {wind!r}")
 
-    def _along_axes(self, grid: Grid, velocity: Any) -> list[Any]:
-        single = isinstance(velocity, int | float) or (isinstance(velocity, Tensor) and velocity.dim() == 0)
-        found: list[Any] = [velocity] if single else list(velocity)  # type: ignore[arg-type]
-        if len(found) != grid.dim:
-            raise ValueError(f"velocity must have an entry for each of the {grid.dim} axes; got {len(found)}")
-        return found
+
+def _along_axes(grid: Grid, velocity: Any) -> list[Any]:
+    """A velocity as one entry for each axis."""
+    if not isinstance(velocity, int | float | Tensor | Sequence):
+        raise TypeError(f"velocity must be a number, one for each axis, or a function of (x, t); got {velocity!r}")
+    single = isinstance(velocity, int | float) or (isinstance(velocity, Tensor) and velocity.dim() == 0)
+    found: list[Any] = [velocity] if single else list(velocity)  # type: ignore[arg-type]
+    if len(found) != grid.dim:
+        raise ValueError(f"velocity must have an entry for each of the {grid.dim} axes; got {len(found)}")
+    return found

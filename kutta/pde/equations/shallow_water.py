@@ -11,7 +11,7 @@ from torch import Tensor
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.finite_volume import FiniteVolume
-from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme, components, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,8 @@ class ShallowWater(Evolution):
     """``dh/dt + div m = 0``, ``dm/dt + div(m m / h) + grad(g h^2 / 2) = 0``: the depth of water and its momentum.
 
     The state is ``(h, hu)`` in one dimension and ``(h, hu, hv)`` in two. Water and, where nothing bounds it, momentum
-    are conserved; bores form, as in a breaking dam. Basins have `kutta.pde.Wall` sides.
+    are conserved; bores form, as in a breaking dam, and so `kutta.pde.FiniteVolume` is the scheme when none is named.
+    Basins have `kutta.pde.Wall` sides. The ground is flat, and wet everywhere.
 
     Attributes:
         gravity: ``g``.
@@ -60,13 +61,13 @@ class ShallowWater(Evolution):
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         return -ops.convection(self, u)
 
-    def flux(self, u: Tensor, axis: int) -> Tensor:
+    def flux(self, u: Field, axis: int) -> Field:
         """``m_a`` of water, ``m_a m / h + g h^2 / 2`` of momentum."""
-        depth, *momenta = u.unbind(-self.dimension - 1)
+        depth, *momenta = components(u, self.dimension)
         flow = momenta[axis]
         carried = [flow * momentum / depth for momentum in momenta]
         carried[axis] = carried[axis] + 0.5 * self.gravity * depth**2
-        return torch.stack([flow, *carried], -self.dimension - 1)
+        return joined([flow, *carried], self.dimension)
 
     def speed(self, u: Tensor, axis: int) -> Tensor:
         """``|v_a| + sqrt(g h)``."""

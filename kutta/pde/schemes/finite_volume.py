@@ -99,12 +99,13 @@ class Cells(CentralDifferences):
         """``v du/dx``: with the slope from the left where ``v > 0``, and from the right where ``v < 0``."""
         dim, h = axis - self.grid.dim, self.grid.spacing[axis]
         padded = pad(u, self.grid, self.reconstruction.width, axis=axis, t=self.t)
+        scale = self.reconstruction.scale(dim, padded)
         if isinstance(speed, Tensor):
-            from_left = self.reconstruction.from_left(padded, dim).diff(dim=dim)
-            from_right = self.reconstruction.from_right(padded, dim).diff(dim=dim)
+            from_left = self.reconstruction.from_left(padded, dim, scale).diff(dim=dim)
+            from_right = self.reconstruction.from_right(padded, dim, scale).diff(dim=dim)
             return (speed.clamp(min=0.0) * from_left + speed.clamp(max=0.0) * from_right) / h
         side = self.reconstruction.from_left if speed > 0 else self.reconstruction.from_right
-        return speed / h * side(padded, dim).diff(dim=dim)
+        return speed / h * side(padded, dim, scale).diff(dim=dim)
 
 
 class LinearCells(CentralDifferences):
@@ -118,7 +119,7 @@ class LinearCells(CentralDifferences):
 
 
 def _refuse_linear(what: str) -> NoReturn:
-    raise NotImplementedError(
+    raise TypeError(
         f"{what} of FiniteVolume has limiters and is not linear, so that methods which treat the linear part apart "
         "cannot have it there: use a method for the whole such as kutta.SSPRK33(), or kutta.pde.FiniteDifference()"
     )

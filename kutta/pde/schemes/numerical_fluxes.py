@@ -42,7 +42,8 @@ class Rusanov(NumericalFlux):
     def through_faces(
         self, law: Law, padded: Tensor, axis: int, reconstruction: Reconstruction, dim: int, dims: tuple[int, ...]
     ) -> Tensor:
-        left, right = reconstruction.from_left(padded, dim), reconstruction.from_right(padded, dim)
+        scale = reconstruction.scale(dim, padded)
+        left, right = reconstruction.from_left(padded, dim, scale), reconstruction.from_right(padded, dim, scale)
         speed = torch.maximum(law.speed(left, axis), law.speed(right, axis))
         return 0.5 * (law.flux(left, axis) + law.flux(right, axis) - speed * (right - left))
 
@@ -63,4 +64,5 @@ class LaxFriedrichs(NumericalFlux):
         flux = law.flux(padded, axis)
         carried = law.speed(padded, axis).amax(dims, keepdim=True) * padded
         right, left = 0.5 * (flux + carried), 0.5 * (flux - carried)
-        return reconstruction.from_left(right, dim) + reconstruction.from_right(left, dim)
+        scale = reconstruction.scale(dim, right, left)
+        return reconstruction.from_left(right, dim, scale) + reconstruction.from_right(left, dim, scale)

@@ -44,6 +44,16 @@ def directions(law: Law) -> Sequence[int | None]:
     return getattr(law, "directions", ())
 
 
+def components(u: Field, dim: int) -> tuple[Field, ...]:
+    """The components of a state on a grid of `dim` axes, with or without ghosts: what a law's flux begins with."""
+    return torch.unbind(u, -dim - 1) if isinstance(u, Tensor) else u.space.split(u)
+
+
+def joined(parts: Sequence[Field], dim: int) -> Field:
+    """The state of these components: what it ends with."""
+    return torch.stack(list(parts), -dim - 1) if isinstance(parts[0], Tensor) else parts[0].space.join(parts)
+
+
 class Scheme:
     """A way to discretise in space, such as ``kutta.pde.FiniteDifference()``: a frozen record of options."""
 
