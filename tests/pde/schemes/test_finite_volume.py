@@ -78,7 +78,7 @@ def test_order_between_inflow_and_outflow():
         assert isinstance(problem.scheme, P.FiniteVolume)
         return problem
 
-    assert order(problem_on, lambda x: torch.sin(3 * (x[0] - 1.5)), (30, 60)) == pytest.approx(2, abs=0.15)
+    assert order(problem_on, lambda x: torch.sin(3 * (x[0] - 1.5)), (60, 120)) == pytest.approx(2, abs=0.15)
 
 
 # Jumps.
