@@ -67,7 +67,7 @@ class NavierStokes(Evolution):
     def scheme(self, grid: Grid) -> Scheme:
         return Staggered()
 
-    def check(self, grid: Grid, scheme: Scheme) -> None:
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         if not isinstance(scheme, Staggered):
             raise ValueError(
                 f"{type(self).__name__} is for scheme=kutta.pde.Staggered(); got {scheme!r}: for periodic flows there "

@@ -65,7 +65,7 @@ class NavierStokesVorticity(Evolution):
         if not (self.forcing is None or isinstance(self.forcing, Tensor) or callable(self.forcing)):
             raise TypeError(f"forcing must be a tensor (2, *grid.shape) or a function of (x, t); got {self.forcing!r}")
 
-    def check(self, grid: Grid, scheme: Scheme) -> None:
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         if not grid.periodic:
             raise ValueError(
                 f"NavierStokesVorticity needs Periodic() on both axes; got {grid.boundary!r}: for walls use "

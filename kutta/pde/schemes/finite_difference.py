@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -16,7 +17,7 @@ from kutta.pde.fluxes import diffusion
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.inverse import inverse_laplacian
 from kutta.pde.padding import ghosts_at, pad
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 HIGHEST_DERIVATIVE = 4
@@ -110,12 +111,12 @@ class CentralDifferences(Discretisation):
 
     def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
         """``dF(u)/dx`` along an axis; it is the unknown that is continued beyond the sides."""
-        flux = law.flux(self._padded(u, axis, 1), axis)
+        flux = law.flux(self._padded(u, axis, 1, directions(law)), axis)
         return differentiated(flux, self.prepared.weights[1], self.grid, axis, 1)  # type: ignore[union-attr]
 
-    def _padded(self, u: Tensor, axis: int, order: int) -> Tensor:
+    def _padded(self, u: Tensor, axis: int, order: int, directions: Sequence[int | None] = ()) -> Tensor:
         width = len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
-        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t)
+        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
 
 
 class Prepared:

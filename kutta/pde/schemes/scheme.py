@@ -24,7 +24,11 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 class Law(Protocol):
-    """A conservation law ``du/dt + div F(u) = 0``."""
+    """A conservation law ``du/dt + div F(u) = 0``.
+
+    A law of several components may also have `directions`: for each component the axis along which it points, such as a
+    velocity's, or ``None``; see `kutta.pde.pad`.
+    """
 
     def flux(self, u: Field, axis: int, /) -> Field:
         """``F(u)`` along an axis."""
@@ -33,6 +37,21 @@ class Law(Protocol):
     def speed(self, u: Tensor, axis: int, /) -> Tensor:
         """The largest absolute speed of a wave along an axis, for one component; it broadcasts with `u`."""
         ...
+
+
+def directions(law: Law) -> Sequence[int | None]:
+    """Where the components of a law point; nowhere, unless it says so."""
+    return getattr(law, "directions", ())
+
+
+def components(u: Field, dim: int) -> tuple[Field, ...]:
+    """The components of a state on a grid of `dim` axes, with or without ghosts: what a law's flux begins with."""
+    return torch.unbind(u, -dim - 1) if isinstance(u, Tensor) else u.space.split(u)
+
+
+def joined(parts: Sequence[Field], dim: int) -> Field:
+    """The state of these components: what it ends with."""
+    return torch.stack(list(parts), -dim - 1) if isinstance(parts[0], Tensor) else parts[0].space.join(parts)
 
 
 class Scheme:

@@ -16,6 +16,7 @@ from kutta.solvers.algebra.multigrid.smoothers.lines import Lines
 from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.banded import Banded
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shifted, Sum, Transposed
@@ -37,6 +38,7 @@ __all__ = [
     "Banded",
     "BiCGSTAB",
     "Binned",
+    "BlockDiagonal",
     "Chebyshev",
     "ChebyshevBandit",
     "Cholesky",
