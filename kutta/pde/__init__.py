@@ -14,12 +14,14 @@ from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.space import Space
+from kutta.pde.strings.equation import Equation
 
 __all__ = [
     "Boundary",
     "Burgers",
     "Dirichlet",
     "Discretisation",
+    "Equation",
     "Evolution",
     "FiniteDifference",
     "Grid",

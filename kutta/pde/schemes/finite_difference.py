@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -61,6 +62,19 @@ class CentralDifferences(Discretisation):
 
     def laplacian(self, u: Tensor) -> Tensor:
         return laplacian(u, self.grid, self.accuracy, self.t)
+
+    def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
+        weights = central_weights(order, self.accuracy)
+        padded = pad(u, self.grid, len(weights) // 2, axis=axis, accuracy=self.accuracy, t=self.t)
+        return differentiated(function(padded), weights, self.grid, axis, order)
+
+    def laplacian_of(self, function: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+        if self.grid.periodic:
+            return self.laplacian(function(u))
+        total = self.derivative_of(function, u, 0, 2)
+        for axis in range(1, self.grid.dim):
+            total = total + self.derivative_of(function, u, axis, 2)
+        return total
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
         weights = central_weights(1, self.accuracy)
