@@ -14,6 +14,7 @@ from kutta.history import History
 if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
+    from xarray import Dataset
 
 
 class Result(IntEnum):
@@ -295,6 +296,28 @@ class Solution:
         from kutta.plotting import plot
 
         return plot(self)
+
+    def to_xarray(self) -> Dataset:
+        """The solution as a data set with named axes (needs xarray): what `kutta.pde.formats` writes to files.
+
+        Fields are variables by the names of their components, with the dimensions ``time``, ``batch`` and ``x``, ``y``,
+        ``z`` and the places of the grid as coordinates, whose attributes hold the boundary conditions. Other states are
+        variables ``y``, or by the names in their pytree, with the dimensions ``time``, ``trajectory`` and
+        ``component``; in an ensemble with output times of its own for each trajectory ``time`` is a coordinate over
+        ``output`` and ``trajectory``. Solutions of linear systems have no time. Attributes hold the equation, the
+        scheme, the method, what the solve cost and how it ended.
+
+        Example:
+            >>> import torch, kutta as kt
+            >>> grid = kt.pde.Grid((32, 16), (2.0, 1.0), boundary=kt.pde.Neumann())
+            >>> problem = kt.pde.Heat(0.1).problem(grid, lambda x: torch.cos(torch.pi * x[1]), (0.0, 1.0))
+            >>> fields = kt.solve(problem, save_at=torch.linspace(0.0, 1.0, 5)).to_xarray()
+            >>> dict(fields.u.sizes), fields.x.attrs["left"]
+            ({'time': 5, 'x': 32, 'y': 16}, 'Neumann(0.0)')
+        """
+        from kutta.labelled import labelled
+
+        return labelled(self)
 
     def __call__(self, t: float | Tensor) -> Any:
         """The solution at any time between the first and the last, with ``dense=True``.

@@ -1,5 +1,6 @@
 """Partial differential equations on grids: ``kutta.pde``."""
 
+from kutta.pde import formats
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
 from kutta.pde.equations.burgers import Burgers
@@ -36,6 +37,7 @@ __all__ = [
     "Scheme",
     "Space",
     "derivative",
+    "formats",
     "laplacian",
     "pad",
 ]
