@@ -129,8 +129,10 @@ def _add_solve(app: "typer.Typer") -> None:
 
         try:
             run(problem, out, format, quiet)
-        except (ValueError, SolveError) as refused:
+        except ValueError as refused:
             _fail(str(refused))
+        except SolveError as failed:
+            _fail(f"{problem}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}. Nothing is written.")
         except OSError as refused:
             _fail(f"--out must name a folder that can be written to: {refused}")
 

@@ -50,7 +50,7 @@ class Formula:
     def __init__(self, text: str, names: Collection[str], constants: Mapping[str, Any] | None = None):
         numbers, self.constants = numbers_and_tensors(constants or {})
         self.text, tree = text, read(text, ARITIES, numbers)
-        check_names(tree, text, {*names, *self.constants})
+        check_names(tree, text, {*names, *(constants or {})})
         self.used = tuple(names_of(tree))
         self._program: Program = program_of([tree])
 

@@ -38,7 +38,9 @@ def in_words(record: Any) -> str:
 
 def _word(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{float(value):.9g}" if value.numel() == 1 else f"tensor({', '.join(map(str, value.shape))})"
+        return f"{value.item():.9g}" if value.numel() == 1 else f"tensor({', '.join(map(str, value.shape))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_word(one)}' for name, one in value.items())}}}" if value else ""
     if isinstance(value, bool | int | float | str):
         return repr(value)
     return "function" if callable(value) and not is_dataclass(value) else ""

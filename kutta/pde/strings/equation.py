@@ -12,7 +12,7 @@ from kutta.formulas.formula import numbers_and_tensors
 from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
-from kutta.formulas.tree import Tree, is_scalar
+from kutta.formulas.tree import Tree
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.strings.meaning import Meaning, meaning_of
@@ -83,7 +83,7 @@ class Equation(Evolution):
         numbers, tensors = _parameters(self.parameters)
         texts = _texts(self.text)
         trees = {name: _read(text, name, numbers) for name, text in texts.items()}
-        meaning = meaning_of(texts, trees, tensors)
+        meaning = meaning_of(texts, trees, tensors, numbers)
         for name in ("components", "dimensions", "degree"):
             object.__setattr__(self, name, getattr(meaning, name))
         object.__setattr__(self, "meaning", meaning)
@@ -98,15 +98,8 @@ class Equation(Evolution):
         if program is None:
             return None
         scope = FieldScope(ops, t, u, self.components, self.meaning.tensors, self.meaning.axes)
-        found = [_spread(*one) for one in zip(program.run(scope), scope.unknowns(u).values(), strict=True)]
+        found = program.run(scope)
         return found[0] if len(found) == 1 else ops.join(found)
-
-
-def _spread(value: Any, u: Field) -> Field:
-    """A value at all points where there is an unknown."""
-    if is_scalar(value):
-        return 0.0 * u if isinstance(value, float) and value == 0.0 else value + 0.0 * u
-    return value + 0.0 * u if isinstance(u, Tensor) and value.shape != u.shape else value
 
 
 def _parameters(parameters: Any) -> tuple[dict[str, float], dict[str, Tensor]]:

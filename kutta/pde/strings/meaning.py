@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,8 +10,8 @@ from torch import Tensor
 from kutta.formulas.formula import check_names
 from kutta.formulas.program import Program, program_of
 from kutta.formulas.reading import FormulaError
-from kutta.formulas.tree import Call, Tree, added, multiplied, names_of, parts_of
-from kutta.pde.strings.degree import degree_of
+from kutta.formulas.tree import Call, Name, Tree, added, multiplied, names_of, parts_of
+from kutta.pde.strings.degree import degree_of, depends_on
 from kutta.pde.strings.operators import AXES, SCALAR_OPERATORS, Along
 from kutta.pde.strings.splitting import ZERO, Parts, Splitter, term_tree
 
@@ -40,7 +40,10 @@ class Meaning:
 
 
 def meaning_of(
-    texts: Mapping[str | None, str], trees: Mapping[str | None, Tree], tensors: Mapping[str, Tensor]
+    texts: Mapping[str | None, str],
+    trees: Mapping[str | None, Tree],
+    tensors: Mapping[str, Tensor],
+    numbers: Collection[str] = (),
 ) -> Meaning:
     """The meaning of right-hand sides.
 
@@ -48,15 +51,17 @@ def meaning_of(
         texts: by unknown; of a single one the name may be left open.
         trees: of these texts.
         tensors: the parameters that are tensors.
+        numbers: the names of those that are numbers, which the trees hold as such.
 
     Raises:
         FormulaError: for names without a meaning.
     """
     unknowns = _unknowns(texts, trees, tensors)
     for name, tree in trees.items():
-        check_names(tree, texts[name], {*unknowns, *tensors, *AXES, "t"})
+        check_names(tree, texts[name], {*unknowns, *tensors, *numbers, *AXES, "t"})
     varying = [*(name for name, value in tensors.items() if value.dim()), *AXES]
     parts = [Splitter(texts[name], unknowns, [*varying, "t"]).split(tree) for name, tree in trees.items()]
+    linear = [_linear(one, name) for one, name in zip(parts, unknowns, strict=True)]
     rest = [_rest(one, name) for one, name in zip(parts, unknowns, strict=True)]
     used = {name for tree in trees.values() for name in names_of(tree)}
     axes = tuple(axis for axis, name in enumerate(AXES) if name in used)
@@ -66,8 +71,8 @@ def meaning_of(
         degree=max([1, *(degree_of(one, unknowns, varying) for one in rest)]),
         tensors={name: value for name, value in tensors.items() if name in used},
         axes=axes,
-        linear=_program([_linear(one, name) for one, name in zip(parts, unknowns, strict=True)]),
-        rest=_program(rest),
+        linear=None if _vanishes(linear) else _program(linear, unknowns),
+        rest=None if _vanishes(rest) and not _vanishes(linear) else _program(rest, unknowns),
     )
 
 
@@ -110,5 +115,14 @@ def _rest(parts: Parts, name: str) -> Tree:
     return added(parts.constant, *others, *parts.rest)
 
 
-def _program(trees: list[Tree]) -> Program | None:
-    return None if all(tree == ZERO for tree in trees) else program_of(trees)
+def _of_shape(tree: Tree, name: str, unknowns: Collection[str]) -> Tree:
+    """An expression that has the shape of an unknown, even if it does not depend on any."""
+    return tree if depends_on(tree, unknowns) else added(tree, multiplied(ZERO, Name(name)))
+
+
+def _program(trees: list[Tree], unknowns: tuple[str, ...]) -> Program:
+    return program_of(_of_shape(tree, name, unknowns) for tree, name in zip(trees, unknowns, strict=True))
+
+
+def _vanishes(trees: list[Tree]) -> bool:
+    return all(tree == ZERO for tree in trees)
