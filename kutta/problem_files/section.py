@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from kutta.formulas.reading import nearest
@@ -48,8 +49,7 @@ class Section:
         self.asked[key] = None
         if key not in self.values:
             if default is _NEEDED:
-                self._refuse_others()
-                raise ProblemFileError(f"{self.named(key)} is missing")
+                raise ProblemFileError(f"{self.named(key)} is missing{self._misspelt(key)}")
             return default
         return taken(self.values[key], kind, self.named(key))
 
@@ -59,12 +59,14 @@ class Section:
 
     def close(self) -> None:
         """Refuse what nobody has asked for."""
-        self._refuse_others()
-
-    def _refuse_others(self) -> None:
         for key in self.values:
             if key not in self.asked:
                 raise ProblemFileError(f"{self.named(key)} has no meaning here{nearest(key, self.asked)}")
+
+    def _misspelt(self, key: str) -> str:
+        """A key that was probably meant for another, as the end of a sentence."""
+        found = get_close_matches(key, [one for one in self.values if one not in self.asked], n=1)
+        return f", and there is {self.named(found[0])}: did you mean {key}?" if found else ""
 
 
 def taken(value: Any, kind: Kind, name: str) -> Any:

@@ -70,11 +70,12 @@ def grid(section: Section, words: Words) -> Grid:
 
 
 def _boundary(section: Section, dim: int, words: Words) -> Any:
-    """One condition for all sides, or one for each axis by its name."""
+    """What holds at all sides, or at those of each axis by its name."""
     value = section.take("boundary", lambda given: given, "periodic")
     axes = AXES[:dim]
     if not (isinstance(value, dict) and set(value) & set(AXES)):
-        return _condition(value, section.named("boundary"), dim, words)
+        whole = _sides if dim == 1 else _condition
+        return whole(value, section.named("boundary"), dim, words)
     table = Section(value, section.named("boundary"))
     found = tuple(_sides(table.take(axis, lambda given: given), table.named(axis), dim, words) for axis in axes)
     table.close()
@@ -151,7 +152,5 @@ def span(section: Section) -> tuple[float, float]:
     """Initial and final time."""
     ends = section.take("span", several(number))
     if len(ends) != 2 or ends[0] == ends[1]:
-        raise ProblemFileError(
-            f"{section.named('span')}: expected two times, the first and the last; got {shown(ends)}"
-        )
+        raise ProblemFileError(f"{section.named('span')}: expected the first and the last time; got {shown(ends)}")
     return ends[0], ends[1]

@@ -200,9 +200,7 @@ def _solving(section: Section) -> tuple[Any, dict[str, Any]]:
     controller = section.take("controller", lambda given: record(given, CONTROLLERS, section.named("controller")), None)
     step = section.take("step", positive, None)
     if step is not None and controller is not None:
-        raise ProblemFileError(
-            f"{section.named('step')} is a fixed step size, and there is a controller: leave out one"
-        )
+        raise ProblemFileError(f"{section.named('step')} is for fixed steps, and there is a controller: leave out one")
     options = {
         "controller": kt.Fixed(step) if step is not None else controller,
         "rtol": section.take("rtol", positive, None),
