@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SUFFIXES = {".gif": "image/gif", ".mp4": "video/mp4"}
 DPI = 100
 
+# Lighter colours of a palette are meant to be white.
+_PAPER = 247
+
 
 @dataclass(frozen=True)
 class Animation:
@@ -76,7 +79,7 @@ class Scene:
         from matplotlib.figure import Figure
 
         with rc_context(STYLE):
-            self.figure = Figure(dpi=DPI, layout="compressed" if what.grid.dim > 1 else "constrained")
+            self.figure = Figure(dpi=DPI, layout="compressed" if what.grid.dim == 2 else "constrained")
             self.canvas = FigureCanvasAgg(self.figure)
             self._what = what
             self._title = self.figure.suptitle(self._words(-1))
@@ -122,7 +125,7 @@ def _lines(figure: Any, what: Shown) -> Updates:
 
 
 def _planes(figure: Any, what: Shown) -> Updates:
-    width, height = panel_size(what.grid, (0, 1))
+    width, height = panel_size(what.grid)
     columns = len(what.names)
     figure.set_size_inches(0.4 + columns * (1.4 * width + 1.2), 1.1 + 1.4 * height)
     updates: Updates = []
@@ -134,7 +137,7 @@ def _planes(figure: Any, what: Shown) -> Updates:
 
 
 def _slices(figure: Any, what: Shown) -> Updates:
-    width, height = panel_size(what.grid, (0, 1))
+    width, height = panel_size(what.grid)
     rows = len(what.names)
     figure.set_size_inches(1.2 + 3 * (width + 0.5), 1.1 + rows * (height + 0.5))
     updates: Updates = []
@@ -159,8 +162,10 @@ def _gif(what: Shown, fps: float, progress: bool) -> bytes:
     strip = Image.new("RGB", (few[0].width, few[0].height * len(few)))
     for place, one in enumerate(few):
         strip.paste(one, (0, place * one.height))
-    palette = strip.quantize(255, method=Image.Quantize.MEDIANCUT)
-    palette.putpalette([*(palette.getpalette() or ())[: 3 * 255], 255, 255, 255])  # the paper stays white
+    palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
+    colours = np.array(palette.getpalette()).reshape(-1, 3)
+    colours[(colours > _PAPER).all(1)] = 255
+    palette.putpalette(colours.reshape(-1).tolist())
     frames = [
         scene.image(place).quantize(palette=palette, dither=Image.Dither.NONE) for place in _counted(count, progress)
     ]

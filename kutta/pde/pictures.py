@@ -115,11 +115,11 @@ def _draw_lines(what: Shown, plt: Any) -> Any:
     for row, name in enumerate(what.names):
         values = what.values[row]
         if over_time:
-            x = what.grid.axis_points(0).numpy()
-            picture = axes[row, 0].pcolormesh(x, what.times, values, shading="nearest", rasterized=True, **scale(values))
-            axes[row, 0].set_ylabel("t", rotation=0, labelpad=8)
+            x, colours = what.grid.axis_points(0).numpy(), scale(values)
+            picture = axes[row, 0].pcolormesh(x, what.times, values, shading="nearest", rasterized=True, **colours)
+            axes[row, 0].set_ylabel("t", rotation=0, ha="right", va="center")
             draw_bar(figure, picture, axes[row, 0], name)
-profiles(axes[row, -1], what, row, plt)
+        _draw_profiles(axes[row, -1], what, row, plt)
     for axis in axes[-1]:
         axis.set(xlabel="x")
     return figure
@@ -142,13 +142,13 @@ def _draw_planes(what: Shown, plt: Any) -> Any:
     places = what.some_times(PANELS)
     if len(places) == 1:  # all unknowns beside each other
         columns = [(row, places[0]) for row in range(len(what.names))]
-        figure, axes = _panels(plt, 1, len(columns), what.grid, (0, 1))
+        figure, axes = _panels(plt, 1, len(columns), what.grid)
         for axis, (row, place) in zip(axes[0], columns, strict=True):
             picture = draw_plane(axis, what.values[row, place], what.grid, (0, 1), scale(what.values[row, place]))
             axis.set(title=what.at(place))
             draw_bar(figure, picture, axis, what.names[row])
     else:
-        figure, axes = _panels(plt, len(what.names), len(places), what.grid, (0, 1))
+        figure, axes = _panels(plt, len(what.names), len(places), what.grid)
         for row, name in enumerate(what.names):
             colours = scale(what.values[row, places])
             for axis, place in zip(axes[row], places, strict=True):
@@ -163,7 +163,7 @@ def _draw_slices(what: Shown, plt: Any) -> Any:
     """Three slices through the middle: of one unknown at some times, of several at the last one."""
     places = what.some_times(ROWS) if len(what.names) == 1 else [what.values.shape[1] - 1]
     rows = [(row, place) for row in range(len(what.names)) for place in places]
-    figure, axes = _panels(plt, len(rows), 3, what.grid, (0, 1))
+    figure, axes = _panels(plt, len(rows), 3, what.grid, "constrained")
     for line, (row, place) in zip(axes, rows, strict=True):
         colours = scale(what.values[row, places])
         for axis, normal in zip(line, (2, 1, 0), strict=True):
@@ -173,10 +173,10 @@ def _draw_slices(what: Shown, plt: Any) -> Any:
     return figure
 
 
-def _panels(plt: Any, rows: int, columns: int, grid: Grid, axes: tuple[int, int]) -> tuple[Any, Any]:
-    width, height = panel_size(grid, axes)
+def _panels(plt: Any, rows: int, columns: int, grid: Grid, layout: str = "compressed") -> tuple[Any, Any]:
+    width, height = panel_size(grid)
     size = (0.9 + columns * (width + 0.35), 0.9 + rows * (height + 0.45))
-    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout=layout)
 
 
 def _label_outside(axes: Any) -> None:
@@ -209,15 +209,15 @@ def draw_bar(figure: Any, picture: Any, axes: Any, name: str) -> None:
 
 def frame(axis: Any, name: str) -> None:
     """Axes for lines: light, without a lid."""
-    axis.set_ylabel(name, rotation=0, labelpad=10)
+    axis.set_ylabel(name, rotation=0, ha="right", va="center")
     axis.margins(x=0)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def panel_size(grid: Grid, axes: tuple[int, int]) -> tuple[float, float]:
-    """Width and height in inches of a panel that shows two axes, with lengths in proportion unless one is tiny."""
-    ratio = grid.length[axes[1]] / grid.length[axes[0]]  # type: ignore[index]
+def panel_size(grid: Grid) -> tuple[float, float]:
+    """Width and height in inches of a panel of the first two axes, with lengths in proportion unless one is tiny."""
+    ratio = grid.length[1] / grid.length[0]  # type: ignore[index]
     ratio = min(max(ratio, 0.25), 4.0)
     return (2.6, 2.6 * ratio) if ratio <= 1.0 else (2.6 / ratio**0.5, 2.6 * ratio**0.5)
 
