@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
     from xarray import Dataset
+
+    from kutta.pde.animation import Animation
 
 
 class Result(IntEnum):
@@ -285,17 +288,46 @@ class Solution:
     def plot(self) -> Any:
         """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).
 
-        At most ten entries are drawn; of trajectories with output times of their own, the first entry of each.
+        Fields of one dimension are drawn over space and time and as lines at some times, those of two dimensions at
+        some times, of three as slices through the middle; of a batch the first one. Of other states at most ten entries
+        are drawn, and of trajectories with output times of their own the first entry of each.
 
         Returns:
             a matplotlib figure.
 
         Raises:
-            ValueError: of a solution at one time only, without an interpolant.
+            ValueError: of a solution at one time only, without an interpolant, that is no field.
         """
         from kutta.plotting import plot
 
         return plot(self)
+
+    def animate(
+        self, path: str | os.PathLike[str] | None = None, fps: float = 20.0, progress: bool = False
+    ) -> Animation:
+        """The fields of a partial differential equation in motion, a frame for each of `ts` (needs matplotlib, Pillow).
+
+        Args:
+            path: a file to write, ending in ``.gif``, or in ``.mp4``, for which the program ffmpeg must be there.
+            fps: frames a second.
+            progress: show a bar.
+
+        Returns:
+            the animation, which notebooks show; without a path a GIF.
+
+        Raises:
+            ValueError: of a solution at one time only, or that is no field, and for another ending.
+            RuntimeError: without ffmpeg, for a ``.mp4``.
+
+        Example:
+            >>> import torch, kutta as kt
+            >>> problem = kt.pde.Burgers(0.02).problem(kt.pde.Grid(64), lambda x: torch.sin(6.2832 * x[0]), (0.0, 0.3))
+            >>> kt.solve(problem, save_at=torch.linspace(0.0, 0.3, 3)).animate().frames
+            3
+        """
+        from kutta.pde.animation import animate
+
+        return animate(self, path, fps, progress)
 
     def to_xarray(self) -> Dataset:
         """The solution as a data set with named axes (needs xarray): what `kutta.pde.formats` writes to files.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def grid_of(dataset: Dataset, boundary: Any = None, centring: Any = None) -> Gri
     Args:
         dataset: with equally spaced coordinates x, or x and y, or x, y and z.
         boundary: as for `kutta.pde.Grid`; by default what the attributes of the coordinates say.
-        centring: likewise; with a `boundary` that is not periodic the points are middles of cells by default.
+        centring: likewise; where nothing is said, points of axes that are not periodic are middles of cells.
 
     Raises:
         ValueError: for coordinates that are not equally spaced, differ from what the attributes say, or have none where
@@ -104,17 +105,17 @@ def grid_of(dataset: Dataset, boundary: Any = None, centring: Any = None) -> Gri
         >>> again.length, again.boundary
         ((2.0,), ((Dirichlet(g=1.0), Neumann(g=0.0)),))
     """
-    names = [name for name in NAMES if name in dataset.dims]
-    if not names:
-        raise ValueError(
-            f"there is no axis x, y or z in this data set; its dimensions are {', '.join(map(str, dataset.dims))}"
-        )
-    for name in names:
-        check_places(name, dataset[name].values)
-    if boundary is None and centring is None:
-        grid = _stated(dataset, names)
-    else:
-        grid = _fitted(dataset, names, boundary, centring)
+    names = axes_of(dataset)
+    shape, stated = tuple(dataset.sizes[name] for name in names), [dataset[name].attrs for name in names]
+    as_stated = boundary is None and centring is None
+    if boundary is None:
+        boundary = tuple(_sides(name, attrs) for name, attrs in zip(names, stated, strict=True))
+    if as_stated and all("centring" in attrs for attrs in stated):
+        centring = tuple(str(attrs["centring"]) for attrs in stated)
+    if not (as_stated and all("length" in attrs and "origin" in attrs for attrs in stated)):
+        return _through([dataset[name].values for name in names], boundary, centring)
+    lengths, origins = (tuple(float(attrs[one]) for attrs in stated) for one in ("length", "origin"))
+    grid = Grid(shape, lengths, centring, boundary, origins)
     for axis, name in enumerate(names):
         gap = np.abs(grid.axis_points(axis).numpy() - dataset[name].values).max()
         if gap > _CLOSE * grid.spacing[axis]:
@@ -123,6 +124,38 @@ def grid_of(dataset: Dataset, boundary: Any = None, centring: Any = None) -> Gri
                 "of a larger data set, give the boundary"
             )
     return grid
+
+
+def _sides(name: str, stated: Mapping[str, Any]) -> tuple[Boundary, Boundary]:
+    """What the attributes of a coordinate say of its sides."""
+    if "left" not in stated or "right" not in stated:
+        raise ValueError(f"the coordinate {name} does not say what holds at its sides: give boundary=")
+    return condition_of(stated["left"]), condition_of(stated["right"])
+
+
+def _through(places: list[np.ndarray], boundary: Any, centring: Any) -> Grid:
+    """A grid with the given sides through the points."""
+    shape = tuple(map(len, places))
+    kinds = Grid(shape, boundary=boundary, centring=centring).centring
+    if min(shape) < 2:
+        raise ValueError("the length of an axis is not known from one point alone")
+    spacing = [float(one[-1] - one[0]) / (len(one) - 1) for one in places]
+    lengths, origins = [], []
+    for one, h, kind in zip(places, spacing, kinds, strict=True):  # type: ignore[arg-type]
+        lengths.append(h * (len(one) - (kind == "node")))
+        origins.append(float(one[0]) - (0.5 * h if kind == "cell" else 0.0))
+    return Grid(shape, tuple(lengths), kinds, boundary, tuple(origins))
+
+
+def axes_of(dataset: Dataset) -> tuple[str, ...]:
+    """The names of the axes of space, whose places have been checked."""
+    names = tuple(name for name in NAMES if name in dataset.dims)
+    if not names:
+        found = ", ".join(map(str, dataset.dims))
+        raise ValueError(f"the data set must have an axis x, or x and y, or x, y and z; its dimensions are {found}")
+    for name in names:
+        check_places(name, dataset[name].values)
+    return names
 
 
 def check_places(name: str, places: np.ndarray) -> None:
@@ -138,38 +171,3 @@ def check_places(name: str, places: np.ndarray) -> None:
         raise ValueError(
             f"the coordinate {name} must ascend in equal steps; they are from {steps.min():.3g} to {steps.max():.3g}"
         )
-
-
-def _stated(dataset: Dataset, names: list[str]) -> Grid:
-    """What the attributes say."""
-    stated = [dataset[name].attrs for name in names]
-    for name, attrs in zip(names, stated, strict=True):
-        missing = [one for one in ("centring", "origin", "length", "left", "right") if one not in attrs]
-        if missing:
-            raise ValueError(
-                f"the coordinate {name} has no attribute {' nor '.join(missing)}: give the boundary, such as "
-                "kutta.pde.Periodic(), and where the points lie in their cells"
-            )
-    return Grid(
-        tuple(dataset.sizes[name] for name in names),
-        tuple(float(attrs["length"]) for attrs in stated),
-        tuple(str(attrs["centring"]) for attrs in stated),
-        tuple((condition_of(attrs["left"]), condition_of(attrs["right"])) for attrs in stated),
-        tuple(float(attrs["origin"]) for attrs in stated),
-    )
-
-
-def _fitted(dataset: Dataset, names: list[str], boundary: Any, centring: Any) -> Grid:
-    """A grid with the given sides through the points."""
-    shape = tuple(dataset.sizes[name] for name in names)
-    boundary = Periodic() if boundary is None else boundary
-    kinds = Grid(shape, boundary=boundary, centring=centring).centring
-    lengths, origins = [], []
-    for name, count, kind in zip(names, shape, kinds, strict=True):  # type: ignore[arg-type]
-        places = dataset[name].values.astype(np.float64)
-        if count < 2:
-            raise ValueError(f"the length of the axis {name} is not known from one point alone")
-        spacing = (places[-1] - places[0]) / (count - 1)
-        lengths.append(float(spacing * (count - (kind == "node"))))
-        origins.append(float(places[0] - (0.5 * spacing if kind == "cell" else 0.0)))
-    return Grid(shape, tuple(lengths), kinds, boundary, tuple(origins))
