@@ -118,6 +118,7 @@ def _add_solve(app: "typer.Typer") -> None:
             Path | None, typer.Option(help="Folder for the solution and its picture; by default named as the file.")
         ] = None,
         format: Annotated[str, typer.Option(help="Of the solution: netcdf or zarr.")] = "netcdf",
+        animate: Annotated[bool, typer.Option("--animate", help="Also write an animation of the fields.")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no table at the end.")] = False,
     ) -> None:
         """Solve a partial or ordinary differential equation that a small file describes."""
@@ -128,7 +129,7 @@ def _add_solve(app: "typer.Typer") -> None:
         from kutta.problem_files.run import run
 
         try:
-            run(problem, out, format, quiet)
+            run(problem, out, format, quiet, animate)
         except ValueError as refused:
             _fail(str(refused))
         except SolveError as failed:

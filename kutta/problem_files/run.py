@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 SUFFIXES = {"netcdf": ".nc", "zarr": ".zarr"}
 
 
-def run(path: Path, out: Path | None = None, format: str = "netcdf", quiet: bool = False) -> list[Path]:
+def run(
+    path: Path, out: Path | None = None, format: str = "netcdf", quiet: bool = False, animated: bool = False
+) -> list[Path]:
     """Solve the problem of a file.
 
     Args:
@@ -32,6 +34,7 @@ def run(path: Path, out: Path | None = None, format: str = "netcdf", quiet: bool
         out: folder for what is written; by default one with the name of the file, where the command runs.
         format: ``"netcdf"`` or ``"zarr"``.
         quiet: show neither a progress bar nor the table at the end.
+        animated: also write an animation, of the fields of a partial differential equation.
 
     Returns:
         the files that were written.
@@ -41,6 +44,8 @@ def run(path: Path, out: Path | None = None, format: str = "netcdf", quiet: bool
         SolveError: when the solve fails; nothing is written then.
     """
     task = read(path)
+    if animated and not task.space:
+        raise ProblemFileError(f"{path} has ordinary differential equations, of which there is no animation")
     with _folder(Path(path.stem) if out is None else out) as folder:
         began = time.perf_counter()
         try:
@@ -49,6 +54,9 @@ def run(path: Path, out: Path | None = None, format: str = "netcdf", quiet: bool
             raise ProblemFileError(f"{path}: {problem}") from problem
         seconds = time.perf_counter() - began
         written = write(task, solution, folder / path.stem, format)
+        if animated:
+            written.append(folder / f"{path.stem}.gif")
+            solution.animate(written[-1], progress=not quiet and find_spec("tqdm") is not None)
     if not quiet:
         _summarise(task, solution, seconds, written)
     return written

@@ -69,6 +69,14 @@ def test_run_returns_what_it_has_written(written, tmp_path):
     assert paths == [tmp_path / "out" / "small.nc", tmp_path / "out" / "small.png"]
 
 
+def test_fields_are_animated(written, tmp_path):
+    assert invoke(written(PARTIAL), "--animate", "--quiet").exit_code == 0
+    assert (tmp_path / "small" / "small.gif").read_bytes().startswith(b"GIF8")
+    result = invoke(written(ORDINARY, "swing.toml"), "--animate")
+    assert result.exit_code == 2 and "of which there is no animation" in result.stderr
+    assert not (tmp_path / "swing").exists()
+
+
 FAILURES = {
     "misspelt": (PARTIAL.replace("laplace", "lapalce"), "did you mean laplace?"),
     "unknown key": (PARTIAL.replace("span", "spam"), "time.span is missing, and there is time.spam"),

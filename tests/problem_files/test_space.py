@@ -95,7 +95,10 @@ REFUSED = {
     "data of a list": ({"shape": 8, "boundary": {"dirichlet": [1]}}, r"expected a number; got \[1\]"),
     "formula": ({"shape": 8, "boundary": {"dirichlet": "z"}}, "grid.boundary.dirichlet: there is no z"),
     "hostile formula": ({"shape": 8, "boundary": {"dirichlet": "x.__class__"}}, "'.' has no meaning in a formula"),
-    "data of another unknown": ({"shape": 8, "boundary": {"dirichlet": {"u": 1, "w": 1}}}, "dirichlet.w has no meaning"),
+    "data of another unknown": (
+        {"shape": 8, "boundary": {"dirichlet": {"u": 1, "w": 1}}},
+        "dirichlet.w has no meaning",
+    ),
 }
 
 

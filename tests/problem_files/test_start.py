@@ -120,7 +120,10 @@ REFUSED = {
     "pole": ({"u": "1/x"}, "start.u: '1/x' is infinite or not a number at some points"),
     "no noise": ({"u": {"formula": "x"}}, "start.u.noise is missing"),
     "seed": ({"u": {"noise": 1.0, "seed": -1}}, "start.u.seed: expected a whole number"),
-    "misspelt noise": ({"u": {"nose": 1.0}}, r"start.u.noise is missing, and there is start.u.nose: did you mean noise\?"),
+    "misspelt noise": (
+        {"u": {"nose": 1.0}},
+        r"start.u.noise is missing, and there is start.u.nose: did you mean noise\?",
+    ),
     "file and more": ({"file": "u.npy", "u": 1}, "start.u has no meaning here"),
     "file of another kind": ({"file": "u.pt"}, "start.file: expected a file that ends in .npy, .nc, .zarr; got u.pt"),
 }
