@@ -60,7 +60,7 @@ class Integrator:
         if not isinstance(problem, ODEProblem | SplitODEProblem):
             raise TypeError(
                 f"Integrator drives an ODEProblem; got {type(problem).__name__}: an ensemble is stepped by "
-                "an ODEProblem whose state has a batch axis"
+                "an ODEProblem whose state has a batch axis, a PDEProblem by problem.as_ode()"
             )
         problem, layout, options = prepare(
             problem, method, rtol=rtol, atol=atol, controller=controller, dt0=dt0, max_steps=max_steps

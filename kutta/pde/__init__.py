@@ -11,6 +11,10 @@ from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
+from kutta.pde.reduced.angles import angles
+from kutta.pde.reduced.local_bases import LocalBases, Worth
+from kutta.pde.reduced.medoids import Medoids, k_medoids
+from kutta.pde.reduced.pod import POD
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
@@ -18,6 +22,7 @@ from kutta.pde.space import Space
 from kutta.pde.strings.equation import Equation
 
 __all__ = [
+    "POD",
     "Boundary",
     "Burgers",
     "Dirichlet",
@@ -29,6 +34,8 @@ __all__ = [
     "Heat",
     "KortewegDeVries",
     "KuramotoSivashinsky",
+    "LocalBases",
+    "Medoids",
     "Neumann",
     "PDEProblem",
     "Periodic",
@@ -36,8 +43,11 @@ __all__ = [
     "Robin",
     "Scheme",
     "Space",
+    "Worth",
+    "angles",
     "derivative",
     "formats",
+    "k_medoids",
     "laplacian",
     "pad",
 ]

@@ -40,17 +40,17 @@ def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int =
     """
     if accuracy not in ACCURACIES:
         raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
-    weights = central_weights(order, accuracy)
+    weights = float_weights(order, accuracy)
     padded = pad(u, grid, len(weights) // 2, axis=axis, accuracy=accuracy, t=t)
     return differentiated(padded, weights, grid, axis, order)
 
 
-def differentiated(padded: Tensor, weights: Sequence[Fraction], grid: Grid, axis: int, order: int) -> Tensor:
+def differentiated(padded: Tensor, weights: Sequence[float], grid: Grid, axis: int, order: int) -> Tensor:
     """The sum of weighted neighbours along an axis of a field that has been padded there."""
     scale, count = grid.spacing[axis] ** -order, grid.shape[axis]
     terms = [
         (weight * scale, padded.narrow(axis - grid.dim, place, count))
-        for place, weight in enumerate(map(float, weights))
+        for place, weight in enumerate(weights)
         if weight != 0.0
     ]
     (weight, first), *others = terms
@@ -58,6 +58,11 @@ def differentiated(padded: Tensor, weights: Sequence[Fraction], grid: Grid, axis
     for weight, neighbour in others:
         total = total.add(neighbour, alpha=weight)
     return total
+
+
+def float_weights(order: int, accuracy: int) -> tuple[float, ...]:
+    """The weights of a central difference at spacing 1, from left to right."""
+    return tuple(map(float, central_weights(order, accuracy)))
 
 
 def laplacian(u: Tensor, grid: Grid, accuracy: int = 2, t: Any = 0.0) -> Tensor:

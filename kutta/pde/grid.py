@@ -56,6 +56,8 @@ class Grid:
     centring: tuple[str, ...] | str | None = None
     boundary: Any = field(default_factory=Periodic)
     origin: tuple[float, ...] | float = 0.0
+    # What `kutta.pde.padding` has computed for the sides.
+    ghosts: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)

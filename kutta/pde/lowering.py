@@ -25,6 +25,7 @@ from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.structure import structured
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -69,9 +70,25 @@ def waves(problem: PDEProblem) -> Lowered:
 
 
 def operations(problem: PDEProblem) -> Discretisation:
-    """Those of the scheme on the grid of a problem."""
+    """Those of the scheme on the grid of a problem, having been used once.
+
+    So the operations have computed what they keep, and an equation that does not fit is found before the first step.
+    """
     ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
-    return ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
+    ops = ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
+    with torch.no_grad():
+        slope = _right_hand_side(problem.equation, ops, _first_time(problem), problem.u0.detach())
+    if slope.shape != problem.u0.shape or slope.dtype != problem.u0.dtype:
+        raise ValueError(
+            f"equation turns u0, {problem.u0.dtype} of shape {tuple(problem.u0.shape)}, into {slope.dtype} of shape "
+            f"{tuple(slope.shape)}; give it the dtype and the shape of u0"
+        )
+    return ops
+
+
+def _first_time(problem: PDEProblem) -> Tensor:
+    """The time as methods have it: of double precision where the state has less."""
+    return torch.as_tensor(problem.t_span[0], dtype=torch.float64, device=problem.u0.device)
 
 
 def _same(u: Tensor) -> Tensor:
@@ -81,7 +98,8 @@ def _same(u: Tensor) -> Tensor:
 def _right_hand_side(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
     ops = ops.at(t)
     field = ops.enter(u)
-    return _where_unknown(ops.grid, ops.leave(_sum(equation.linear(ops, field), equation.nonlinear(ops, t, field))), u)
+    slope = _sum(equation.linear(ops, field), equation.nonlinear(ops, t, field))
+    return torch.zeros_like(u) if slope is None else _where_unknown(ops.grid, ops.leave(slope))
 
 
 def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
@@ -89,7 +107,7 @@ def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
     remainder = equation.nonlinear(ops, t, ops.enter(u))
     if ops.has_data:
         remainder = _sum(remainder, equation.linear(ops, ops.enter(torch.zeros_like(u))))
-    return torch.zeros_like(u) if remainder is None else _where_unknown(ops.grid, ops.leave(remainder), u)
+    return torch.zeros_like(u) if remainder is None else _where_unknown(ops.grid, ops.leave(remainder))
 
 
 def _remainder_of_waves(equation: Any, ops: WaveSpace, t: Any, coefficients: Tensor) -> Tensor:
@@ -101,7 +119,7 @@ def _sum(first: Field | None, second: Field | None) -> Field:
     return second if first is None else first if second is None else first + second
 
 
-def _where_unknown(grid: Grid, slope: Tensor, u: Tensor) -> Tensor:
+def _where_unknown(grid: Grid, slope: Tensor) -> Tensor:
     """Zero at the nodes whose values are the boundary's."""
     for axis, side, condition in conditions(grid):
         if isinstance(condition, Dirichlet) and grid.centring[axis] == "node":  # type: ignore[index]
@@ -123,17 +141,18 @@ def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
 
 
 def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
-    """``L`` with homogeneous boundary conditions."""
+    """``L`` with homogeneous boundary conditions, of as much structure as it has."""
     if isinstance(ops, WaveSpace):
         basis = ops.basis(ops.kinds)
         return Diagonal(symbols(problem, ops), basis.forward, basis.backward, _axes(problem))
     homogeneous = ops.homogeneous()
-    return MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
+    operator = MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
+    return structured(operator, homogeneous.grid, problem.u0)
 
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
     found = equation.linear(ops, u)
-    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, found, u)
+    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, found)
 
 
 def _axes(problem: PDEProblem) -> int:

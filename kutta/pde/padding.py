@@ -17,15 +17,18 @@ This is the only place where boundary conditions are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Condition, Dirichlet, Periodic
+from kutta.pde.boundary import Dirichlet, Periodic
 from kutta.pde.grid import Grid
+
+# The number of the first point that a ghost depends on, and for each ghost, the nearest first, the weights of the
+# points and of ``g``.
+Ghosts = tuple[int, tuple[tuple[float, ...], ...]]
 
 
 def pad(u: Tensor, grid: Grid, width: int, *, axis: int | None = None, accuracy: int = 2, t: Any = 0.0) -> Tensor:
@@ -91,7 +94,10 @@ def _face_value(
 ) -> float | Tensor:
     """The boundary value at a side, as a tensor of one point along its axis; continued beyond padded sides."""
     condition = grid.boundary[axis][side]
-    value = condition.value(grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device), t)
+    value = condition.g
+    if callable(value):
+        face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
+        value = condition.value(face, t)
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     face = (*grid.shape[:axis], *grid.shape[axis + 1 :])
@@ -109,16 +115,15 @@ def _face_value(
 
 def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
     """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
-    condition, dim, count = grid.boundary[axis][side], axis - grid.dim, grid.shape[axis]
-    kind: str = grid.centring[axis]  # type: ignore[index]
-    first, rows = ghost_weights(kind, condition.a, condition.b, grid.spacing[axis], width, accuracy)
+    dim, count = axis - grid.dim, grid.shape[axis]
+    first, rows = ghosts_at(grid, axis, side, width, accuracy)
     used = len(rows[0]) - 1 if rows else 0
     if first + used > count:
         raise ValueError(f"accuracy {accuracy} needs {first + used} points on axis {axis}; the grid has {count}")
     places = [first + j if side == 0 else count - 1 - first - j for j in range(used)]
     points = [u.narrow(dim, place, 1) for place in places]
     found = [_combined(row, [*points, g], points[0]) for row in rows]
-    return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if _is_data(kind, condition) else found
+    return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if is_data(grid, axis, side) else found
 
 
 def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> Tensor:
@@ -129,15 +134,21 @@ def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> 
     return total if isinstance(g, int | float) and g == 0 else total + weights[-1] * g
 
 
-def _is_data(kind: str, condition: Condition) -> bool:
-    """Whether the outermost point of an axis is given by the boundary."""
-    return kind == "node" and isinstance(condition, Dirichlet)
+def is_data(grid: Grid, axis: int, side: int) -> bool:
+    """Whether the outermost points at a side are given by the boundary."""
+    return grid.centring[axis] == "node" and isinstance(grid.boundary[axis][side], Dirichlet)  # type: ignore[index]
 
 
-@cache
-def ghost_weights(
-    kind: str, a: float, b: float, h: float, width: int, accuracy: int
-) -> tuple[int, tuple[tuple[float, ...], ...]]:
+def ghosts_at(grid: Grid, axis: int, side: int, width: int, accuracy: int) -> Ghosts:
+    """The weights of the ghosts at a side, which the grid keeps."""
+    key = (axis, side, width, accuracy)
+    if key not in grid.ghosts:
+        condition, kind = grid.boundary[axis][side], grid.centring[axis]  # type: ignore[index]
+        grid.ghosts[key] = ghost_weights(kind, condition.a, condition.b, grid.spacing[axis], width, accuracy)  # type: ignore[union-attr]
+    return grid.ghosts[key]
+
+
+def ghost_weights(kind: str, a: float, b: float, h: float, width: int, accuracy: int) -> Ghosts:
     """How ghosts follow from the points next to a side.
 
     Args:
@@ -148,9 +159,6 @@ def ghost_weights(
         width: how many ghosts.
         accuracy: order of accuracy.
 
-    Returns:
-        the number of the first point that is used, and for each ghost, the nearest first, the weights of the points
-        and of ``g``.
     """
     first = 1 if kind == "node" and b == 0.0 else 0
     used = 1 if kind == "cell" and accuracy == 2 else accuracy - (b == 0.0)

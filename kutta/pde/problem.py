@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.scheme import Scheme
+from kutta.problems import ODEProblem
 
 if TYPE_CHECKING:
     from kutta.pde.equations.evolution import Evolution
@@ -69,6 +70,15 @@ class PDEProblem:
         u0 = _checked_state(self.u0, self.grid, equation)
         for name, value in (("equation", equation), ("scheme", scheme), ("u0", u0)):
             object.__setattr__(self, name, value)
+
+    def as_ode(self) -> ODEProblem:
+        """The same as an ordinary problem, whose state are the values at the points of the grid.
+
+        For what takes no partial differential equation, such as `kutta.Integrator`.
+        """
+        from kutta.pde.lowering import whole
+
+        return whole(self).problem  # type: ignore[return-value]
 
 
 def _name(equation: Any) -> str:

@@ -10,16 +10,20 @@ import torch
 from torch import Tensor
 
 from kutta.pde import lowering
+from kutta.pde.equations.evolution import Evolution
 from kutta.pde.lowering import Lowered
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.space import Space, in_words
 from kutta.pde.stability import check_step
 from kutta.solution import Solution, SolveError
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.controllers import Fixed
 from kutta.solvers.exponential.runge_kutta import ETDRK4
 from kutta.solvers.method import Method
 from kutta.solvers.runge_kutta import Tsit5
+from kutta.solvers.stabilised.rock import ROCK4
 
 # What looks at states in the middle of a solve needs them at the points of the grid.
 _WATCHERS = ("events", "penalties", "diagnostics", "adjoint")
@@ -47,8 +51,15 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
 
 
 def default_method(problem: PDEProblem) -> Method:
-    """`ETDRK4` for waves, which solves their linear part exactly; `Tsit5` for any other scheme."""
-    return ETDRK4() if isinstance(problem.scheme, PseudoSpectral) else Tsit5()
+    """The method taken when none is named, with error control.
+
+    `ETDRK4` where the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it
+    does to fields is known; `Tsit5` for an equation that names no linear part.
+    """
+    if type(problem.equation).linear is Evolution.linear:
+        return Tsit5()
+    linear = lowering.split(problem).problem.linear  # type: ignore[union-attr]
+    return ETDRK4() if isinstance(linear, Diagonal | Dense) else ROCK4()
 
 
 def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:

@@ -79,6 +79,7 @@ def write(task: Task, solution: Solution, stem: Path, format: str) -> list[Path]
     values, picture = stem.with_suffix(SUFFIXES[format]), stem.with_suffix(".png")
     dataset = solution.to_xarray().assign_attrs(title=task.title, problem_file=task.source)
     figure = solution.plot()
+    figure.suptitle(task.title)
     write_dataset(dataset, values)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Self
 
 from torch import Tensor
 
 from kutta.pde.boundary import without_data
-from kutta.pde.differences import ACCURACIES, central_weights, derivative, differentiated, laplacian
-from kutta.pde.grid import Grid
-from kutta.pde.padding import pad
+from kutta.pde.differences import ACCURACIES, differentiated, float_weights
+from kutta.pde.grid import Grid, conditions
+from kutta.pde.padding import ghosts_at, pad
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+
+HIGHEST_DERIVATIVE = 4
 
 
 @dataclass(frozen=True)
@@ -45,28 +48,43 @@ class FiniteDifference(Scheme):
 
 @dataclass(frozen=True, eq=False)
 class CentralDifferences(Discretisation):
-    """The operations of central differences on a grid."""
+    """The operations of central differences on a grid.
+
+    Attributes:
+        grid: where the fields live.
+        accuracy: order of accuracy.
+        t: the time of the boundary values.
+        prepared: what does not change with time; by default it is computed.
+    """
 
     grid: Grid
     accuracy: int = 2
     t: Any = 0.0
+    prepared: Prepared | None = None
+
+    def __post_init__(self) -> None:
+        if self.prepared is None:
+            object.__setattr__(self, "prepared", Prepared(self.grid, self.accuracy))
 
     def at(self, t: Any) -> Self:
         return replace(self, t=t)
 
     def homogeneous(self) -> Self:
-        return replace(self, grid=replace(self.grid, boundary=without_data(self.grid.boundary)))
+        return replace(self, grid=self.prepared.without_data)  # type: ignore[union-attr]
 
     def derivative(self, u: Tensor, axis: int, order: int = 1) -> Tensor:
-        return derivative(u, self.grid, axis, order, self.accuracy, self.t)
+        weights = self.prepared.weights[order]  # type: ignore[union-attr]
+        return differentiated(self._padded(u, axis, order), weights, self.grid, axis, order)
 
     def laplacian(self, u: Tensor) -> Tensor:
-        return laplacian(u, self.grid, self.accuracy, self.t)
+        total = self.derivative(u, 0, 2)
+        for axis in range(1, self.grid.dim):
+            total = total + self.derivative(u, axis, 2)
+        return total
 
     def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
-        weights = central_weights(order, self.accuracy)
-        padded = pad(u, self.grid, len(weights) // 2, axis=axis, accuracy=self.accuracy, t=self.t)
-        return differentiated(function(padded), weights, self.grid, axis, order)
+        weights = self.prepared.weights[order]  # type: ignore[union-attr]
+        return differentiated(function(self._padded(u, axis, order)), weights, self.grid, axis, order)
 
     def laplacian_of(self, function: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         if self.grid.periodic:
@@ -77,10 +95,33 @@ class CentralDifferences(Discretisation):
         return total
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
-        weights = central_weights(1, self.accuracy)
-        total = None
-        for axis in range(self.grid.dim):
-            padded = pad(u, self.grid, len(weights) // 2, axis=axis, accuracy=self.accuracy, t=self.t)
-            change = differentiated(law.flux(padded, axis), weights, self.grid, axis, 1)
-            total = change if total is None else total + change
-        return total  # type: ignore[return-value]
+        total = self._change_of(law, u, 0)
+        for axis in range(1, self.grid.dim):
+            total = total + self._change_of(law, u, axis)
+        return total
+
+    def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
+        """``dF(u)/dx`` along an axis; it is the unknown that is continued beyond the sides."""
+        flux = law.flux(self._padded(u, axis, 1), axis)
+        return differentiated(flux, self.prepared.weights[1], self.grid, axis, 1)  # type: ignore[union-attr]
+
+    def _padded(self, u: Tensor, axis: int, order: int) -> Tensor:
+        width = len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
+        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t)
+
+
+class Prepared:
+    """What central differences on a grid compute once: so that a right-hand side is nothing but operations on tensors.
+
+    Attributes:
+        weights: by the order of the derivative.
+        without_data: the grid with homogeneous boundary conditions.
+    """
+
+    def __init__(self, grid: Grid, accuracy: int):
+        self.weights = {order: float_weights(order, accuracy) for order in range(1, HIGHEST_DERIVATIVE + 1)}
+        self.without_data = replace(grid, boundary=without_data(grid.boundary))
+        widths = {len(row) // 2 for row in self.weights.values()}
+        for (axis, side, _), width in product(conditions(grid), widths):
+            ghosts_at(grid, axis, side, width, accuracy)
+            ghosts_at(self.without_data, axis, side, width, accuracy)

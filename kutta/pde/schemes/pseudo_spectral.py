@@ -45,10 +45,15 @@ class PseudoSpectral(Scheme):
 
     def on(self, grid: Grid, degree: int = 1) -> WaveSpace:
         part = 2.0 / (max(degree, 1) + 1) if self.dealias is None else self.dealias
-        return WaveSpace(grid, _kinds(grid), part)
+        return WaveSpace(grid, kinds_of(grid), part)
 
 
-def _kinds(grid: Grid) -> Kinds:
+def kinds_of(grid: Grid) -> Kinds:
+    """The waves that fulfil the boundary conditions.
+
+    Raises:
+        ValueError: where there are none.
+    """
     return tuple(_kind(grid, axis) for axis in range(grid.dim))
 
 
@@ -79,7 +84,7 @@ class WaveSpace(Discretisation):
     def __init__(self, grid: Grid, kinds: Kinds, part: float):
         self.grid, self.kinds, self.part, self.t = grid, kinds, part, 0.0
         self.dtype, self.device = torch.float64, torch.device("cpu")
-        self.real_dtype = torch.float64
+        self.real_dtype, self.complex_dtype = torch.float64, torch.complex128
         self._bases: dict[Kinds, Basis] = {}
         self._masks: dict[Kinds, Tensor | None] = {}
         self._symbols: dict[Any, Any] = {}
@@ -87,7 +92,8 @@ class WaveSpace(Discretisation):
     def like(self, u: Tensor) -> WaveSpace:
         """The same for fields of the dtype and device of `u`."""
         space = WaveSpace(self.grid, self.kinds, self.part)
-        space.dtype, space.device, space.real_dtype = u.dtype, u.device, u.dtype.to_real()
+        space.dtype, space.device = u.dtype, u.device
+        space.real_dtype, space.complex_dtype = u.dtype.to_real(), u.dtype.to_complex()
         return space
 
     def at(self, t: Any) -> Self:
@@ -140,7 +146,7 @@ class WaveSpace(Discretisation):
     @property
     def coefficient_dtype(self) -> torch.dtype:
         """Of the coefficients: real between walls."""
-        return self.real_dtype.to_complex() if PERIODIC in self.kinds else self.dtype
+        return self.complex_dtype if PERIODIC in self.kinds else self.dtype
 
     def split(self, u: SpectralField) -> tuple[SpectralField, ...]:
         held = u.values if u._coefficients is None else u._coefficients
@@ -182,6 +188,6 @@ class WaveSpace(Discretisation):
         """A symbol with the precision and on the device of the fields."""
         if key not in self._symbols:
             symbol, places = made()
-            dtype = self.real_dtype.to_complex() if symbol.is_complex() else self.real_dtype
+            dtype = self.complex_dtype if symbol.is_complex() else self.real_dtype
             self._symbols[key] = symbol.to(self.device, dtype), places
         return self._symbols[key]

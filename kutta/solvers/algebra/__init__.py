@@ -16,6 +16,11 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shif
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 from kutta.solvers.algebra.operators.sparse import Sparse
 from kutta.solvers.algebra.relaxation.sor import SOR
+from kutta.solvers.algebra.tuning.binned import Binned
+from kutta.solvers.algebra.tuning.chebyshev_bandit import ChebyshevBandit
+from kutta.solvers.algebra.tuning.strategy import Play, Strategy
+from kutta.solvers.algebra.tuning.tsallis_inf import TsallisINF
+from kutta.solvers.algebra.tuning.tuner import Tuner
 
 __all__ = [
     "CG",
@@ -25,6 +30,8 @@ __all__ = [
     "SOR",
     "Banded",
     "BiCGSTAB",
+    "Binned",
+    "ChebyshevBandit",
     "Cholesky",
     "CyclicReduction",
     "Dense",
@@ -33,9 +40,13 @@ __all__ = [
     "LinearMethod",
     "LinearOperator",
     "MatrixFree",
+    "Play",
     "Shifted",
     "Sparse",
+    "Strategy",
     "Sum",
     "Transposed",
+    "TsallisINF",
+    "Tuner",
     "default_method",
 ]

@@ -1,0 +1,140 @@
+"""Sums of waves as a scheme: equations as for tensors, few transforms, refusals."""
+
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.pde.schemes.pseudo_spectral import PseudoSpectral, WaveSpace
+from kutta.pde.schemes.spectral_field import SpectralField
+
+P = kt.pde
+F64 = torch.float64
+TURN = 2 * math.pi
+
+
+def space(boundary=None, shape=32, part=1.0, dtype=F64):
+    grid = P.Grid(shape, boundary=boundary or P.Periodic())
+    return PseudoSpectral(part).on(grid).like(torch.zeros(grid.shape, dtype=dtype))
+
+
+def values(space, field):
+    return space.basis(field.kinds).backward(field.coefficients)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_derivatives(axis):
+    ops = space(shape=(16, 12))
+    x = ops.grid.points()[axis]
+    u = ops.enter(torch.sin(TURN * x))
+    assert torch.allclose(values(ops, ops.derivative(u, axis)), TURN * torch.cos(TURN * x), atol=1e-12)
+    assert torch.allclose(values(ops, ops.derivative(u, axis, 3)), -(TURN**3) * torch.cos(TURN * x), atol=1e-10)
+    assert torch.allclose(values(ops, ops.laplacian(u)), -(TURN**2) * torch.sin(TURN * x), atol=1e-11)
+    assert torch.allclose(values(ops, ops.inverse_laplacian(ops.laplacian(u))), torch.sin(TURN * x), atol=1e-14)
+    assert torch.allclose(values(ops, ops.gradient(u)[axis]), TURN * torch.cos(TURN * x), atol=1e-12)
+
+
+def test_fields_are_used_like_tensors():
+    ops = space()
+    x = ops.grid.points()[0]
+    a, b = torch.sin(TURN * x), torch.cos(TURN * x)
+    u, v = ops.enter(a), ops.enter(b)
+    found = {
+        "2 u - v / 2 + 1": (2 * u - v / 2 + 1, 2 * a - b / 2 + 1),
+        "1 - u v": (1 - u * v, 1 - a * b),
+        "-u^3": (-(u**3), -(a**3)),
+        "u^-1 by powers": ((2 + u) ** -1.0, 1 / (2 + a)),
+        "3 / (2 + u)": (3 / (2 + u), 3 / (2 + a)),
+        "u b": (u * b, a * b),
+        "u + b": (u + b, a + b),
+        "exp": (torch.exp(u), torch.exp(a)),
+        "where": (torch.maximum(u, v), torch.maximum(a, b)),
+        "twice": (torch.tensor(2.0, dtype=F64) * u, 2 * a),
+        "sums of products": (u * v + u * u, a * b + a * a),
+    }
+    for what, (field, wanted) in found.items():
+        assert isinstance(field, SpectralField), what
+        assert torch.allclose(values(ops, field), wanted, atol=1e-13), what
+
+
+def test_components():
+    ops = space(shape=(8, 6))
+    u = torch.randn(4, 2, 8, 6, dtype=F64)
+    first, second = ops.split(ops.enter(u))
+    assert torch.allclose(ops.leave(ops.join([second, first])), u[:, [1, 0]], atol=1e-14)
+
+
+def count_transforms(monkeypatch, f, *args):
+    counted = []
+    for name in ("rfftn", "irfftn"):
+        inside = getattr(torch.fft, name)
+        monkeypatch.setattr(torch.fft, name, lambda *a, f=inside, n=name, **k: (counted.append(n), f(*a, **k))[1])
+    f(*args)
+    return counted
+
+
+def test_burgers_takes_two_transforms(monkeypatch):
+    problem = P.Burgers(0.1).problem(P.Grid(32), lambda x: torch.sin(TURN * x[0]), (0.0, 1.0))
+    lowered = kt.pde.lowering.waves(problem).problem
+    counted = count_transforms(monkeypatch, lowered.f, torch.tensor(0.0), lowered.y0)
+    assert sorted(counted) == ["irfftn", "rfftn"]
+
+
+def test_waves_that_take_no_part_in_products():
+    ops = space(part=2 / 3, shape=12)
+    short = torch.cos(TURN * 5 * ops.grid.points()[0])
+    u = ops.enter(short)
+    assert torch.allclose(ops.leave(u), short, atol=1e-14)  # the field itself is kept
+    assert values(ops, u * u).abs().max() < 1e-14
+
+
+def test_products_at_walls_multiply_parities():
+    """u u_x is odd where u is: Burgers' equation between walls at rest."""
+    ops = space(P.Dirichlet())
+    x = ops.grid.points()[0]
+    u = ops.enter(torch.sin(math.pi * x))
+    assert (u * u).kinds == ("even",)
+    assert torch.allclose(
+        ops.leave(u * ops.derivative(u, 0)), math.pi * torch.sin(math.pi * x) * torch.cos(math.pi * x), atol=1e-12
+    )
+    with pytest.raises(ValueError, match="cannot add a field that is even to one that is odd"):
+        u + u * u
+    with pytest.raises(ValueError, match="exp of a field that vanishes at walls"):
+        torch.exp(u)
+    with pytest.raises(ValueError, match="do not have the symmetry"):
+        ops.leave(u * u)
+
+
+def test_a_source_of_constant_value_at_walls_with_values():
+    """What does not vanish at a wall is no sum of sines."""
+    ops = space(P.Dirichlet())
+    with pytest.raises(ValueError, match="even to one that is odd"):
+        ops.enter(torch.zeros(32, dtype=F64)) + 1.0
+
+
+@pytest.mark.parametrize(
+    ("boundary", "match"),
+    [
+        (P.Dirichlet(1.0), "Dirichlet\\(0\\) or Neumann\\(0\\)"),
+        (P.Robin(1.0, 1.0), "use kutta.pde.FiniteDifference"),
+        (((P.Dirichlet(), P.Neumann()),), "at both sides"),
+    ],
+)
+def test_walls_without_waves_are_refused(boundary, match):
+    with pytest.raises(ValueError, match=match):
+        PseudoSpectral().on(P.Grid(8, boundary=boundary))
+
+
+@pytest.mark.parametrize("dealias", [0.0, -1.0, 1.5])
+def test_a_part_of_the_waves(dealias):
+    with pytest.raises(ValueError, match="dealias must be a part"):
+        PseudoSpectral(dealias)
+
+
+def test_the_part_follows_the_degree():
+    grid = P.Grid(8)
+    assert PseudoSpectral().on(grid, 1).part == 1.0
+    assert PseudoSpectral().on(grid, 2).part == pytest.approx(2 / 3)
+    assert PseudoSpectral().on(grid, 3).part == 0.5
+    assert isinstance(PseudoSpectral(1.0).on(grid, 3), WaveSpace)

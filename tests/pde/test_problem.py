@@ -1,0 +1,62 @@
+"""What a problem says, and what it refuses."""
+
+import pytest
+import torch
+
+import kutta as kt
+
+P = kt.pde
+F64 = torch.float64
+GRID = P.Grid(8)
+
+
+def test_an_initial_state_from_a_function_or_a_number():
+    assert P.Heat().problem(GRID, lambda x: x[0], (0.0, 1.0)).u0.dtype == F64
+    assert P.Heat().problem(GRID, 2.0, (0.0, 1.0)).u0.shape == (8,)
+
+
+def test_the_scheme_that_is_chosen():
+    assert isinstance(P.Heat().problem(GRID, 1.0, (0.0, 1.0)).scheme, P.PseudoSpectral)
+    walls = P.Grid(8, boundary=P.Neumann())
+    assert isinstance(P.Heat().problem(walls, 1.0, (0.0, 1.0)).scheme, P.FiniteDifference)
+
+
+def test_a_function_is_an_equation():
+    problem = P.PDEProblem(lambda ops, t, u: ops.laplacian(u) - t * u, GRID, torch.ones(8, dtype=F64), (0.0, 1.0))
+    assert torch.allclose(kt.solve(problem, kt.Dopri5(), rtol=1e-9).y1, torch.full((8,), 0.6065306597, dtype=F64))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: P.Heat().problem(GRID, torch.zeros(7), (0, 1)), ValueError, r"shape \(..., 8\) of Heat.*got \(7,\)"),
+        (lambda: P.Heat().problem(GRID, torch.full((8,), torch.nan), (0, 1)), ValueError, "holds NaN or infinite"),
+        (lambda: P.Heat().problem(GRID, torch.zeros(8, dtype=torch.int64), (0, 1)), TypeError, "floating-point"),
+        (lambda: P.Heat().problem(GRID, "sin", (0, 1)), TypeError, "u0 must be a tensor or a function"),
+        (lambda: P.Heat().problem(8, torch.zeros(8), (0, 1)), TypeError, "grid must be a kutta.pde.Grid"),
+        (lambda: P.Heat().problem(GRID, 1.0, (0, 1), P.PseudoSpectral), TypeError, "scheme must be such as"),
+        (
+            lambda: P.KortewegDeVries().problem(P.Grid((8, 8)), 1.0, (0, 1)),
+            ValueError,
+            "got a grid of 2",
+        ),
+        (lambda: P.PDEProblem("u_xx", GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
+        (lambda: P.PDEProblem(P.Heat, GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
+    ],
+    ids=["shape", "NaN", "dtype", "text", "grid", "scheme", "dimension", "equation", "class"],
+)
+def test_what_does_not_fit(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_an_equation_that_changes_the_shape():
+    problem = P.PDEProblem(lambda ops, t, u: u.sum(), GRID, torch.ones(8), (0.0, 1.0), P.FiniteDifference())
+    with pytest.raises(ValueError, match="equation turns u0"):
+        kt.solve(problem, kt.Tsit5())
+
+
+def test_boundary_values_of_another_shape():
+    grid = P.Grid((8, 4), boundary=(P.Dirichlet(torch.zeros(5)), P.Neumann()))
+    with pytest.raises(ValueError, match="of the face"):
+        kt.solve(P.Heat().problem(grid, 1.0, (0.0, 1.0)), kt.Tsit5())

@@ -1,0 +1,73 @@
+"""Structure that is found is the operator; structure that is not there is not found."""
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.pde import lowering
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.diagonal import Diagonal
+from kutta.solvers.algebra.operators.matrix_free import MatrixFree
+
+P = kt.pde
+F64 = torch.float64
+MIXED = (P.Dirichlet(1.0), P.Neumann(2.0))
+
+
+def linear(boundary, accuracy=2, shape=24, centring=None, dtype=F64):
+    grid = P.Grid(shape, boundary=boundary, centring=centring)
+    u0 = torch.randn(grid.shape, dtype=dtype)
+    problem = P.Heat(0.3).problem(grid, u0, (0.0, 1.0), P.FiniteDifference(accuracy))
+    return problem, lowering.split(problem).problem.linear
+
+
+@pytest.mark.parametrize(
+    ("boundary", "options", "kind"),
+    [
+        (P.Periodic(), {}, Diagonal),
+        (P.Periodic(), {"accuracy": 6}, Diagonal),
+        (P.Periodic(), {"shape": (10, 8)}, Diagonal),
+        (P.Dirichlet(3.0), {}, Diagonal),
+        (P.Neumann(1.0), {"centring": "node"}, Diagonal),
+        (P.Dirichlet(), {"shape": (10, 8), "centring": "node"}, Diagonal),
+        (P.Dirichlet(), {"accuracy": 4}, Dense),
+        ((MIXED,), {}, Dense),
+        ((MIXED, P.Periodic()), {"shape": (6, 8)}, MatrixFree),
+    ],
+    ids=str,
+)
+def test_what_is_found_is_the_operator(boundary, options, kind):
+    problem, operator = linear(boundary, **options)
+    assert type(operator) is kind
+    grid = P.Grid(
+        problem.grid.shape, centring=problem.grid.centring, boundary=kt.pde.boundary.without_data(problem.grid.boundary)
+    )
+    ops = problem.scheme.on(grid)
+    u = torch.randn(3, *grid.shape, dtype=F64)
+    unknown = lowering._where_unknown(grid, torch.ones_like(u))
+    assert torch.allclose(operator.apply(u), unknown * 0.3 * ops.laplacian(u), atol=1e-9)
+
+
+def test_in_single_precision():
+    assert isinstance(linear(P.Periodic(), dtype=torch.float32)[1], Diagonal)
+
+
+def test_a_coefficient_that_varies_is_no_diagonal():
+    class Growth(P.Evolution):
+        def linear(self, ops, u):
+            return ops.points(u)[0] * u
+
+    problem = Growth().problem(P.Grid(16), torch.ones(16, dtype=F64), (0.0, 1.0), P.FiniteDifference())
+    sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.5))
+    assert isinstance(lowering.split(problem).problem.linear, Dense)
+    assert torch.allclose(sol.y1, torch.exp(problem.grid.points()[0]), atol=1e-12)
+
+
+def test_gradients_reach_coefficients_through_symbols():
+    def end(nu):
+        problem = P.Heat(nu).problem(
+            P.Grid(16), lambda x: torch.sin(2 * torch.pi * x[0]), (0.0, 0.1), P.FiniteDifference()
+        )
+        return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.05)).y1
+
+    assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True))
