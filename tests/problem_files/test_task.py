@@ -23,9 +23,10 @@ def of(content, folder=None):
 
 
 def test_a_partial_differential_equation(tmp_path):
-    (tmp_path / "small.toml").write_text(PARTIAL)
+    text = PARTIAL + "[solve]\nmethod = 'Tsit5'"
+    (tmp_path / "small.toml").write_text(text)
     task = read(tmp_path / "small.toml")
-    assert (task.title, task.source, task.components, task.space) == ("small", PARTIAL, ("u",), True)
+    assert (task.title, task.source, task.components, task.space) == ("small", text, ("u",), True)
     sol = solved(task)
     grid = P.Grid(16, boundary=P.Neumann())
     x = grid.points()[0]
@@ -33,7 +34,8 @@ def test_a_partial_differential_equation(tmp_path):
     def equation(ops, t, u):
         return 0.1 * ops.laplacian(u) - u + torch.sin(math.pi * x)
 
-    wanted = kt.solve(P.PDEProblem(equation, grid, torch.cos(math.pi * x), (0.0, 0.1)), save_at=[0.0, 0.05, 0.1])
+    problem = P.PDEProblem(equation, grid, torch.cos(math.pi * x), (0.0, 0.1))
+    wanted = kt.solve(problem, kt.Tsit5(), save_at=[0.0, 0.05, 0.1])
     torch.testing.assert_close(sol.ys, wanted.ys, rtol=1e-12, atol=1e-12)
 
 
