@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kutta.solvers.method import Method
 
 MISSING_CLI = 'the kutta command needs typer and rich: pip install "kutta[cli]" (for `kutta demo`: "kutta[demo]")'
-MISSING_EXTRA = 'kutta {command} needs {name}: pip install "kutta[demo]"'
+MISSING_EXTRA = 'kutta {command} needs {name}: pip install "kutta[{extra}]"'
 NO_CHECKOUT = (
     "kutta bench runs the benchmarks of a source checkout, and there are none beside {package}. "
     "Clone the repository, install it with pip install -e and run kutta bench there."
@@ -49,6 +49,7 @@ def application() -> "typer.Typer":
 
     _add_demo(app)
     _add_sample(app)
+    _add_solve(app)
     _add_methods(app)
     _add_bench(app)
     return app
@@ -107,6 +108,39 @@ def _add_sample(app: "typer.Typer") -> None:
         print(f"{count} images, {sampling.evaluations(solution)} evaluations of the model: {out}")
 
 
+def _add_solve(app: "typer.Typer") -> None:
+    import typer
+
+    @app.command()
+    def solve(
+        problem: Annotated[Path, typer.Argument(help="A TOML file such as examples/heat_rod.toml.")],
+        out: Annotated[
+            Path | None, typer.Option(help="Folder for the solution and its picture; by default named as the file.")
+        ] = None,
+        format: Annotated[str, typer.Option(help="Of the solution: netcdf or zarr.")] = "netcdf",
+        animate: Annotated[bool, typer.Option("--animate", help="Also write an animation of the fields.")] = False,
+        quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, and no table at the end.")] = False,
+    ) -> None:
+        """Solve a partial or ordinary differential equation that a small file describes."""
+        if format not in _OF_FORMATS:
+            _fail(f"--format must be one of {', '.join(_OF_FORMATS)}; got {format}")
+        _require("solve", {"xarray": "xarray", "matplotlib": "matplotlib", **_OF_FORMATS[format]}, "cli,pde")
+        from kutta import SolveError
+        from kutta.problem_files.run import run
+
+        try:
+            run(problem, out, format, quiet, animate)
+        except ValueError as refused:
+            _fail(str(refused))
+        except SolveError as failed:
+            _fail(f"{problem}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}. Nothing is written.")
+        except OSError as refused:
+            _fail(f"--out must name a folder that can be written to: {refused}")
+
+
+_OF_FORMATS = {"netcdf": {"h5netcdf": "h5netcdf"}, "zarr": {"zarr": "zarr"}}
+
+
 def _add_methods(app: "typer.Typer") -> None:
     @app.command()
     def methods() -> None:
@@ -151,18 +185,19 @@ _OF_SAMPLE = {"matplotlib": "matplotlib", "pytorch_lightning": "pytorch-lightnin
 _OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm", **_OF_SAMPLE}
 
 
-def _require(command: str, packages: "Mapping[str, str]") -> None:
+def _require(command: str, packages: "Mapping[str, str]", extra: str = "demo") -> None:
     """Exit with the name of the first package that is missing.
 
     Args:
         command: that needs them.
         packages: their names, by that of the module.
+        extra: of kutta that they come with.
     """
     from importlib.util import find_spec
 
     for module, package in packages.items():
         if find_spec(module) is None:
-            _fail(MISSING_EXTRA.format(command=command, name=package))
+            _fail(MISSING_EXTRA.format(command=command, name=package, extra=extra))
 
 
 def public_methods() -> "Iterator[tuple[str, type[Method]]]":

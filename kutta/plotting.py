@@ -23,6 +23,10 @@ def plot(solution: Solution) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as missing:
         raise ImportError('plot() needs matplotlib: pip install "kutta[plots]"') from missing
+    if solution.space is not None and solution.stats.history is None:
+        from kutta.pde.pictures import plot as plot_fields
+
+        return plot_fields(solution)
     history = solution.stats.history
     panels = 1 if history is None else 4
     figure, axes = plt.subplots(

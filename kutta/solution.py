@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,6 +15,9 @@ from kutta.history import History
 if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
+    from xarray import Dataset
+
+    from kutta.pde.animation import Animation
 
 
 class Result(IntEnum):
@@ -287,17 +291,68 @@ class Solution:
     def plot(self) -> Any:
         """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).
 
-        At most ten entries are drawn; of trajectories with output times of their own, the first entry of each.
+        Fields of one dimension are drawn over space and time and as lines at some times, those of two dimensions at
+        some times, of three as slices through the middle; of a batch the first one. Of other states at most ten entries
+        are drawn, and of trajectories with output times of their own the first entry of each.
 
         Returns:
             a matplotlib figure.
 
         Raises:
-            ValueError: of a solution at one time only, without an interpolant.
+            ValueError: of a solution at one time only, without an interpolant, that is no field.
         """
         from kutta.plotting import plot
 
         return plot(self)
+
+    def animate(
+        self, path: str | os.PathLike[str] | None = None, fps: float = 20.0, progress: bool = False
+    ) -> Animation:
+        """The fields of a partial differential equation in motion, a frame for each of `ts` (needs matplotlib, Pillow).
+
+        Args:
+            path: a file to write, ending in ``.gif``, or in ``.mp4``, for which the program ffmpeg must be there.
+            fps: frames a second.
+            progress: show a bar.
+
+        Returns:
+            the animation, which notebooks show; without a path a GIF.
+
+        Raises:
+            ValueError: of a solution at one time only, or that is no field, and for another ending.
+            RuntimeError: without ffmpeg, for a ``.mp4``.
+
+        Example:
+            >>> import torch, kutta as kt
+            >>> problem = kt.pde.Burgers(0.02).problem(kt.pde.Grid(64), lambda x: torch.sin(6.2832 * x[0]), (0.0, 0.3))
+            >>> kt.solve(problem, save_at=torch.linspace(0.0, 0.3, 3)).animate().frames
+            3
+        """
+        from kutta.pde.animation import animate
+
+        return animate(self, path, fps, progress)
+
+    def to_xarray(self) -> Dataset:
+        """The solution as a data set with named axes (needs xarray): what `kutta.pde.formats` writes to files.
+
+        Fields are variables by the names of their components, with the dimensions ``time``, ``batch`` and ``x``, ``y``,
+        ``z`` and the places of the grid as coordinates, whose attributes hold the boundary conditions. Other states are
+        variables ``y``, or by the names in their pytree, with the dimensions ``time``, ``trajectory`` and
+        ``component``; in an ensemble with output times of its own for each trajectory ``time`` is a coordinate over
+        ``output`` and ``trajectory``. Solutions of linear systems have no time. Attributes hold the equation, the
+        scheme, the method, what the solve cost and how it ended.
+
+        Example:
+            >>> import torch, kutta as kt
+            >>> grid = kt.pde.Grid((32, 16), (2.0, 1.0), boundary=kt.pde.Neumann())
+            >>> problem = kt.pde.Heat(0.1).problem(grid, lambda x: torch.cos(torch.pi * x[1]), (0.0, 1.0))
+            >>> fields = kt.solve(problem, save_at=torch.linspace(0.0, 1.0, 5)).to_xarray()
+            >>> dict(fields.u.sizes), fields.x.attrs["left"]
+            ({'time': 5, 'x': 32, 'y': 16}, 'Neumann(0.0)')
+        """
+        from kutta.labelled import labelled
+
+        return labelled(self)
 
     def __call__(self, t: float | Tensor) -> Any:
         """The solution at any time between the first and the last, with ``dense=True``.

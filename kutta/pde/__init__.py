@@ -1,5 +1,6 @@
 """Partial differential equations on grids: ``kutta.pde``."""
 
+from kutta.pde import formats
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin, Wall
 from kutta.pde.differences import derivative, laplacian
 from kutta.pde.elliptic import Elliptic
@@ -33,6 +34,7 @@ from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.schemes.staggered import Staggered
 from kutta.pde.space import Space
 from kutta.pde.steady import Steady, SteadyProblem
+from kutta.pde.strings.equation import Equation
 
 __all__ = [
     "MUSCL",
@@ -46,6 +48,7 @@ __all__ = [
     "Dirichlet",
     "Discretisation",
     "Elliptic",
+    "Equation",
     "Evolution",
     "FiniteDifference",
     "FiniteVolume",
@@ -81,6 +84,7 @@ __all__ = [
     "Worth",
     "angles",
     "derivative",
+    "formats",
     "k_medoids",
     "laplacian",
     "pad",

@@ -15,7 +15,7 @@ from kutta.pde.lowering import Lowered
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.space import Space
+from kutta.pde.space import Space, in_words
 from kutta.pde.stability import check_step
 from kutta.solution import Solution, SolveError
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
@@ -50,9 +50,9 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
         solution = solve(lowered.problem, method, **given)
     except SolveError as failure:
         if failure.solution is not None:
-            failure.solution = _fields(problem, lowered, failure.solution)
+            failure.solution = _fields(problem, method, lowered, failure.solution)
         raise
-    return _fields(problem, lowered, solution)
+    return _fields(problem, method, lowered, solution)
 
 
 def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
@@ -91,7 +91,7 @@ def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered
     return lowering.split(problem)
 
 
-def _fields(problem: PDEProblem, lowered: Lowered, solution: Solution) -> Solution:
+def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:
     def shown(t: Any, states: Tensor) -> Tensor:
         return lowering.filled(problem.grid, lowered.shown(states), t)
 
@@ -103,10 +103,12 @@ def _fields(problem: PDEProblem, lowered: Lowered, solution: Solution) -> Soluti
         times = torch.as_tensor(t)
         return torch.stack([shown(*one) for one in zip(times, found, strict=True)]) if times.dim() else shown(t, found)
 
+    parts = {"equation": problem.equation, "scheme": problem.scheme, "method": method}
+    settings = {name: in_words(part) for name, part in parts.items()}
     return replace(
         solution,
         ys=torch.stack(ys) if ys else lowered.shown(solution.ys),
         y1=shown(solution.t1, solution.y1),
         interpolant=None if inside is None else interpolant,
-        space=Space(problem.grid, problem.equation.components, type(problem.equation).__name__),
+        space=Space(problem.grid, problem.equation.components, type(problem.equation).__name__, settings),
     )

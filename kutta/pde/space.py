@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
 
 from kutta.pde.grid import Grid
 
@@ -15,8 +19,28 @@ class Space:
         grid: its points and sides.
         components: the names of the unknowns; a single one has no axis of its own.
         equation: the name of the equation.
+        settings: the equation with its coefficients, the scheme and the method, in words.
     """
 
     grid: Grid
     components: tuple[str, ...]
     equation: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def in_words(record: Any) -> str:
+    """A record with those of its fields that are numbers or text, such as ``Burgers(viscosity=0.01)``."""
+    if not is_dataclass(record):
+        return type(record).__name__
+    named = ((one.name, _word(getattr(record, one.name))) for one in fields(record) if one.init)
+    return f"{type(record).__name__}({', '.join(f'{name}={word}' for name, word in named if word)})"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.item():.9g}" if value.numel() == 1 else f"tensor({', '.join(map(str, value.shape))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_word(one)}' for name, one in value.items())}}}" if value else ""
+    if isinstance(value, bool | int | float | str):
+        return repr(value)
+    return "function" if callable(value) and not is_dataclass(value) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -102,6 +102,18 @@ class CentralDifferences(Discretisation):
             f"diffusion with a coefficient that varies, between walls, has accuracy 2; got {self.accuracy}: use "
             "kutta.pde.FiniteDifference(2)"
         )
+
+    def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
+        weights = self.prepared.weights[order]  # type: ignore[union-attr]
+        return differentiated(function(self._padded(u, axis, order)), weights, self.grid, axis, order)
+
+    def laplacian_of(self, function: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+        if self.grid.periodic:
+            return self.laplacian(function(u))
+        total = self.derivative_of(function, u, 0, 2)
+        for axis in range(1, self.grid.dim):
+            total = total + self.derivative_of(function, u, axis, 2)
+        return total
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
         total = self._change_of(law, u, 0)

@@ -140,6 +140,14 @@ class Discretisation:
         """The sum of all second derivatives."""
         raise NotImplementedError
 
+    def derivative_of(self, function: Callable[[Field], Field], u: Field, axis: int, order: int = 1) -> Field:
+        """A derivative of a function of the values of a field, which is what has the boundary conditions."""
+        return self.homogeneous().derivative(function(u), axis, order)
+
+    def laplacian_of(self, function: Callable[[Field], Field], u: Field) -> Field:
+        """The Laplacian of such a function."""
+        return self.homogeneous().laplacian(function(u))
+
     def gradient(self, u: Field) -> list[Field]:
         """The first derivatives along all axes."""
         return [self.derivative(u, axis) for axis in range(self.grid.dim)]

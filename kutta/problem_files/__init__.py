@@ -1,0 +1,1 @@
+"""Problems in small TOML files, which `kutta solve` reads."""

@@ -1,0 +1,91 @@
+"""Objects of the library by name and arguments: ``"ETDRK4"``, or ``{ name = "FiniteDifference", accuracy = 4 }``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+import kutta as kt
+from kutta.formulas.reading import nearest
+from kutta.pde.equations.evolution import Evolution
+from kutta.pde.schemes.scheme import Scheme
+from kutta.problem_files.section import ProblemFileError, Section, one_of, shown, told
+from kutta.solvers.controllers import Controller
+from kutta.solvers.method import Method
+
+
+def classes(place: Any, base: type, *without: type) -> dict[str, type]:
+    """The public classes of a kind, by name."""
+    found = {name: getattr(place, name) for name in place.__all__}
+    return {
+        name: one
+        for name, one in found.items()
+        if isinstance(one, type) and issubclass(one, base) and one not in (base, *without)
+    }
+
+
+EQUATIONS = classes(kt.pde, Evolution, kt.pde.Equation)
+SCHEMES = classes(kt.pde, Scheme)
+METHODS = classes(kt, Method)
+CONTROLLERS = classes(kt, Controller)
+
+# What a text among the arguments stands for, such as a field by its formula.
+Reader = Callable[[str], Any]
+
+
+def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | None = None) -> Any:
+    """An object.
+
+    Args:
+        value: a name, or a table with the key ``name`` and arguments.
+        known: the classes that may be named.
+        path: of the value in the file.
+        reader: of texts among the arguments; without one they are refused.
+
+    Raises:
+        ProblemFileError: for what is not known, or arguments that are refused.
+    """
+    if not isinstance(value, str | dict):
+        raise ProblemFileError(f"{path}: expected a name, or a table with a name and arguments; got {shown(value)}")
+    section = Section({"name": value} if isinstance(value, str) else value, path)
+    kind = known[section.take("name", one_of(sorted(known)))]
+    arguments = {one.name: one for one in fields(kind) if one.init}
+    given = {}
+    for key, one in section.values.items():
+        if key == "name":
+            continue
+        if key not in arguments:
+            raise ProblemFileError(f"{section.named(key)} has no meaning here{nearest(key, arguments)}")
+        given[key] = _argument(one, arguments[key], section.named(key), reader)
+    for key, one in arguments.items():
+        if key not in given and one.default is MISSING and one.default_factory is MISSING:
+            raise ProblemFileError(f"{section.named(key)} is missing")
+    with told(path):
+        return kind(**given)
+
+
+def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any:
+    """An argument, if it is of a kind that a file can hold and the class takes."""
+    kinds = {one.strip() for one in str(field.type).split("|")}
+    if isinstance(value, bool):
+        fits, wanted = "bool" in kinds, value
+    elif isinstance(value, int | float):
+        fits, wanted = bool(kinds & {"int", "float", "Any"}), value
+    elif isinstance(value, list):
+        fits, wanted = any(one.startswith(("Any", "Sequence", "tuple")) for one in kinds), _numbers(value, path)
+    elif isinstance(value, str) and reader is not None and "Any" in kinds:
+        with told(path):
+            fits, wanted = True, reader(value)
+    else:
+        fits, wanted = False, None
+    if not fits:
+        raise ProblemFileError(f"{path}: expected {' or '.join(sorted(kinds))}; got {shown(value)}")
+    return wanted
+
+
+def _numbers(values: list[Any], path: str) -> tuple[Any, ...]:
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, int | float):
+            raise ProblemFileError(f"{path}: expected a list of numbers; got {shown(one)} in it")
+    return tuple(values)

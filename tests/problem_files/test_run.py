@@ -1,0 +1,130 @@
+"""What `kutta solve` writes and says, and that it writes nothing when it fails."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import kutta as kt
+from kutta import cli
+from kutta.problem_files.run import run
+from tests.problem_files._files import ORDINARY, PARTIAL
+
+
+def invoke(*arguments):
+    return CliRunner(env={"COLUMNS": "120"}).invoke(cli.application(), ("solve", *map(str, arguments)))
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name="small.toml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize("text", [PARTIAL, ORDINARY], ids=["partial", "ordinary"])
+def test_the_solution_and_its_picture_are_written(text, written, tmp_path):
+    result = invoke(written(text), "--out", tmp_path / "out" / "inner")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / "inner"
+    assert sorted(one.name for one in folder.iterdir()) == ["small.nc", "small.png"]
+    fields = kt.pde.formats.read(folder / "small.nc")
+    assert fields.attrs["title"] == "small" and fields.attrs["problem_file"] == text
+    assert list(fields.data_vars) == (["u"] if text is PARTIAL else ["q", "p"])
+    assert fields.sizes["time"] == (3 if text is PARTIAL else 2)
+    assert (folder / "small.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_says_what_was_done(written):
+    result = invoke(written(PARTIAL))
+    words = " ".join(result.output.split())
+    assert "Equation(text='k * laplace(u) - u + sin(pi * x)', parameters={k: 0.1})" in words
+    for part in ("16 points, spacing 0.0625", "FiniteDifference(accuracy=2)", "SUCCESS", "0 to 0.1 of 0.1"):
+        assert part in words
+    assert "small/small.nc" in words and "small/small.png" in words
+
+
+def test_ordinary_equations_have_a_table_too(written):
+    words = " ".join(invoke(written(ORDINARY)).output.split())
+    assert "q, p" in words and "Tsit5" in words and "2 outputs" in words
+
+
+def test_quiet_is_quiet(written, tmp_path):
+    result = invoke(written(PARTIAL), "--quiet")
+    assert result.exit_code == 0 and result.output == ""
+    assert (tmp_path / "small" / "small.nc").is_file()
+
+
+def test_zarr(written, tmp_path):
+    assert invoke(written(ORDINARY), "--format", "zarr", "--quiet").exit_code == 0
+    fields = kt.pde.formats.read(tmp_path / "small" / "small.zarr")
+    np.testing.assert_allclose(fields.q.values, np.cos(2 * fields.time.values), rtol=1e-7, atol=1e-7)
+
+
+def test_run_returns_what_it_has_written(written, tmp_path):
+    paths = run(written(PARTIAL), tmp_path / "out", quiet=True)
+    assert paths == [tmp_path / "out" / "small.nc", tmp_path / "out" / "small.png"]
+
+
+def test_fields_are_animated(written, tmp_path):
+    assert invoke(written(PARTIAL), "--animate", "--quiet").exit_code == 0
+    assert (tmp_path / "small" / "small.gif").read_bytes().startswith(b"GIF8")
+    result = invoke(written(ORDINARY, "swing.toml"), "--animate")
+    assert result.exit_code == 2 and "of which there is no animation" in result.stderr
+    assert not (tmp_path / "swing").exists()
+
+
+FAILURES = {
+    "misspelt": (PARTIAL.replace("laplace", "lapalce"), "did you mean laplace?"),
+    "unknown key": (PARTIAL.replace("span", "spam"), "time.span is missing, and there is time.spam"),
+    "times outside": (PARTIAL.replace("save = 3", "save = [0.0, 7.0]"), "save_at must lie within t_span"),
+    "step too large": (PARTIAL + "[solve]\nmethod = 'RK4'\nstep = 0.1", "violates the Courant-Friedrichs-Lewy"),
+    "explodes": (PARTIAL.replace("- u", "+ 1e6 * u**3"), "STEP_UNDERFLOW|NON_FINITE|MAX_STEPS"),
+    "too few steps": (PARTIAL + "[solve]\nmax_steps = 1", "MAX_STEPS at t = "),
+    "wrong method": (ORDINARY + "method = 'ETDRK4'", "ETDRK4"),
+    "waves at a wall": (PARTIAL.replace('"neumann"', '{neumann = 1}') + "[solve]\nscheme = 'PseudoSpectral'", "g=1.0"),
+    "no boundary condition": (PARTIAL.replace("- u", "- d_dx(x*u)"), "nothing is known of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_nothing_is_written_when_it_fails(case, written, tmp_path):
+    text, reason = FAILURES[case]
+    result = invoke(written(text), "--quiet")
+    assert result.exit_code == 2 and result.stderr.startswith("Error: ")
+    assert any(one in result.stderr for one in reason.split("|")), result.stderr
+    assert "throw=False" not in result.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_what_was_there_before_stays_when_it_fails(written, tmp_path):
+    path = written(PARTIAL)
+    assert invoke(path, "--quiet").exit_code == 0
+    before = (tmp_path / "small" / "small.nc").read_bytes()
+    written(PARTIAL + "[solve]\nmax_steps = 1")
+    assert invoke(path, "--quiet").exit_code == 2
+    assert (tmp_path / "small" / "small.nc").read_bytes() == before
+    assert sorted(one.name for one in (tmp_path / "small").iterdir()) == ["small.nc", "small.png"]
+
+
+def test_options_are_checked(written, tmp_path):
+    path = written(PARTIAL)
+    result = invoke(path, "--format", "csv")
+    assert result.exit_code == 2 and "--format must be one of netcdf, zarr; got csv" in result.stderr
+    (tmp_path / "taken").write_text("")
+    result = invoke(path, "--out", tmp_path / "taken")
+    assert result.exit_code == 2 and "--out must name a folder" in result.stderr
+
+
+@pytest.mark.parametrize("module", ["xarray", "h5netcdf", "matplotlib"])
+def test_missing_packages_are_named_with_their_extra(module, written, monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, module, None)
+    result = invoke(written(PARTIAL))
+    assert result.exit_code == 2
+    assert f'kutta solve needs {module}: pip install "kutta[cli,pde]"' in result.stderr
+    assert not (tmp_path / "small").exists()
