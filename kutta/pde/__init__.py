@@ -2,8 +2,12 @@
 
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.differences import derivative, laplacian
+from kutta.pde.equations.allen_cahn import AllenCahn
+from kutta.pde.equations.brusselator import Brusselator
 from kutta.pde.equations.burgers import Burgers
+from kutta.pde.equations.cahn_hilliard import CahnHilliard
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.equations.gray_scott import GrayScott
 from kutta.pde.equations.heat import Heat
 from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
 from kutta.pde.equations.kuramoto_sivashinsky import KuramotoSivashinsky
@@ -16,12 +20,16 @@ from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.space import Space
 
 __all__ = [
+    "AllenCahn",
     "Boundary",
+    "Brusselator",
     "Burgers",
+    "CahnHilliard",
     "Dirichlet",
     "Discretisation",
     "Evolution",
     "FiniteDifference",
+    "GrayScott",
     "Grid",
     "Heat",
     "KortewegDeVries",

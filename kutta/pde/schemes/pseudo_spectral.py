@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kutta.pde.boundary import Dirichlet, Neumann, Periodic
 from kutta.pde.grid import Grid
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField
 from kutta.pde.schemes.transforms import EVEN, ODD, PERIODIC, Basis, shifted
 
@@ -150,6 +150,15 @@ class WaveSpace(Discretisation):
     def join(self, components: Sequence[SpectralField]) -> SpectralField:
         found = torch.stack([one.coefficients for one in components], -self.grid.dim - 1)
         return SpectralField(self, components[0].kinds, coefficients=found)
+
+    def weighted(self, u: SpectralField, weights: Sequence[Any]) -> SpectralField:
+        numbers = per_component(weights, u, self.grid.dim)
+        return u.mapped(lambda held: numbers * held)
+
+    def spread(self, u: SpectralField, weights: Sequence[Any]) -> SpectralField:
+        coefficients = u.coefficients.unsqueeze(-self.grid.dim - 1)
+        numbers = per_component(weights, u, self.grid.dim)
+        return SpectralField(self, u.kinds, coefficients=numbers * coefficients)
 
     def derivative(self, u: SpectralField, axis: int, order: int = 1) -> SpectralField:
         basis = self.basis(u.kinds)
