@@ -54,7 +54,6 @@ class Brusselator(Evolution):
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         u, v = ops.split(u)
-        source = forcing(self.source, ops, t, u)
-        fed = ops.data(self.b, u) if source is None else source + self.b
-        change = ops.spread(u * u * v, (1.0, -1.0)) + ops.spread(fed, (1.0, 0.0))
-        return change + ops.spread(self.a * u, (0.0, 1.0))
+        met, source = u * v, forcing(self.source, ops, t, u)
+        made = self.b + u * met
+        return ops.join([made if source is None else made + source, u * (self.a - met)])

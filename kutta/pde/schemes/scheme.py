@@ -109,13 +109,6 @@ class Discretisation:
         """A field of several components, each times a number of its own."""
         return per_component(weights, u, self.grid.dim) * u
 
-    def spread(self, u: Field, weights: Sequence[Any]) -> Field:
-        """A field of several components, each of which is one and the same field times a number of its own.
-
-        Such is the rate of a reaction, which uses up some substances and makes others.
-        """
-        return per_component(weights, u, self.grid.dim) * (u.unsqueeze(-self.grid.dim - 1) if u.dim() else u)
-
     def derivative(self, u: Field, axis: int, order: int = 1) -> Field:
         """``d^order u / dx_axis^order``."""
         raise NotImplementedError

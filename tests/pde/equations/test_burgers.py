@@ -29,7 +29,9 @@ def error(count, kind, scheme, end=1.0, centring=None):
 
 @pytest.mark.parametrize("accuracy", [2, 4, 6])
 @pytest.mark.parametrize(
-    ("kind", "centring"), [("periodic", None), ("Dirichlet", "cell"), ("Dirichlet", "node")], ids=["around", "cells", "nodes"]
+    ("kind", "centring"),
+    [("periodic", None), ("Dirichlet", "cell"), ("Dirichlet", "node")],
+    ids=["around", "cells", "nodes"],
 )
 def test_orders_in_space(kind, centring, accuracy):
     counts = (24, 36) if kind == "Dirichlet" else (48, 72)

@@ -37,7 +37,7 @@ def test_the_energy_of_chaos():
 
 @pytest.mark.parametrize("accuracy", [2, 4, 6])
 def test_orders_in_space(accuracy):
-    orders = spatial_orders(P.KuramotoSivashinsky(1e-3), "periodic", accuracy, (24, 36, 54), end=1e-3)
+    orders = spatial_orders(P.KuramotoSivashinsky(1e-3), "periodic", accuracy, (32, 48), end=1e-3)
     assert orders[-1] == pytest.approx(accuracy, abs=0.15)
 
 
@@ -45,7 +45,7 @@ def test_orders_in_space(accuracy):
 def test_orders_in_time(dim):
     grid = P.Grid((16,) * dim, 16.0)
     start = lambda x: torch.cos(math.pi * x[0] / 8) + 0.3 * torch.sin(math.pi * x.sum(0) / 4)  # noqa: E731
-    problem = P.KuramotoSivashinsky().problem(grid, start, (0.0, 4.0))
+    problem = P.KuramotoSivashinsky().problem(grid, start, (0.0, 1.0))
     for method, order in ((kt.ETDRK2(), 2), (kt.ETDRK4(), 4)):
         assert temporal_order(problem, method, (64, 128)) == pytest.approx(order, abs=0.15)
 
@@ -57,7 +57,9 @@ def test_the_slope_of_the_height_is_the_wave_of_one_dimension():
     height = kt.solve(
         P.KuramotoSivashinsky().problem(plane, lambda x: torch.sin(k * x[0]) / k, (0.0, 3.0)), kt.ETDRK4(), **fixed
     ).y1
-    wave = kt.solve(P.KuramotoSivashinsky().problem(line, lambda x: torch.cos(k * x[0]), (0.0, 3.0)), kt.ETDRK4(), **fixed)
+    wave = kt.solve(
+        P.KuramotoSivashinsky().problem(line, lambda x: torch.cos(k * x[0]), (0.0, 3.0)), kt.ETDRK4(), **fixed
+    )
     waves = P.PseudoSpectral(1.0).on(plane).like(height)
     slope = waves.leave(waves.derivative(waves.enter(height), 0))
     assert torch.allclose(slope[:, 0], wave.y1, rtol=0.0, atol=1e-6)
