@@ -265,8 +265,8 @@ NOTES = (
     "py-pde 0.59, numba backend, float64, central differences of order 2; the function of a whole solve is compiled "
     "beforehand, and the time of that is stated apart, as kutta's is. kutta's times are those of whole calls of "
     "kutta.solve, with the functions of the linear part that exponential methods need.",
-    "At equal error: two lines for each of py-pde's solvers, the fastest of kutta's on the same grid, and the fastest on "
-    "any grid; what was solved on a coarser one is brought to the finer one's points, which is timed, too.",
+    "At equal error: two lines for each of py-pde's solvers, the fastest of kutta's on the same grid, and the fastest "
+    "on any grid; what was solved on a coarser one is brought to the finer one's points, which is timed, too.",
 )
 
 

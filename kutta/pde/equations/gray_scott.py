@@ -1,4 +1,4 @@
-"""The equations of Gray and Scott, ``u_t = Du laplace(u) - u v^2 + F (1 - u)``, ``v_t = Dv laplace(v) + u v^2 - (F + k) v``."""
+"""Gray and Scott: ``u_t = Du laplace(u) - u v^2 + F (1 - u)``, ``v_t = Dv laplace(v) + u v^2 - (F + k) v``."""
 
 from __future__ import annotations
 

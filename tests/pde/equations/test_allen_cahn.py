@@ -1,5 +1,6 @@
 """Allen and Cahn: fronts, energy, reaction alone, orders, gradients."""
 
+import itertools
 import math
 
 import pytest
@@ -105,7 +106,7 @@ def test_energy_falls():
         return float(((u**2 - 1) ** 2 / 4 + width**2 / 2 * sum(slope**2 for slope in slopes)).mean())
 
     found = [energy(u) for u in sol.ys]
-    assert all(after < before for before, after in zip(found, found[1:], strict=False))
+    assert all(after < before for before, after in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize("kind", list(SIDES))
