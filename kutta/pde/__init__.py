@@ -5,10 +5,14 @@ from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin, Wa
 from kutta.pde.differences import derivative, laplacian
 from kutta.pde.elliptic import Elliptic
 from kutta.pde.equations.advection import Advection
+from kutta.pde.equations.allen_cahn import AllenCahn
+from kutta.pde.equations.brusselator import Brusselator
 from kutta.pde.equations.burgers import Burgers
+from kutta.pde.equations.cahn_hilliard import CahnHilliard
 from kutta.pde.equations.darcy import Darcy
 from kutta.pde.equations.diffusion_sorption import DiffusionSorption
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.equations.gray_scott import GrayScott
 from kutta.pde.equations.heat import Heat
 from kutta.pde.equations.helmholtz import Helmholtz
 from kutta.pde.equations.korteweg_de_vries import KortewegDeVries
@@ -41,8 +45,11 @@ __all__ = [
     "POD",
     "WENO5",
     "Advection",
+    "AllenCahn",
     "Boundary",
+    "Brusselator",
     "Burgers",
+    "CahnHilliard",
     "Darcy",
     "DiffusionSorption",
     "Dirichlet",
@@ -52,6 +59,7 @@ __all__ = [
     "Evolution",
     "FiniteDifference",
     "FiniteVolume",
+    "GrayScott",
     "Grid",
     "Heat",
     "Helmholtz",

@@ -12,7 +12,7 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.pde.boundary import Dirichlet, Neumann, Periodic
 from kutta.pde.grid import Grid
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField
 from kutta.pde.schemes.transforms import EVEN, ODD, PERIODIC, Basis, shifted
 
@@ -174,8 +174,14 @@ class WaveSpace(Discretisation):
         return tuple(u.mapped(lambda held, one=one: held.select(dim, one)) for one in range(held.shape[dim]))
 
     def join(self, components: Sequence[SpectralField]) -> SpectralField:
-        found = torch.stack([one.coefficients for one in components], -self.grid.dim - 1)
-        return SpectralField(self, components[0].kinds, coefficients=found)
+        dim, kinds = -self.grid.dim - 1, components[0].kinds
+        if all(one._coefficients is None for one in components):
+            return SpectralField(self, kinds, values=torch.stack([one.values for one in components], dim))
+        return SpectralField(self, kinds, coefficients=torch.stack([one.coefficients for one in components], dim))
+
+    def weighted(self, u: SpectralField, weights: Sequence[Any]) -> SpectralField:
+        numbers = per_component(weights, u, self.grid.dim)
+        return u.mapped(lambda held: numbers * held)
 
     def derivative(self, u: SpectralField, axis: int, order: int = 1) -> SpectralField:
         basis = self.basis(u.kinds)

@@ -23,6 +23,12 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
     return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
 
 
+def per_component(weights: Sequence[Any], like: Field, dim: int) -> Tensor:
+    """Numbers along the axis of components, ``(c, 1, ...)``, for fields in `dim` dimensions."""
+    numbers = [torch.as_tensor(weight, dtype=like.dtype, device=like.device) for weight in weights]
+    return torch.stack(numbers).reshape(-1, *[1] * dim)
+
+
 class Law(Protocol):
     """A conservation law ``du/dt + div F(u) = 0``.
 
@@ -131,6 +137,10 @@ class Discretisation:
     def join(self, components: Sequence[Field]) -> Field:
         """A field of several components."""
         return torch.stack(list(components), -self.grid.dim - 1)
+
+    def weighted(self, u: Field, weights: Sequence[Any]) -> Field:
+        """A field of several components, each times a number of its own."""
+        return per_component(weights, u, self.grid.dim) * u
 
     def derivative(self, u: Field, axis: int, order: int = 1) -> Field:
         """``d^order u / dx_axis^order``."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.schemes.transforms import EVEN, PERIODIC, product_of_kinds
+from kutta.pde.schemes.transforms import EVEN, ODD, PERIODIC, product_of_kinds
 
 Kinds = tuple[str, ...]
 
@@ -71,6 +71,8 @@ class SpectralField:
         return self
 
     def __add__(self, other: Any) -> SpectralField:
+        if _is_number(other) and self._coefficients is None and ODD not in self.kinds:
+            return self.pointwise(lambda values: values + other)
         other = self._as_field(other)
         if other.kinds != self.kinds:
             raise ValueError(

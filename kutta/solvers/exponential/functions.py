@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kutta.autodiff import under_transform
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_blocks, as_matrices, blocks_times
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -54,9 +55,27 @@ def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, d
 
 @_sums.register
 def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
-    dtype = linear.forward(y.detach()).dtype
-    weights = weights_of(tableau, dt, in_double(linear.symbols), phis, dtype)
-    return WeightedSums(weights, torch.mul, torch.addcmul, linear.forward, linear.backward)
+    dtype, symbols = linear.forward(y.detach()).dtype, _real_if_they_are(linear.symbols)
+    if symbols.is_complex() or not dtype.is_complex:
+        weights = weights_of(tableau, dt, in_double(symbols), phis, dtype)
+        return WeightedSums(weights, torch.mul, _adding(), linear.forward, linear.backward)
+    weights = weights_of(tableau, dt, in_double(symbols), phis, dtype.to_real())
+    twice = {key: torch.stack([value, value], -1) for key, value in weights.items()}
+    return WeightedSums(twice, torch.mul, _adding(), _parts_after(linear.forward), _from_parts(linear.backward))
+
+
+def _adding() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A sum and a product more, in the memory of the sum unless a transformation forbids it."""
+    return torch.addcmul if under_transform() else Tensor.addcmul_
+
+
+def _parts_after(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A transform to real and imaginary parts, which real functions multiply with a third of the work."""
+    return lambda y: torch.view_as_real(forward(y).resolve_conj())
+
+
+def _from_parts(backward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda parts: backward(torch.view_as_complex(parts))
 
 
 @_sums.register
@@ -78,6 +97,13 @@ def _phis_of_blocks(blocks: Tensor, last: int) -> list[Tensor]:
 
 def _plus_blocks_times(total: Tensor, blocks: Tensor, vector: Tensor) -> Tensor:
     return total + blocks_times(blocks, vector)
+
+
+def _real_if_they_are(symbols: Tensor) -> Tensor:
+    """Numbers without their imaginary parts, where all of these are zero."""
+    if not symbols.is_complex() or under_transform() or bool(symbols.detach().imag.any()):
+        return symbols
+    return symbols.real.contiguous()
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -1,0 +1,133 @@
+"""Allen and Cahn: fronts, energy, reaction alone, orders, gradients."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from tests._helpers import F64
+from tests.pde.equations._checks import (
+    SIDES,
+    assert_orders,
+    ends,
+    gradient_error,
+    ordinary,
+    profile,
+    spatial_orders,
+    temporal_order,
+)
+
+P = kt.pde
+ROOT2 = math.sqrt(2.0)
+
+
+def front(x, width):
+    return torch.tanh(x / (ROOT2 * width))
+
+
+def wall(kind, place, outward):
+    """A condition that a front of width 1/2 fulfils."""
+    u = float(front(torch.tensor(place, dtype=F64), 0.5))
+    slope = outward * (1 - u**2) / ROOT2 / 0.5
+    return {"Dirichlet": P.Dirichlet(u), "Neumann": P.Neumann(slope), "Robin": P.Robin(1.0, 0.5, u + 0.5 * slope)}[kind]
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
+@pytest.mark.parametrize("kind", ["Dirichlet", "Neumann", "Robin"])
+def test_a_front_at_rest_between_walls(kind, accuracy, centring):
+    errors, widths = [], []
+    for count in (32, 48, 72) if accuracy == 6 else (24, 36, 54):
+        walls = (wall(kind, -1.0, -1.0), wall(kind, 1.2, 1.0))
+        grid = P.Grid(count, 2.2, centring, boundary=walls, origin=-1.0)
+        u = front(grid.points()[0], 0.5)
+        problem = P.AllenCahn(0.5).problem(grid, u, (0.0, 1.0), P.FiniteDifference(accuracy))
+        errors.append(float((kt.solve(problem, kt.ROCK4(), rtol=1e-11, atol=1e-13).y1 - u).norm()) / count**0.5)
+        widths.append(grid.spacing[0])
+    order = math.log(errors[1] / errors[2]) / math.log(widths[1] / widths[2])
+    assert order == pytest.approx(accuracy, abs=0.15)
+
+
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
+@pytest.mark.parametrize("kind", list(SIDES))
+def test_orders_in_space(kind, accuracy):
+    counts = (32, 64, 128) if accuracy < 6 else (16, 24, 36)
+    orders = spatial_orders(P.AllenCahn(0.3), kind, accuracy, counts)
+    assert_orders(orders, accuracy, kind)
+
+
+@pytest.mark.parametrize("kind", list(SIDES))
+def test_waves_converge_faster_than_any_power(kind):
+    def end(count):
+        grid = P.Grid(count, 1.0, "periodic" if kind == "periodic" else "node", boundary=SIDES[kind])
+        u0 = profile(kind, grid.points()[0], 1.5)
+        problem = P.AllenCahn(0.1).problem(grid, u0, (0.0, 1.0), P.PseudoSpectral())
+        return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.02)).y1[:: (count - (kind != "periodic")) // 16]
+
+    add = 0 if kind == "periodic" else 1
+    exact = end(128 + add)
+    errors = [float((end(count + add) - exact).abs().max()) for count in (32, 64)]
+    assert errors[1] < 1e-3 * errors[0] and errors[1] < 1e-6
+
+
+@pytest.mark.parametrize("kind", list(SIDES))
+@pytest.mark.parametrize(("method", "order"), [(kt.ETDRK2(), 2), (kt.ETDRK4(), 4)], ids=["ETDRK2", "ETDRK4"])
+def test_orders_in_time(method, order, kind):
+    grid = P.Grid(16, 1.0, boundary=SIDES[kind])
+    u0 = profile(kind, grid.points()[0])
+    problem = P.AllenCahn(0.1).problem(grid, u0, (0.0, 1.0), P.PseudoSpectral())
+    assert temporal_order(problem, method, (16, 32)) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral()], ids=["differences", "waves"])
+@pytest.mark.parametrize("kind", ["periodic", "Neumann"])
+def test_the_same_everywhere_is_the_reaction_alone(kind, scheme):
+    grid = P.Grid((4, 6), boundary=SIDES[kind])
+    u0 = torch.tensor([0.3, -1.4], dtype=F64)
+    fields = u0[:, None, None].expand(2, 4, 6)
+    problem = P.AllenCahn(0.1, 2.0).problem(grid, fields, (0.0, 0.7), scheme)
+    exact = u0 * math.exp(1.4) / torch.sqrt(1 + u0**2 * (math.exp(2.8) - 1))
+    assert torch.allclose(ordinary(lambda t, u: 2 * (u - u**3), u0, 0.7), exact, rtol=0.0, atol=1e-9)
+    found = kt.solve(problem, kt.Dopri8(), rtol=1e-10, atol=1e-12).y1
+    assert torch.allclose(found, exact[:, None, None].expand(2, 4, 6), rtol=0.0, atol=1e-8)
+
+
+def test_energy_falls():
+    grid, width = P.Grid((32, 32), 2 * math.pi), 0.3
+    noise = torch.randn(32, 32, dtype=F64, generator=torch.Generator().manual_seed(0))
+    problem = P.AllenCahn(width).problem(grid, noise, (0.0, 4.0))
+    sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.1), save_at=torch.linspace(0.5, 4.0, 8, dtype=F64))
+    waves = P.PseudoSpectral(1.0).on(grid).like(noise)
+
+    def energy(u):
+        slopes = [waves.leave(slope) for slope in waves.gradient(waves.enter(u))]
+        return float(((u**2 - 1) ** 2 / 4 + width**2 / 2 * sum(slope**2 for slope in slopes)).mean())
+
+    found = [energy(u) for u in sol.ys]
+    assert all(after < before for before, after in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize("kind", list(SIDES))
+@pytest.mark.parametrize("scheme", [P.FiniteDifference(4), P.PseudoSpectral()], ids=["differences", "waves"])
+def test_gradients(kind, scheme):
+    u0 = profile(kind, P.Grid(6, boundary=SIDES[kind]).points()[0])
+    assert gradient_error(ends(P.AllenCahn(0.05), kind, scheme=scheme), u0) < 1e-6
+    of_coefficients = lambda c: ends(P.AllenCahn(c[0], c[1]), kind, scheme=scheme)(u0)  # noqa: E731
+    assert gradient_error(of_coefficients, torch.tensor([0.05, 1.3], dtype=F64)) < 1e-6
+
+
+def test_gradients_to_the_values_at_the_walls():
+    def end(g):
+        grid = P.Grid(8, 1.0, boundary=(P.Dirichlet(g[0]), P.Neumann(g[1])))
+        problem = P.AllenCahn(0.1).problem(grid, torch.zeros(8, dtype=F64), (0.0, 0.2))
+        return kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.05)).y1
+
+    assert gradient_error(end, torch.tensor([0.7, -0.3], dtype=F64)) < 1e-6
+
+
+def test_a_constant_has_no_sines():
+    grid = P.Grid(16, boundary=P.Dirichlet(1.0))
+    with pytest.raises(ValueError, match="PseudoSpectral needs axes"):
+        kt.solve(P.AllenCahn().problem(grid, torch.ones(16), (0.0, 1.0), P.PseudoSpectral()))

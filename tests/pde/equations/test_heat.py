@@ -1,0 +1,108 @@
+"""Heat: modes that decay, walls of every kind, sources, coefficients that vary, gradients."""
+
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from tests._helpers import F64
+from tests.pde.equations._checks import SIDES, ends, gradient_error, profile
+
+P = kt.pde
+MODE = 3.4256184594817283  # the second with tan(MODE) = 1 / MODE
+
+
+def mode(kind, x):
+    """A mode on the unit interval, and the square of its wave number."""
+    k = {"periodic": 2 * math.pi, "Neumann": math.pi, "Dirichlet": math.pi, "Robin": MODE}[kind]
+    return (torch.sin if kind == "Dirichlet" else torch.cos)(k * x), k**2
+
+
+def error(kind, scheme, count, centring=None):
+    """Of a mode that decays; of Robin, from a mirror on to ``u + du/dn = 0``."""
+    boundary = (P.Neumann(), P.Robin(1.0, 1.0)) if kind == "Robin" else SIDES[kind]
+    grid = P.Grid(count, 1.0, centring, boundary=boundary)
+    u0, rate = mode(kind, grid.points()[0])
+    end = 1.0 / rate
+    found = kt.solve(P.Heat(1.0).problem(grid, u0, (0.0, end), scheme), kt.ROCK4(), rtol=1e-11, atol=1e-13).y1
+    return float((found - math.exp(-1.0) * u0).norm()) / count**0.5, grid.spacing[0]
+
+
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("kind", ["periodic", "Neumann", "Dirichlet", "Robin"])
+def test_orders_in_space(kind, centring, accuracy):
+    if kind == "periodic" and centring == "node":
+        centring = "periodic"
+    counts = {2: (32, 48), 4: (64, 96), 6: (24, 36)}[accuracy]
+    (e0, h0), (e1, h1) = (error(kind, P.FiniteDifference(accuracy), count, centring) for count in counts)
+    order = math.log(e0 / e1) / math.log(h0 / h1)
+    assert order > accuracy - 0.15
+    assert order < accuracy + (0.15 if kind == "periodic" or accuracy == 2 else 1.5)
+
+
+@pytest.mark.parametrize("kind", list(SIDES))
+def test_waves_solve_it_exactly_whatever_the_step(kind):
+    grid = P.Grid((8, 12), (1.0, 2.0), boundary=SIDES[kind])
+    u0, rate = mode(kind, grid.points()[0])
+    problem = P.Heat(0.3).problem(grid, u0, (0.0, 1.0), P.PseudoSpectral())
+    if kind == "Dirichlet":
+        u0 = u0 * torch.sin(math.pi * grid.points()[1] / 2)
+        problem, rate = P.Heat(0.3).problem(grid, u0, (0.0, 1.0), P.PseudoSpectral()), rate + math.pi**2 / 4
+    found = kt.solve(problem, kt.ETD1(), controller=kt.Fixed(1.0)).y1
+    assert torch.allclose(found, math.exp(-0.3 * rate) * u0, rtol=0.0, atol=1e-14)
+
+
+def test_a_rod_between_two_temperatures():
+    grid = P.Grid(16, 1.0, "node", boundary=(P.Dirichlet(1.0), P.Dirichlet(lambda x, t: 2.0 + 0 * t)))
+    sol = kt.solve(P.Heat(1.0).problem(grid, torch.zeros(16, dtype=F64), (0.0, 3.0)), kt.ROCK4(), rtol=1e-9)
+    assert torch.allclose(sol.y1, 1 + grid.points()[0], rtol=0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral()], ids=["differences", "waves"])
+def test_what_a_source_brings_stays(scheme):
+    grid = P.Grid(16, boundary=P.Neumann())
+    source = lambda x, t: (1 + torch.cos(math.pi * x[0])) * t  # noqa: E731
+    problem = P.Heat(0.1, source).problem(grid, torch.zeros(16, dtype=F64), (0.0, 2.0), scheme)
+    assert float(kt.solve(problem, kt.Tsit5(), rtol=1e-9).y1.mean()) == pytest.approx(2.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("accuracy", [2, 4])
+def test_a_coefficient_that_varies(accuracy):
+    """At rest with a source: ``-(a u')' = s`` for ``u = sin(x)`` and ``a = 2 + cos(x)``."""
+    errors = []
+    for count in (16, 32, 64):
+        grid = P.Grid(count, 2 * math.pi)
+        x = grid.points()[0]
+        u, a, source = torch.sin(x), 2 + torch.cos(x), 2 * torch.sin(x) + torch.sin(2 * x)
+        problem = P.Heat(a, source).problem(grid, u, (0.0, 0.5), P.FiniteDifference(accuracy))
+        errors.append(float((kt.solve(problem, kt.ROCK4(), rtol=1e-10, atol=1e-12).y1 - u).abs().max()))
+    assert math.log2(errors[1] / errors[2]) == pytest.approx(accuracy, abs=0.15)
+
+
+@pytest.mark.parametrize("scheme", [P.FiniteDifference(4), P.PseudoSpectral()], ids=["differences", "waves"])
+@pytest.mark.parametrize("kind", list(SIDES))
+def test_gradients(kind, scheme):
+    u0 = profile(kind, P.Grid(6, boundary=SIDES[kind]).points()[0])
+    assert gradient_error(ends(P.Heat(0.05), kind, scheme=scheme), u0) < 1e-6
+    of_coefficients = lambda a: ends(P.Heat(a), kind, scheme=scheme)(u0)  # noqa: E731
+    assert gradient_error(of_coefficients, torch.tensor(0.05, dtype=F64)) < 1e-6
+
+
+def test_gradients_to_fields_and_walls():
+    x = P.Grid(6).points()[0]
+
+    def end(values):
+        grid = P.Grid(6, boundary=(P.Dirichlet(values[0]), P.Robin(1.0, 0.5, values[1])))
+        problem = P.Heat(values[2:8], values[8:]).problem(grid, x, (0.0, 0.02), P.FiniteDifference(2))
+        return kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.01)).y1
+
+    values = torch.cat([torch.tensor([0.3, -0.2], dtype=F64), 0.1 + 0.05 * x, torch.cos(x)])
+    assert gradient_error(end, values) < 1e-6
+
+
+def test_steps_that_explode_are_refused():
+    problem = P.Heat(1.0).problem(P.Grid(32), lambda x: torch.sin(2 * math.pi * x[0]), (0.0, 1.0), P.FiniteDifference())
+    with pytest.raises(ValueError, match="Courant-Friedrichs-Lewy"):
+        kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.1))
