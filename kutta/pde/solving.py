@@ -23,6 +23,7 @@ from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.exponential.runge_kutta import ETDRK4
+from kutta.solvers.low_storage import LowStorageRungeKutta
 from kutta.solvers.method import Method
 from kutta.solvers.runge_kutta import SSPRK33, RungeKutta, Tsit5
 from kutta.solvers.stabilised.rock import ROCK4
@@ -79,7 +80,7 @@ def _says_speeds(problem: PDEProblem) -> bool:
 
 def _takes_given_steps(method: Any) -> bool:
     """Whether it is an explicit method that estimates no error."""
-    return isinstance(method, RungeKutta) and method.error_order is None
+    return isinstance(method, RungeKutta | LowStorageRungeKutta) and method.error_order is None
 
 
 def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:

@@ -11,6 +11,10 @@ from tests._helpers import F64
 P = kt.pde
 
 
+def name(value):
+    return type(value).__name__
+
+
 def wave(x):
     return torch.sin(2 * math.pi * x[0])
 
@@ -67,6 +71,12 @@ def test_what_is_taken_when_nothing_is_named():
     assert float((controlled.y1 - named.y1).abs().max()) < 1e-2
     given = kt.solve(problem, controller=kt.Fixed(0.01))
     assert given.stats.steps == 20
+
+
+@pytest.mark.parametrize("method", [kt.RK4(), kt.SSPRK104(), kt.Williamson3(), kt.CarpenterKennedy54()], ids=name)
+def test_explicit_methods_without_an_error_estimate_take_these_steps(method):
+    problem = P.Burgers(0.0).problem(P.Grid(20), wave, (0.0, 0.1))
+    assert torch.equal(kt.solve(problem, method).y1, kt.solve(problem, method, controller=problem.cfl()).y1)
 
 
 def test_equations_of_functions_have_error_control():

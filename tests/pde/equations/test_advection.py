@@ -11,6 +11,10 @@ from tests._helpers import F64, difference, gradient, relative_error, slopes_of
 P = kt.pde
 
 
+def name(value):
+    return type(value).__name__
+
+
 def bump(x):
     return torch.exp(torch.sin(2 * math.pi * x))
 
@@ -47,7 +51,7 @@ def test_order_of_differences(accuracy):
     assert slopes_of(errors, counts)[-1] == pytest.approx(accuracy, abs=0.15)
 
 
-@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference(6), P.FiniteVolume(P.WENO5())], ids=str)
+@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference(6), P.FiniteVolume(P.WENO5())], ids=name)
 def test_a_wind_that_varies(scheme):
     """``v = (1 + t) (2 + sin(2 pi x)) / 2 pi``; the time that it takes from 0 to ``x`` is known."""
     grid = P.Grid(64)

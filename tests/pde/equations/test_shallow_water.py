@@ -60,10 +60,10 @@ def test_a_breaking_dam(name, most):
     assert slopes_of(errors, (100, 200))[0] > 0.8  # 1 at best, where there is a jump
 
 
-@pytest.mark.parametrize("name", SCHEMES)
-def test_nothing_is_lost_between_walls(name):
+@pytest.mark.parametrize("scheme", [*SCHEMES.values(), P.FiniteDifference()], ids=[*SCHEMES, "differences"])
+def test_nothing_is_lost_between_walls(scheme):
     grid = P.Grid((14, 11), (1.0, 1.3), boundary=P.Wall())
-    problem = P.ShallowWater(1.0, 2).problem(grid, hill, (0.0, 2.0), SCHEMES[name])
+    problem = P.ShallowWater(1.0, 2).problem(grid, hill, (0.0, 2.0), scheme)
     ys = kt.solve(problem, save_at="steps").ys
     water = ys[:, 0].sum((-1, -2))
     assert float((water - water[0]).abs().max()) < 1e-12 * float(water[0])
