@@ -15,7 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = (
+PACKAGES = ("torch", "torchdiffeq", "torchode", "jax", "diffrax", "diffusers", "numpy", "scipy", "scikit-sundae")
+PACKAGES += ("pyamg",)
     "torch",
     "torchdiffeq",
     "torchode",
