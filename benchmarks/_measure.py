@@ -15,8 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("torch", "torchdiffeq", "torchode", "jax", "diffrax", "diffusers", "numpy", "scipy", "scikit-sundae")
-PACKAGES += ("pyamg",)
+PACKAGES = (
     "torch",
     "torchdiffeq",
     "torchode",
