@@ -60,6 +60,9 @@ class Elliptic(NetworkOperator):
         True
     """
 
+    # Of the part with the coefficient: 1 or -1 where it is definite or semidefinite, 0 where that is not known.
+    _sign: float
+
     def __init__(self, grid: Grid, coefficient: Any = 1.0, shift: Any = 0.0, faces: str = "harmonic"):
         if not isinstance(grid, Grid):
             raise TypeError(f"grid must be a kutta.pde.Grid; got {type(grid).__name__}")
@@ -75,9 +78,6 @@ class Elliptic(NetworkOperator):
         self._sign = 1.0 if all(wall.a * wall.b >= 0.0 for _, _, wall in conditions(grid)) else 0.0
         self._take(coefficient, shift)
         self.definite = self.symmetric and self._sign > 0.0 and least >= 0.0
-
-    # Of the part with the coefficient: 1 or -1 where it is definite or semidefinite, 0 where that is not known.
-    _sign: float
 
     def _take(self, coefficient: Any, shift: Any) -> None:
         self.coefficient, self.shift = coefficient, shift
@@ -163,7 +163,7 @@ class Elliptic(NetworkOperator):
 
     def network(self) -> Network:
         tensors = [one for one in (self.coefficient, self.shift) if isinstance(one, Tensor)]
-        if under_transform() or carries_gradient(tensors):
+        if under_transform() or carries_gradient(tensors) or any(one.is_inference() for one in tensors):
             return self._network(self.coefficient, self.shift)
         # What is in a tensor may be changed between two solves, as an optimiser does.
         versions = tuple(one._version for one in tensors)

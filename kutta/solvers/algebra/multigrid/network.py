@@ -12,12 +12,15 @@ spacings, and the ground is the shift and whatever lies beyond the sides. ``K`` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.multigrid.slices import accumulate_, difference, weight_of
+from kutta.autodiff import under_transform
+from kutta.solvers.algebra.multigrid.slices import Weight, accumulate_, part, weight_of
+
+# A residual takes several passes over so many points at a time, which stay in the cache of a core meanwhile.
+IN_CACHE = 2**17
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Stencil:
         network: its conductances.
         diagonal: of ``K``, ``(*batch, *shape)``.
         between: for each axis the conductances between points, numbers where they are all the same.
-        around: for each axis the one that joins its ends, where it wraps around.
+        around: for each axis the one that joins its ends, or 0 where it does not wrap around.
     """
 
     def __init__(self, network: Network, like: Tensor):
@@ -102,35 +105,54 @@ class Stencil:
         for chain in network.chains:
             total = total + chain.at_points()
         self.diagonal = total.to(like).expand(*network.batch, *network.shape).contiguous()
-        self.between, self.around = [], []
+        self.between: list[Weight] = []
+        self.around: list[Weight] = []
         for chain in network.chains:
             between, around = chain.links.narrow(chain.axis, 1, chain.count - 1), chain.links.narrow(chain.axis, 0, 1)
             self.between.append(weight_of(between, network.uniform, like))
-            self.around.append(weight_of(around, network.uniform, like) if chain.periodic else None)
-
-    @cached_property
-    def inverse_diagonal(self) -> Tensor:
-        """``1 / diagonal``."""
-        return self.diagonal.reciprocal()
+            self.around.append(weight_of(around, network.uniform, like) if chain.periodic else 0.0)
 
     def apply(self, u: Tensor) -> Tensor:
         """``K u``, by differentiable operations."""
         image = self.diagonal * u
-        self._add_neighbours_(image, u, -1.0)
+        self._add_neighbours_(image, u, -1.0, 0, u.shape[self._first])
         return image
 
     def residual(self, f: Tensor, u: Tensor, out: Tensor) -> Tensor:
-        """``f - K u``, in `out` where that can be."""
-        out = difference(f, self.diagonal, u, out)
-        self._add_neighbours_(out, u, 1.0)
+        """``f - K u``, in `out` where that can be, slab after slab along the first axis."""
+        first = self._first
+        if under_transform():
+            out = f - self.diagonal * u
+            self._add_neighbours_(out, u, 1.0, 0, u.shape[first])
+            return out
+        slab = max(1, IN_CACHE * u.shape[first] // u.numel())
+        for start in range(0, u.shape[first], slab):
+            count = min(slab, u.shape[first] - start)
+            right, diagonal, inner, total = (one.narrow(first, start, count) for one in (f, self.diagonal, u, out))
+            torch.addcmul(right, diagonal, inner, value=-1.0, out=total)
+            self._add_neighbours_(out, u, 1.0, start, count)
         return out
 
-    def _add_neighbours_(self, out: Tensor, u: Tensor, sign: float) -> None:
+    @property
+    def _first(self) -> int:
+        return -len(self.network.shape)
+
+    def _add_neighbours_(self, out: Tensor, u: Tensor, sign: float, start: int, count: int) -> None:
+        """Add what neighbours give to the slab of `count` points along the first axis from `start`."""
         for chain, between, around in zip(self.network.chains, self.between, self.around, strict=True):
             axis, rest = chain.axis, chain.count - 1
-            if rest:
-                accumulate_(out.narrow(axis, 1, rest), between, u.narrow(axis, 0, rest), sign)
-                accumulate_(out.narrow(axis, 0, rest), between, u.narrow(axis, 1, rest), sign)
-            if around is not None:
-                accumulate_(out.narrow(axis, 0, 1), around, u.narrow(axis, rest, 1), sign)
-                accumulate_(out.narrow(axis, rest, 1), around, u.narrow(axis, 0, 1), sign)
+            if axis == self._first:
+                to, of = out, u
+                second, last = max(start, 1), min(start + count, rest)
+                moves = [(second, second - 1, start + count - second), (start, start + 1, last - start)]
+                ends = [(0, rest)] * (start == 0) + [(rest, 0)] * (start + count == rest + 1)
+            else:
+                to, of = (one.narrow(self._first, start, count) for one in (out, u))
+                between, around = (part(one, self._first, start, count) for one in (between, around))
+                moves, ends = [(1, 0, rest), (0, 1, rest)], [(0, rest), (rest, 0)]
+            for at, beside, length in moves:
+                if length > 0:
+                    link = part(between, axis, min(at, beside), length)
+                    accumulate_(to.narrow(axis, at, length), link, of.narrow(axis, beside, length), sign)
+            for at, beside in ends if chain.periodic else ():
+                accumulate_(to.narrow(axis, at, 1), around, of.narrow(axis, beside, 1), sign)

@@ -28,9 +28,11 @@ def accumulate_(out: Tensor, weight: Weight, x: Tensor, sign: float = 1.0) -> No
         out.addcmul_(weight, x, value=sign)
 
 
-def difference(f: Tensor, weight: Tensor, x: Tensor, out: Tensor) -> Tensor:
-    """``f - weight x``, in `out` where that can be."""
-    return f - weight * x if under_transform() else torch.addcmul(f, weight, x, value=-1.0, out=out)
+def part(weight: Weight, axis: int, start: int, count: int) -> Weight:
+    """A piece of a factor along an axis; all of one that only broadcasts along it."""
+    if isinstance(weight, Tensor) and weight.shape[axis] > 1:
+        return weight.narrow(axis, start, count)
+    return weight
 
 
 def weight_of(values: Tensor, uniform: bool, like: Tensor) -> Weight:

@@ -131,3 +131,16 @@ def test_the_whole_of_a_shift_is_kept():
         for axis in (0, 1, 0):
             fine, _ = coarsened(fine, axis)
             assert float(fine.ground.expand(fine.shape).sum()) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("kind", list(CASES))
+@pytest.mark.parametrize("field", [True, False])
+def test_residuals_in_slabs_are_those_of_the_whole(kind, field, monkeypatch):
+    centring, sides, *_ = CASES[kind]
+    shape = (9, 8)
+    stencil = network(centring, sides, shape, torch.exp(random(*shape)) if field else 2.0).stencil(random(1))
+    u, f = (random(2, *stencil.network.shape, seed=seed) for seed in (1, 2))
+    for points in (1, 40, 2**17):
+        monkeypatch.setattr("kutta.solvers.algebra.multigrid.network.IN_CACHE", points)
+        residual = stencil.residual(f, u, torch.full_like(u, torch.nan))
+        assert torch.allclose(residual, f - stencil.apply(u), atol=1e-11)
