@@ -17,6 +17,10 @@ from kutta.pde.equations.poisson import Poisson
 from kutta.pde.grid import Grid
 from kutta.pde.padding import pad
 from kutta.pde.problem import PDEProblem
+from kutta.pde.reduced.angles import angles
+from kutta.pde.reduced.local_bases import LocalBases, Worth
+from kutta.pde.reduced.medoids import Medoids, k_medoids
+from kutta.pde.reduced.pod import POD
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.scheme import Discretisation, Scheme
@@ -25,6 +29,7 @@ from kutta.pde.space import Space
 from kutta.pde.steady import Steady, SteadyProblem
 
 __all__ = [
+    "POD",
     "Boundary",
     "Burgers",
     "Darcy",
@@ -39,6 +44,8 @@ __all__ = [
     "Helmholtz",
     "KortewegDeVries",
     "KuramotoSivashinsky",
+    "LocalBases",
+    "Medoids",
     "NavierStokes",
     "NavierStokes3D",
     "NavierStokesVorticity",
@@ -53,7 +60,10 @@ __all__ = [
     "Staggered",
     "Steady",
     "SteadyProblem",
+    "Worth",
+    "angles",
     "derivative",
+    "k_medoids",
     "laplacian",
     "pad",
 ]

@@ -86,16 +86,14 @@ class Elliptic(NetworkOperator):
         self._kept: dict[Any, Any] = {}
 
     def apply(self, x: Tensor) -> Tensor:
-        image = self._stencil(x).apply(self.unknowns(x))
-        if self.weights is not None:
-            image = image / self.unknowns(self.weights.to(x))
+        image = self.unweighted(self._stencil(x).apply(self.unknowns(x)))
         return self.among(image, 0.0 if is_zero(self.shift) else self.shift * x)
 
     def check(self, x: Tensor) -> None:
         check_field("a state", x, self.grid)
         for name in ("coefficient", "shift"):
             value = getattr(self, name)
-            if isinstance(value, Tensor) and (value.dtype, value.device) != (x.dtype, x.device):
+            if isinstance(value, Tensor) and (value.dtype, value.device) != (x.dtype.to_real(), x.device):
                 raise TypeError(
                     f"{name} is {value.dtype} on {value.device}, and the state {x.dtype} on {x.device}: convert one"
                 )
@@ -119,13 +117,11 @@ class Elliptic(NetworkOperator):
         if isinstance(scale, Tensor) or isinstance(moved.shift, Tensor):
             moved._sign = 0.0
         moved._sign *= math.copysign(1.0, scale) if moved._sign and scale else 0.0
-        moved.definite = self.symmetric and moved._sign != 0.0 and moved.shift * moved._sign >= 0.0
+        moved.definite = self.symmetric and bool(moved._sign) and bool(moved.shift * moved._sign >= 0.0)
         return moved
 
     def diagonal(self, like: Tensor) -> Tensor:
-        diagonal = self._stencil(like).diagonal
-        if self.weights is not None:
-            diagonal = diagonal / self.unknowns(self.weights.to(like))
+        diagonal = self.unweighted(self._stencil(like).diagonal)
         return self.among(diagonal, self.shift * torch.ones_like(like) if not is_zero(self.shift) else 0.0)
 
     def inverse(self) -> Inverse | None:

@@ -58,6 +58,8 @@ def diagonalised(grid: Grid, coefficient: float, shift: float) -> Inverse | None
     reciprocal = torch.where(symbols == 0.0, 0.0, 1.0 / torch.where(symbols == 0.0, 1.0, symbols))
 
     def inverse(x: Tensor) -> Tensor:
+        if x.is_complex():
+            return torch.complex(inverse(x.real), inverse(x.imag))
         factor = reciprocal.to(x)
         for dim, one in real:
             x = one.forward(x, dim)

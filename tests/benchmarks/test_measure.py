@@ -37,6 +37,7 @@ BENCHMARKS = {
     "diffusion_pipeline": ("diffusers",),
     "diffusion_feedback": (),
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
+    "learned_relaxation": (),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.

@@ -8,7 +8,7 @@ from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
-from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.method import Goal, LinearMethod
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
 from kutta.solvers.algebra.multigrid.smoothers.damped_jacobi import DampedJacobi
@@ -22,6 +22,11 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shif
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 from kutta.solvers.algebra.operators.sparse import Sparse
 from kutta.solvers.algebra.relaxation.sor import SOR
+from kutta.solvers.algebra.tuning.binned import Binned
+from kutta.solvers.algebra.tuning.chebyshev_bandit import ChebyshevBandit
+from kutta.solvers.algebra.tuning.strategy import Play, Strategy
+from kutta.solvers.algebra.tuning.tsallis_inf import TsallisINF
+from kutta.solvers.algebra.tuning.tuner import Tuner
 
 __all__ = [
     "CG",
@@ -31,23 +36,30 @@ __all__ = [
     "SOR",
     "Banded",
     "BiCGSTAB",
+    "Binned",
     "Chebyshev",
+    "ChebyshevBandit",
     "Cholesky",
     "CyclicReduction",
     "DampedJacobi",
     "Dense",
     "Diagonal",
     "ExactInverse",
+    "Goal",
     "LinearMethod",
     "LinearOperator",
     "Lines",
     "MatrixFree",
     "Multigrid",
+    "Play",
     "RedBlack",
     "Shifted",
     "Smoother",
     "Sparse",
+    "Strategy",
     "Sum",
     "Transposed",
+    "TsallisINF",
+    "Tuner",
     "default_method",
 ]

@@ -80,7 +80,6 @@ class Hierarchy:
     """
 
     def __init__(self, network: Network, smoother: Smoother, like: Tensor):
-        smoother.check(network)
         self.levels: list[Level] = []
         strengths = _strengths(network)
         while network.shape.numel() > COARSEST and (axes := _strong(network.shape, strengths)):

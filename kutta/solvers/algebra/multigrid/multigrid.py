@@ -13,6 +13,7 @@ Multigrid, 2001.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +25,15 @@ from kutta.solvers.algebra.krylov.system import System
 from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch
 from kutta.solvers.algebra.multigrid.cycles import SHAPES, Cycles
 from kutta.solvers.algebra.multigrid.hierarchy import Hierarchy
+from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
 from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.operators.network_operator import NetworkOperator, Similar
 from kutta.solvers.algebra.relaxation.sor import Stationary
+
+# So many cycles in a row that do not bring the residual below this part of the least one are the end.
+PATIENCE, PROGRESS = 10, 0.9
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class Multigrid(LinearMethod):
         cycle: ``"V"``, ``"W"``, two cycles on each coarser grid, or ``"F"``, an F and a V cycle there.
         pre: sweeps of the smoother before the coarser grid.
         post: sweeps after it, in the reverse order.
-        smoother: `RedBlack`, `DampedJacobi`, `Chebyshev` or `Lines`, of ``kutta.algebra``.
+        smoother: `RedBlack`, `DampedJacobi`, `Chebyshev` or `Lines`, of ``kutta.algebra``. By default ``RedBlack()``
+            alone, and ``Chebyshev(2)`` as a preconditioner, where red points after black ones help less.
         full: whether it begins with full multigrid, from the coarsest grid to the finest, where there is no guess.
 
     Raises:
@@ -66,7 +72,7 @@ class Multigrid(LinearMethod):
     cycle: str = "V"
     pre: int = 1
     post: int = 1
-    smoother: Smoother = RedBlack()
+    smoother: Smoother | None = None
     full: bool = True
     source = "Brandt 1977"
 
@@ -81,7 +87,7 @@ class Multigrid(LinearMethod):
             raise ValueError("pre and post must not both be 0: a coarser grid alone does not converge")
         if isinstance(self.smoother, type):
             raise TypeError(f"smoother must be an instance: write {self.smoother.__name__}() with its parentheses")
-        if not isinstance(self.smoother, Smoother):
+        if not (self.smoother is None or isinstance(self.smoother, Smoother)):
             raise TypeError(f"smoother must be such as kutta.algebra.RedBlack(); got {self.smoother!r}")
         if not isinstance(self.full, bool):
             raise TypeError(f"full must be True or False; got {self.full!r}")
@@ -94,7 +100,8 @@ class Multigrid(LinearMethod):
             )
         if b.is_complex():
             raise TypeError(f"Multigrid solves real systems; got b of {b.dtype}: solve for its two parts in a batch")
-        self.smoother.check(operator.network())
+        if self.smoother is not None:
+            self.smoother.check(operator.network())
 
     def solver(self, operator: LinearOperator, b: Tensor, goal: Goal) -> Solver:
         assert isinstance(operator, NetworkOperator)
@@ -105,7 +112,8 @@ class Multigrid(LinearMethod):
         return OneCycle(operator, self._cycles(operator, b, mirrored=True), self.pre == self.post and self.cycle != "F")
 
     def _cycles(self, operator: NetworkOperator, b: Tensor, mirrored: bool) -> Cycles:
-        hierarchy = Hierarchy(operator.network(), self.smoother, b.detach())
+        smoother = self.smoother or (Chebyshev() if mirrored else RedBlack())
+        hierarchy = Hierarchy(operator.network(), smoother, b.detach())
         return Cycles(hierarchy, self.cycle, self.pre, self.post, mirrored)
 
 
@@ -129,6 +137,8 @@ class OneCycle(LinearOperator):
 
 class _Iterated(Solver):
     """Cycles until the residual is small."""
+
+    operator: NetworkOperator
 
     def __init__(self, operator: NetworkOperator, cycles: Cycles, goal: Goal, full: bool):
         self.operator, self.cycles, self.goal, self.full = operator, cycles, goal, full
@@ -161,8 +171,8 @@ class _Cycling(Recurrence):
         self.operator, self.cycles, self.system = operator, cycles, system
         self.b = system.shaped(system.b)
         self.f, self.u = operator.gathered(self.b), operator.unknowns(system.shaped(x)).clone()
-        self.inverse_weights = None if operator.weights is None else 1.0 / operator.unknowns(operator.weights.to(x))
-        self.broken = torch.zeros(*system.lead, 1, dtype=torch.bool, device=x.device)
+        self.least = torch.full([*system.lead, 1], math.inf, dtype=x.dtype, device=x.device)
+        self.in_vain = torch.zeros_like(self.least)
 
     def advance(self, running: Tensor) -> None:
         before = self.u.clone() if self.system.lead else None
@@ -170,9 +180,11 @@ class _Cycling(Recurrence):
         if before is not None:
             running = running.reshape(*self.system.lead, *[1] * self.operator.axes)
             self.u = torch.where(running, self.u, before)
-        residual = self.cycles.residual(self.u, self.f)
-        residual = residual if self.inverse_weights is None else residual * self.inverse_weights
+        residual = self.operator.unweighted(self.cycles.residual(self.u, self.f))
         self.norm = torch.linalg.vector_norm(residual, dim=self.operator.dims).unsqueeze(-1)
+        better = self.norm < PROGRESS * self.least
+        self.least, self.in_vain = torch.where(better, self.norm, self.least), torch.where(better, 0, self.in_vain + 1)
+        self.broken = self.in_vain >= PATIENCE
 
     def solution(self) -> Tensor:
         return self.system.flat(self.operator.scattered(self.u, self.b))

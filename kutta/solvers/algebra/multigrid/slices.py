@@ -35,8 +35,10 @@ def difference(f: Tensor, weight: Tensor, x: Tensor, out: Tensor) -> Tensor:
 
 def weight_of(values: Tensor, uniform: bool, like: Tensor) -> Weight:
     """Values as a factor for tensors such as `like`; a number where they are on the host and all the same."""
-    if uniform and values.numel() and bool((values == values.flatten()[0]).all()):
-        return float(values.flatten()[0])
+    if uniform and values.numel() and not torch.compiler.is_compiling():
+        first = values.flatten()[0]
+        if bool((values == first).all()):
+            return float(first)
     return values.to(like)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.multigrid.slices import Weight, accumulate_, every_second, weight_of

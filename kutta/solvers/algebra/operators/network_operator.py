@@ -13,8 +13,8 @@ from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOpera
 class NetworkOperator(LinearOperator):
     """``A = W^-1 K`` at the points of a grid that are unknowns, and a shift at the others.
 
-    ``K`` is the symmetric matrix of a network and ``W`` the volumes that belong to its points, in units of those inside,
-    so that the operator is its own transpose in the inner product with these weights.
+    ``K`` is the symmetric matrix of a network and ``W`` the volumes that belong to its points, in units of those
+    inside, so that the operator is its own transpose in the inner product with these weights.
 
     Attributes:
         axes: of the grid.
@@ -43,8 +43,10 @@ class NetworkOperator(LinearOperator):
 
     def gathered(self, b: Tensor) -> Tensor:
         """The right-hand side ``W b`` of the symmetric system ``K u = W b``, without what no ``u`` leads to."""
-        f = self.unknowns(b if self.weights is None else self.weights.to(b) * b)
-        return f - f.mean(self.dims, keepdim=True) if self.singular else f.contiguous()
+        inside = self.unknowns(b)
+        if self.singular:
+            inside = inside - self.mean(inside)
+        return inside.contiguous() if self.weights is None else self.unknowns(self.weights.to(b)) * inside
 
     def scattered(self, u: Tensor, b: Tensor) -> Tensor:
         """The solution ``A^-1 b`` from that of the symmetric system; of those that differ by a constant, of mean 0."""
@@ -64,6 +66,10 @@ class NetworkOperator(LinearOperator):
             return u.mean(self.dims, keepdim=True)
         weights = self.unknowns(self.weights.to(u))
         return (weights * u).sum(self.dims, keepdim=True) / weights.sum()
+
+    def unweighted(self, u: Tensor) -> Tensor:
+        """``W^-1 u`` for unknowns."""
+        return u if self.weights is None else u / self.unknowns(self.weights.to(u))
 
     def among(self, u: Tensor, others: Tensor | float) -> Tensor:
         """Unknowns among the points that are none, which take the values of `others`."""

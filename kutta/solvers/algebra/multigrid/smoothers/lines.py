@@ -11,6 +11,7 @@ from torch import Tensor
 from kutta.solvers.algebra.multigrid.network import Network, Stencil
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother, Step, checkered
 from kutta.solvers.algebra.operators.banded import Banded
+from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Lines(Smoother):
         return [among(red), among(~red)] if dim > 1 else [among(red)]
 
 
-def _line_solver(stencil: Stencil, axis: int) -> Step:
+def _line_solver(stencil: Stencil, axis: int) -> Inverse:
     """``r -> T^-1 r`` with the parts ``T`` of ``K`` that lie along an axis."""
     between, diagonal = stencil.between[axis], stencil.diagonal
     inner = -torch.as_tensor(between, dtype=diagonal.dtype, device=diagonal.device)

@@ -1,0 +1,1 @@
+"""Reduced bases: few modes that hold most of what a family of solutions does."""

@@ -1,0 +1,1 @@
+"""Choosing a parameter of a solver while it solves."""

@@ -1,0 +1,144 @@
+"""A tuner of one parameter: it suggests a value, is told the cost, and learns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kutta.solvers.algebra.tuning.strategy import Array, Play, Strategy, checked_count, checked_number
+from kutta.solvers.algebra.tuning.tsallis_inf import TsallisINF
+
+Value = TypeVar("Value")
+
+
+class Tuner(Generic[Value]):
+    """Learns from one solve to the next which value of a parameter is cheapest.
+
+    Nothing is solved twice: each system is solved once with the value that `suggest` names, and its cost, such as the
+    number of iterations, is all that `report` is told. The parameter may be any: a relaxation, the weight of a
+    smoother, a preconditioner, the length of a restart; the values are any objects.
+
+    With a number that says what kind of system comes next, such as a shift or the size of a step, the choice can
+    depend on it: `ChebyshevBandit` learns costs as smooth functions of it, `Binned` assumes nothing.
+
+    A tuner draws from its seed and the number of the round, so that with the same seed and the same costs it suggests
+    the same values, also after `load_state_dict`.
+
+    Args:
+        values: what may be suggested, one or more objects; or a tensor of numbers.
+        strategy: how to choose; by default `TsallisINF`, which knows no context.
+        seed: of what is drawn.
+
+    Attributes:
+        values: the list of them.
+        rounds: how many costs were reported.
+
+    Raises:
+        ValueError, TypeError: for no values, or what is no strategy.
+
+    Example:
+        A sequence of systems ``(A + c I) x = b``, with a relaxation that is learned as they are solved:
+
+        >>> import torch, kutta as kt
+        >>> bands = torch.tensor([[-1.0], [2.0], [-1.0]], dtype=torch.float64).expand(3, 20)
+        >>> laplacian = kt.algebra.Banded(bands, (-1, 0, 1), definite=True).dense(bands[0])
+        >>> b, eye = torch.ones_like(bands[0]), torch.eye(20, dtype=torch.float64)
+        >>> tuner = kt.algebra.Tuner([1.2, 1.5, 1.8], kt.algebra.ChebyshevBandit(0.02, 1.02))
+        >>> for k in range(80):
+        ...     c = 0.02 + (0.618 * k) % 1.0
+        ...     problem = kt.LinearProblem(kt.algebra.Dense(laplacian + c * eye, definite=True), b)
+        ...     sol = kt.solve(problem, kt.SOR(tuner.suggest(c)), rtol=1e-8)
+        ...     tuner.report(sol.stats.steps)
+        >>> tuner.favourite(0.02), tuner.favourite(1.0)
+        (1.8, 1.2)
+
+        Where a value may make the solve fail, solve with ``throw=False`` and a ``max_steps``, which is then its cost.
+    """
+
+    def __init__(self, values: Iterable[Value], strategy: Strategy | None = None, seed: int = 0):
+        self.values: list[Value] = values.tolist() if isinstance(values, Tensor | np.ndarray) else list(values)
+        if not self.values:
+            raise ValueError("values must hold at least one value; got none")
+        self.strategy = TsallisINF() if strategy is None else strategy
+        if not isinstance(self.strategy, Strategy):
+            raise TypeError(f"strategy must be such as kutta.algebra.TsallisINF(); got {strategy!r}")
+        checked_count("seed", seed, 0)
+        self.seed, self.rounds = seed, 0
+        self._state = self.strategy.begin(len(self.values))
+        self._waiting: dict[str, Any] | None = None
+
+    def suggest(self, context: Any = None) -> Value:
+        """The value to solve the next system with.
+
+        Args:
+            context: a number that says what system comes, for strategies with a context.
+
+        Raises:
+            RuntimeError: before the cost of the last suggestion was reported.
+            ValueError, TypeError: for a context that is missing, not asked for, outside its interval or no number.
+        """
+        if self._waiting is not None:
+            raise RuntimeError("suggest() was called twice: report() the cost of the last suggestion first")
+        context = self.strategy.checked(context)
+        p = self._probabilities(context)
+        drawn = np.random.default_rng((self.seed, self.rounds)).random()
+        choice = min(int(np.searchsorted(p.cumsum(), drawn, side="right")), len(p) - 1)
+        self._waiting = {"choice": choice, "probability": float(p[choice]), "context": context}
+        return self.values[choice]
+
+    def report(self, cost: Any) -> None:
+        """Say what the last suggestion cost; the less the better.
+
+        Args:
+            cost: a number, such as iterations, seconds or an error.
+
+        Raises:
+            RuntimeError: without a suggestion.
+            ValueError, TypeError: for a cost that is no finite number; the suggestion keeps waiting for one.
+        """
+        if self._waiting is None:
+            raise RuntimeError("report() needs a suggestion: call suggest() first, and report its cost once")
+        if isinstance(cost, Tensor) and cost.numel() != 1:
+            raise ValueError(
+                f"cost must be one number; got a tensor of shape {tuple(cost.shape)}: report such as its mean()"
+            )
+        play = Play(**self._waiting, cost=checked_number("cost", cost))
+        self._state = self.strategy.learn(self._state, play)
+        self._waiting, self.rounds = None, self.rounds + 1
+
+    def probabilities(self, context: Any = None) -> Tensor:
+        """With which each value would be suggested now, ``(values,)``, float64."""
+        return torch.from_numpy(self._probabilities(self.strategy.checked(context)))
+
+    def favourite(self, context: Any = None) -> Value:
+        """The value that would most probably be suggested now."""
+        return self.values[int(self.probabilities(context).argmax())]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was learned, in numbers, strings, lists and dictionaries, which JSON can hold."""
+        state = {"rounds": self.rounds, "waiting": self._waiting, "learned": self._state}
+        return copy.deepcopy({**self._identity(), **state})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            ValueError: for the state of a tuner with another strategy or another number of values.
+        """
+        for name, own in self._identity().items():
+            if name != "seed" and state.get(name) != own:
+                raise ValueError(f"the state is that of another tuner: its {name} is {state.get(name)!r}, here {own!r}")
+        state = copy.deepcopy(state)
+        self.seed, self.rounds = state["seed"], state["rounds"]
+        self._waiting, self._state = state["waiting"], state["learned"]
+
+    def _identity(self) -> dict[str, Any]:
+        return {"strategy": repr(self.strategy), "choices": len(self.values), "seed": self.seed}
+
+    def _probabilities(self, context: float | None) -> Array:
+        return self.strategy.probabilities(self._state, context)

@@ -1,0 +1,189 @@
+"""The tuner: any values, the same choices from the same seed, exact saving, and wrong use."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import kutta as kt
+from tests._helpers import F64
+from tests.solvers.algebra._systems import laplacian, random, solved
+
+CONTEXTUAL = (kt.algebra.ChebyshevBandit(0.0, 1.0), kt.algebra.Binned(0.0, 1.0))
+STRATEGIES = (kt.algebra.TsallisINF(), *CONTEXTUAL)
+NAMES = ["tsallis", "chebyshev", "binned"]
+
+
+def rounds(tuner, first, last, contextual):
+    """Choices over some rounds whose costs depend on choice, context and round."""
+    made = []
+    for k in range(first, last):
+        context = (0.618 * k) % 1.0
+        made.append(tuner.suggest(context if contextual else None))
+        tuner.report(1.0 + (made[-1] - 5.0 * context) ** 2 + k % 3)
+    return made
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=NAMES)
+def test_the_same_seed_makes_the_same_choices(strategy):
+    contextual = strategy in CONTEXTUAL
+    one, other = (rounds(kt.algebra.Tuner(range(6), strategy, 4), 0, 80, contextual) for _ in range(2))
+    assert one == other
+    assert one != rounds(kt.algebra.Tuner(range(6), strategy, 5), 0, 80, contextual)
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["between", "waiting"])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=NAMES)
+def test_a_tuner_goes_on_exactly_from_a_file(strategy, waiting, tmp_path):
+    contextual = strategy in CONTEXTUAL
+    tuner = kt.algebra.Tuner(range(6), strategy, seed=7)
+    rounds(tuner, 0, 40, contextual)
+    if waiting:
+        tuner.suggest(0.5 if contextual else None)
+    (tmp_path / "tuner.json").write_text(json.dumps(tuner.state_dict(), allow_nan=False))
+    again = kt.algebra.Tuner(range(6), strategy)
+    again.load_state_dict(json.loads((tmp_path / "tuner.json").read_text()))
+    for one in (tuner, again) if waiting else ():
+        one.report(3.0)
+    assert rounds(tuner, 41, 90, contextual) == rounds(again, 41, 90, contextual)
+    assert tuner.state_dict() == again.state_dict() and again.rounds == 89 + waiting
+
+
+def test_a_state_is_a_copy():
+    tuner = kt.algebra.Tuner(range(3))
+    state = tuner.state_dict()
+    rounds(tuner, 0, 5, False)
+    assert state["rounds"] == 0 and state["learned"]["sums"] == [0.0, 0.0, 0.0]
+    later = tuner.state_dict()
+    later["learned"]["sums"][0] = 1e9
+    assert tuner.state_dict()["learned"]["sums"][0] < 1e9
+
+
+def test_any_values():
+    thing = object()
+    assert kt.algebra.Tuner([thing]).suggest() is thing
+    assert kt.algebra.Tuner("V").suggest() == "V"
+    assert type(kt.algebra.Tuner(torch.linspace(1.0, 1.9, 3)).suggest()) is float
+    assert type(kt.algebra.Tuner(np.array([2, 3])).suggest()) is int
+
+
+def test_choices_follow_the_probabilities():
+    drawn = [kt.algebra.Tuner(range(4), seed=seed).suggest() for seed in range(2000)]
+    assert np.bincount(drawn) / 2000 == pytest.approx(np.full(4, 0.25), abs=0.04)
+
+
+def test_costs_and_contexts_of_one_entry_are_numbers():
+    tuner = kt.algebra.Tuner([1, 2], kt.algebra.Binned(0.0, 1.0))
+    tuner.suggest(torch.tensor(0.5))
+    tuner.report(torch.tensor([3]))
+    assert tuner.rounds == 1 and json.dumps(tuner.state_dict())
+
+
+def test_a_relaxation_is_learned_in_solves():
+    operator, tuner = laplacian(30), kt.algebra.Tuner([1.0, 1.8], seed=1)
+    steps = []
+    for k in range(25):
+        sol = solved(operator, random(30, seed=k), kt.CG(kt.SOR(tuner.suggest(), symmetric=True)), rtol=1e-8)
+        tuner.report(sol.stats.steps)
+        steps.append(sol.stats.steps)
+    best = np.argmin([solved(operator, random(30), kt.CG(kt.SOR(w, True)), rtol=1e-8).stats.steps for w in (1.0, 1.8)])
+    assert tuner.favourite() == (1.0, 1.8)[best] and np.mean(steps[-5:]) <= np.mean(steps[:5])
+
+
+def test_a_failed_solve_has_a_cost():
+    tuner = kt.algebra.Tuner([0.01, 1.0])
+    for k in range(20):
+        sol = solved(laplacian(10), random(10, seed=k), kt.SOR(tuner.suggest()), throw=False, max_steps=200, rtol=1e-6)
+        tuner.report(sol.stats.steps)
+    assert tuner.favourite() == 1.0
+
+
+def test_suggestions_and_costs_take_turns():
+    tuner = kt.algebra.Tuner([1, 2])
+    with pytest.raises(RuntimeError, match="report\\(\\) needs a suggestion"):
+        tuner.report(1.0)
+    tuner.suggest()
+    with pytest.raises(RuntimeError, match="suggest\\(\\) was called twice"):
+        tuner.suggest()
+    tuner.report(1.0)
+    with pytest.raises(RuntimeError, match="report its cost once"):
+        tuner.report(1.0)
+
+
+def test_wrong_costs_are_refused_and_the_suggestion_waits():
+    tuner = kt.algebra.Tuner([1, 2])
+    tuner.suggest()
+    for wrong in (float("nan"), float("inf"), torch.tensor(float("nan"))):
+        with pytest.raises(ValueError, match="cost must be finite"):
+            tuner.report(wrong)
+    for wrong in (None, "3", True, 1j, [1.0, 2.0]):
+        with pytest.raises(TypeError, match="cost must be"):
+            tuner.report(wrong)
+    with pytest.raises(ValueError, match=r"a tensor of shape \(3,\).*mean"):
+        tuner.report(torch.ones(3, dtype=F64))
+    assert tuner.rounds == 0
+    tuner.report(3)
+    assert tuner.rounds == 1
+
+
+@pytest.mark.parametrize("strategy", CONTEXTUAL, ids=NAMES[1:])
+def test_contexts_are_checked(strategy):
+    tuner = kt.algebra.Tuner([1, 2], strategy)
+    for wrong, error, why in (
+        (None, ValueError, "context is missing"),
+        (1.5, ValueError, "context must lie between 0 and 1; got 1.5"),
+        (-1e-9, ValueError, "context must lie between"),
+        (float("nan"), ValueError, "context must be finite"),
+        ("high", TypeError, "context must be a number"),
+        (torch.ones(2), TypeError, "context must be one number"),
+    ):
+        with pytest.raises(error, match=why):
+            tuner.suggest(wrong)
+    assert tuner.suggest(1.0) in (1, 2)
+    with pytest.raises(ValueError, match="context means nothing to TsallisINF"):
+        kt.algebra.Tuner([1, 2]).suggest(0.5)
+
+
+def test_arguments_are_checked():
+    with pytest.raises(ValueError, match="values must hold at least one value"):
+        kt.algebra.Tuner([])
+    for wrong in (kt.algebra.TsallisINF, "tsallis"):
+        with pytest.raises(TypeError, match="strategy must be such as"):
+            kt.algebra.Tuner([1], wrong)
+    for wrong in (-1, 0.5, True):
+        with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+            kt.algebra.Tuner([1], seed=wrong)
+
+
+def test_a_state_of_another_tuner_is_refused():
+    state = kt.algebra.Tuner(range(3), kt.algebra.Binned(0.0, 1.0)).state_dict()
+    with pytest.raises(ValueError, match="its strategy is 'Binned"):
+        kt.algebra.Tuner(range(3)).load_state_dict(state)
+    with pytest.raises(ValueError, match="its choices is 3, here 4"):
+        kt.algebra.Tuner(range(4), kt.algebra.Binned(0.0, 1.0)).load_state_dict(state)
+
+
+class Cheapest(kt.algebra.Strategy):
+    """A strategy of a user's own: whatever was cheapest when it was last tried."""
+
+    def begin(self, count):
+        return {"last": [0.0] * count}
+
+    def probabilities(self, state, context):
+        return np.eye(len(state["last"]))[int(np.argmin(state["last"]))]
+
+    def learn(self, state, play):
+        last = list(state["last"])
+        last[play.choice] = play.cost
+        return {"last": last}
+
+    def __repr__(self):
+        return "Cheapest()"
+
+
+def test_a_strategy_of_ones_own():
+    tuner = kt.algebra.Tuner([3.0, 1.0, 2.0], Cheapest())
+    for _ in range(5):
+        tuner.report(tuner.suggest())
+    assert tuner.favourite() == 1.0
