@@ -17,6 +17,7 @@ from torch import Tensor
 from kutta.pde.differences import central_weights
 from kutta.pde.elliptic import Elliptic
 from kutta.pde.grid import Grid
+from kutta.pde.schemes.scheme import real_dtype
 from kutta.pde.schemes.transforms import PERIODIC, Basis
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
@@ -44,7 +45,7 @@ class InverseLaplacian:
             basis = Basis(self.grid, self.kinds, not f.is_complex())
             symbol = sum(_second_difference(basis, axis, self.accuracy) for axis in range(self.grid.dim))
             reciprocal = torch.where(symbol == 0.0, 0.0, 1.0 / symbol)  # type: ignore[operator, arg-type]
-            self._ready[key] = basis, reciprocal.to(f.device, f.dtype.to_real())
+            self._ready[key] = basis, reciprocal.to(f.device, real_dtype(f.dtype))
         return self._ready[key]
 
 

@@ -1,5 +1,6 @@
 """Diffusion by fluxes: that of `Elliptic`, conserved, of order two in time-dependent problems; gradients, refusals."""
 
+import dataclasses
 import math
 
 import pytest
@@ -54,24 +55,22 @@ def spread(x):
     return -a(x) * exact.minus_laplacian(x) + torch.cos(2.0 * x[0]) * exact.slope(x, 0)
 
 
-def heated(kind, n, centring, scheme=None, method=None):
+def heated(kind, n, centring):
     def decaying(boundary):
-        return type(boundary)(
-            *((boundary.a, boundary.b) if kind == "robin" else ()), lambda x, t: torch.exp(-t) * boundary.g(x, t)
-        )
+        return dataclasses.replace(boundary, g=lambda x, t: torch.exp(-t) * boundary.g(x, t))
 
     sides = tuple(tuple(decaying(exact.KINDS[kind](axis, side)) for side in (0, 1)) for axis in (0, 1))
     grid = P.Grid((n, n), (1.0, 0.8), centring, sides)
     x = grid.points()
     equation = P.Heat(a(x), lambda x, t: -torch.exp(-t) * (exact.field(x) + spread(x)))
-    y1 = kt.solve(equation.problem(grid, exact.field, (0.0, 0.3), scheme), method or kt.ROCK4(), rtol=1e-6).y1
-    return exact.norm(y1 - math.exp(-0.3) * exact.field(x), grid), 1.0 / grid.spacing[0]
+    y1 = kt.solve(equation.problem(grid, exact.field, (0.0, 0.1)), kt.ROCK4()).y1
+    return exact.norm(y1 - math.exp(-0.1) * exact.field(x), grid), 1.0 / grid.spacing[0]
 
 
 @pytest.mark.parametrize("centring", ["cell", "node"])
 @pytest.mark.parametrize("kind", ["dirichlet", "neumann", "mixed", "robin"])
 def test_heat_with_a_coefficient_that_varies_converges_with_order_two(kind, centring):
-    errors, spacings = zip(*(heated(kind, n, centring) for n in (8, 12, 18)), strict=True)
+    errors, spacings = zip(*(heated(kind, n, centring) for n in (6, 9, 14)), strict=True)
     assert slopes_of(errors, spacings)[-1] == pytest.approx(2.0, abs=0.15)
 
 
@@ -104,11 +103,11 @@ def test_periodic_heat_with_a_coefficient_that_varies(scheme):
 
 @pytest.mark.parametrize("method", [kt.Tsit5(), kt.ARS222()], ids=["explicit", "implicit"])
 def test_gradients_to_the_coefficient_and_the_boundary(method):
-    coefficient, value = 0.5 + random((4, 3)), random((3,), 1)
+    coefficient, value = 0.5 + random((3, 2)), random((2,), 1)
 
     def loss(a, g):
-        grid = P.Grid((4, 3), boundary=((P.Dirichlet(g), P.Robin(1.0, 1.0)), P.Neumann(0.2)))
-        y1 = kt.solve(P.Heat(a).problem(grid, random((4, 3), 2), (0.0, 0.04)), method, controller=kt.Fixed(0.01)).y1
+        grid = P.Grid((3, 2), boundary=((P.Dirichlet(g), P.Robin(1.0, 1.0)), P.Neumann(0.2)))
+        y1 = kt.solve(P.Heat(a).problem(grid, random((3, 2), 2), (0.0, 0.02)), method, controller=kt.Fixed(0.01)).y1
         return (y1**3).sum()
 
     for ask, at in ((lambda a: loss(a, value), coefficient), (lambda g: loss(coefficient, g), value)):

@@ -27,7 +27,7 @@ from torch import Tensor
 from kutta.pde.boundary import Condition, Periodic, without_data
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.inverse import InverseLaplacian
-from kutta.pde.schemes.scheme import Discretisation, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Scheme, real_dtype
 from kutta.pde.schemes.transforms import EVEN, PERIODIC
 
 
@@ -183,7 +183,7 @@ class StaggeredDifferences(Discretisation):
         """``g`` of a component, as a tensor of one cell along the axis; ``None`` for zero."""
         if isinstance(wall.g, int | float):
             return None
-        dtype = part.dtype.to_real()
+        dtype = real_dtype(part.dtype)
         x = self.grid.face(axis, side, dtype, part.device)
         x = torch.stack([row - 0.5 * self.grid.spacing[one] if place == one else row for place, row in enumerate(x)])
         value = torch.as_tensor(wall.value(x, self.t)).to(part)
