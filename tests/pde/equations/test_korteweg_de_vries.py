@@ -40,7 +40,7 @@ def test_the_errors_that_others_found(method, wanted):
 
 @pytest.mark.parametrize("accuracy", [2, 4, 6])
 def test_orders_in_space(accuracy):
-    counts, steps = ((360, 540), (120, 240)) if accuracy < 6 else ((300, 450), (200, 400))
+    counts, steps = ((360, 540), (120, 240)) if accuracy < 6 else ((420, 630), (200, 300))
     e0, e1 = (error(kt.RK4(), n, c, P.FiniteDifference(accuracy), 0.1) for c, n in zip(counts, steps, strict=True))
     assert math.log(e0 / e1) / math.log(1.5) == pytest.approx(accuracy, abs=0.15)
 
