@@ -15,7 +15,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("torch", "torchdiffeq", "torchode", "jax", "diffrax", "diffusers", "numpy", "scipy", "scikit-sundae")
+PACKAGES = (
+    "torch",
+    "torchdiffeq",
+    "torchode",
+    "jax",
+    "diffrax",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "scikit-sundae",
+    "pyamg",
+)
 
 
 @dataclass(frozen=True)

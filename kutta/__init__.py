@@ -21,6 +21,7 @@ from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
+from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
@@ -149,6 +150,7 @@ __all__ = [
     "LowStorageRungeKutta",
     "Method",
     "Midpoint",
+    "Multigrid",
     "ODEProblem",
     "Ralston",
     "Recompute",
@@ -196,7 +198,7 @@ _PLANNED = {
     "further stiff methods": "Kvaerno5",
     "multigrid, root and least-squares problems": (
         "RootProblem FixedPointProblem LeastSquaresProblem "
-        "Multigrid Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
+        "Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
     ),
     "neural operators": "operators",

@@ -75,7 +75,10 @@ _ADVICE = {
         "the operator, or the preconditioner, is not definite; use kutta.MINRES() for a symmetric operator, with a "
         "positive definite preconditioner, and kutta.LU() or kutta.GMRES() for any other"
     ),
-    Result.BREAKDOWN: "the recurrence would divide by zero; use kutta.GMRES(), or begin at another guess",
+    Result.BREAKDOWN: (
+        "the recurrence would divide by zero, or does not converge; use kutta.GMRES(), with kutta.Multigrid() as its "
+        "preconditioner if that was the method, or begin at another guess"
+    ),
     Result.STAGNATION: (
         "rounding keeps the residual of the system above the tolerance, so that the solution is as exact as its dtype "
         "allows; for a smaller one use float64"

@@ -15,6 +15,7 @@ from torch import Tensor
 from kutta.autodiff import as_float, outside_autocast
 from kutta.pde.problem import PDEProblem
 from kutta.pde.solving import solve_pde
+from kutta.pde.steady import SteadyProblem, solve_steady
 from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
@@ -122,6 +123,8 @@ def solve(
     _check_engine(engine)
     if isinstance(problem, DiffusionProblem):
         return solve_diffusion(problem, method, _not_default(locals()), solve)
+    if isinstance(problem, SteadyProblem):
+        return solve_steady(problem, method, _not_default(locals()))
     if isinstance(problem, LinearProblem):
         return solve_linear(problem, method, _not_default(locals()))
     if isinstance(problem, PDEProblem):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -85,10 +85,21 @@ class Robin(Condition):
             raise ValueError("b must not be zero; for a value at the boundary use Dirichlet")
 
 
+@dataclass(frozen=True, eq=False)
+class Wall(Neumann):
+    """A wall that mirrors: beyond it, all is as before it, but flows across it are turned around.
+
+    So nothing passes. What points across the wall, as the components of a velocity or a momentum that an equation names
+    in its `directions`, vanishes at it; all else has slope zero, and a single field is under `Neumann()`.
+    """
+
+    g: Value = field(default=0.0, init=False)
+
+
 def without_data(boundary: tuple[tuple[Boundary, Boundary], ...]) -> tuple[tuple[Boundary, Boundary], ...]:
     """The sides of all axes with ``g = 0``: what solutions of the linear equation without sources fulfil."""
     return tuple(tuple(_homogeneous(one) for one in pair) for pair in boundary)  # type: ignore[misc]
 
 
 def _homogeneous(one: Boundary) -> Boundary:
-    return replace(one, g=0.0) if isinstance(one, Condition) else one  # type: ignore[type-var]
+    return replace(one, g=0.0) if isinstance(one, Condition) and not isinstance(one, Wall) else one  # type: ignore[type-var]

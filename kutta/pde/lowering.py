@@ -4,7 +4,8 @@ Three forms of it have the same solution:
 
     whole     du/dt = L u + N(t, u)                       for every method
     split     du/dt = A u + f(t, u)                       A linear; f = N and what the boundary data add to L u
-    waves     du^/dt = diag(symbols) u^ + N^(t, u^)       of coefficients, where the scheme is one of waves
+    waves     du^/dt = A^ u^ + N^(t, u^)                  of coefficients, where the scheme is one of waves and `A^` a
+                                                          number for each wave, or a matrix of the components
 
 The last one saves the transforms at both ends of every stage, and is what a method with a given step size and a linear
 part takes; with error control the state is at the points of the grid, where tolerances mean what they say.
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import under_transform
 from kutta.pde.boundary import Dirichlet
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
@@ -27,6 +29,7 @@ from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.structure import structured
 from kutta.problems import ODEProblem, SplitODEProblem
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
@@ -60,10 +63,12 @@ def split(problem: PDEProblem) -> Lowered:
 
 
 def waves(problem: PDEProblem) -> Lowered:
-    """The same of the coefficients of waves."""
+    """The same of the coefficients of waves, if the linear part leaves each wave to itself."""
     ops: Any = operations(problem)
     basis = ops.basis(ops.kinds)
-    linear = Diagonal(symbols(problem, ops), axes=_axes(problem))
+    linear = of_each_wave(problem, ops)
+    if linear is None:
+        return split(problem)
     f = partial(_remainder_of_waves, problem.equation, ops)
     start = basis.forward(problem.u0)
     return Lowered(SplitODEProblem(linear, f, start, problem.t_span), basis.backward)
@@ -144,25 +149,74 @@ def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
     """``L`` with homogeneous boundary conditions, of as much structure as it has."""
     if isinstance(ops, WaveSpace):
         basis = ops.basis(ops.kinds)
-        return Diagonal(symbols(problem, ops), basis.forward, basis.backward, _axes(problem))
+        found = of_each_wave(problem, ops, basis.forward, basis.backward)
+        if found is not None:
+            return found
     homogeneous = ops.homogeneous()
     operator = MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
     return structured(operator, homogeneous.grid, problem.u0)
 
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
-    found = equation.linear(ops, u)
-    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, found)
+    found = equation.linear(ops, ops.enter(u))
+    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, ops.leave(found))
 
 
 def _axes(problem: PDEProblem) -> int:
     return problem.grid.dim + (len(problem.equation.components) > 1)
 
 
-def symbols(problem: PDEProblem, ops: WaveSpace) -> Tensor:
-    """What ``L`` multiplies each wave with: what it makes of a field all of whose coefficients are 1."""
-    count = len(problem.equation.components)
-    shape = (*((count,) if count > 1 else ()), *ops.basis(ops.kinds).shape)
-    ones = torch.ones(shape, dtype=ops.coefficient_dtype, device=ops.device)
-    found = problem.equation.linear(ops, ops.of(ones))
-    return torch.zeros_like(ones) if found is None else ops.coefficients(found)
+def of_each_wave(problem: PDEProblem, ops: WaveSpace, *transforms: Any) -> Any:
+    """``L`` as what it does to each wave: a number, or a matrix where it couples components.
+
+    Args:
+        problem: whose linear part is meant.
+        ops: the waves.
+        transforms: to the coefficients and back, where the states are fields.
+
+    Returns:
+        a `Diagonal` or a `BlockDiagonal`; ``None`` if waves act on one another, as where coefficients vary in space.
+    """
+    blocks = _blocks(problem, ops.like(problem.u0.to(torch.promote_types(problem.u0.dtype, torch.float64))))
+    if blocks is None:
+        return None
+    blocks = blocks.to(ops.coefficient_dtype)
+    if len(problem.equation.components) == 1:
+        return Diagonal(blocks[0, 0], *transforms, axes=_axes(problem))
+    if _is_uncoupled(blocks):
+        return Diagonal(blocks.diagonal(dim1=0, dim2=1).movedim(-1, 0), *transforms, axes=_axes(problem))
+    return BlockDiagonal(blocks, *transforms)
+
+
+def _blocks(problem: PDEProblem, ops: WaveSpace) -> Tensor | None:
+    """The matrix of each wave, ``(c, c, *waves)``: what ``L`` makes of waves of one component each."""
+    count, basis = len(problem.equation.components), ops.basis(ops.kinds)
+    ones = torch.ones(basis.shape, dtype=ops.coefficient_dtype, device=ops.device)
+    units = torch.eye(count, dtype=ones.dtype, device=ops.device).reshape(count, count, *[1] * ones.dim()) * ones
+    blocks = _image(problem, ops, units).transpose(0, 1)
+    if not under_transform():  # whose values cannot be read
+        noise = torch.randn((count, *problem.grid.shape), generator=torch.Generator().manual_seed(0))
+        probe = basis.forward(noise.to(ops.device, ops.dtype))
+        with torch.no_grad():
+            parts = blocks * probe
+            error, size = (parts.sum(1) - _image(problem, ops, probe)).abs(), parts.abs().sum(1)
+        if bool((error > 1e-6 * size + 1e-12 * size.amax()).any()):
+            return None
+    return blocks
+
+
+def _image(problem: PDEProblem, ops: WaveSpace, coefficients: Tensor) -> Tensor:
+    """What ``L`` makes of the coefficients of all components, ``(..., c, *waves)``."""
+    single = len(problem.equation.components) == 1
+    dim = -problem.grid.dim - 1
+    found = problem.equation.linear(ops, ops.of(coefficients.squeeze(dim) if single else coefficients))
+    if found is None:
+        return torch.zeros_like(coefficients)
+    return ops.coefficients(found).unsqueeze(dim) if single else ops.coefficients(found)
+
+
+def _is_uncoupled(blocks: Tensor) -> bool:
+    apart = torch.eye(len(blocks), dtype=torch.bool, device=blocks.device).reshape(
+        *blocks.shape[:2], *[1] * (blocks.dim() - 2)
+    )
+    return not under_transform() and not bool(torch.where(apart, 0.0, blocks).any())

@@ -11,6 +11,8 @@ makes do with one cell, since the slope between it and its ghost is exact for pa
 ones, ``2 g - u_1`` and ``u_1 + h g`` of cells, and ``u_1 + 2 h g`` of nodes. Second derivatives at the sides lose two
 orders by all that, and solutions none.
 
+Beyond a `Wall` a field is its mirror image, whatever the order.
+
 This is the only place where boundary conditions are.
 """
 
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Dirichlet, Periodic
+from kutta.pde.boundary import Dirichlet, Periodic, Wall
 from kutta.pde.grid import Grid
 
 # The number of the first point that a ghost depends on, and for each ghost, the nearest first, the weights of the
@@ -31,7 +33,16 @@ from kutta.pde.grid import Grid
 Ghosts = tuple[int, tuple[tuple[float, ...], ...]]
 
 
-def pad(u: Tensor, grid: Grid, width: int, *, axis: int | None = None, accuracy: int = 2, t: Any = 0.0) -> Tensor:
+def pad(
+    u: Tensor,
+    grid: Grid,
+    width: int,
+    *,
+    axis: int | None = None,
+    accuracy: int = 2,
+    t: Any = 0.0,
+    directions: Sequence[int | None] = (),
+) -> Tensor:
     """A field with ghost values around it.
 
     Args:
@@ -41,6 +52,8 @@ def pad(u: Tensor, grid: Grid, width: int, *, axis: int | None = None, accuracy:
         axis: the one that is padded; by default all, one after the other, which also fills the corners.
         accuracy: order of the ghosts; that of the stencil that uses them.
         t: the time, for boundary values that depend on it.
+        directions: of each component, which stand before the axes of the grid, the axis along which it points, or
+            ``None``. At a `Wall` across that axis the component is turned around. By default there are none.
 
     Returns:
         the field with ``2 width`` more points on each padded axis. On node axes with `Dirichlet` sides the values of
@@ -58,7 +71,7 @@ def pad(u: Tensor, grid: Grid, width: int, *, axis: int | None = None, accuracy:
     check_field("u", u, grid)
     padded: list[int] = []
     for one in range(grid.dim) if axis is None else [axis]:
-        u = _padded(u, grid, one, width, accuracy, t, padded)
+        u = _padded(u, grid, one, width, accuracy, t, padded, [-1.0 if way == one else 1.0 for way in directions])
         padded.append(one)
     return u
 
@@ -69,12 +82,16 @@ def check_field(name: str, u: Tensor, grid: Grid) -> None:
         raise ValueError(f"{name} must have the shape (..., {', '.join(map(str, grid.shape))}); got {tuple(u.shape)}")
 
 
-def _padded(u: Tensor, grid: Grid, axis: int, width: int, accuracy: int, t: Any, before: Sequence[int]) -> Tensor:
+def _padded(
+    u: Tensor, grid: Grid, axis: int, width: int, accuracy: int, t: Any, before: Sequence[int], signs: Sequence[float]
+) -> Tensor:
     dim, count = axis - grid.dim, grid.shape[axis]
     if isinstance(grid.boundary[axis][0], Periodic):
         return _wrapped(u, dim, width)
     left, right = (
-        _ghosts(u, grid, axis, side, width, accuracy, _face_value(u, grid, axis, side, width, t, before))
+        _mirrored(u, grid, axis, side, width, signs)
+        if isinstance(grid.boundary[axis][side], Wall)
+        else _ghosts(u, grid, axis, side, width, accuracy, face_value(u, grid, axis, side, width, t, before))
         for side in (0, 1)
     )
     first, last = len(left) - width, len(right) - width  # a node on a Dirichlet side is replaced, too
@@ -89,7 +106,19 @@ def _wrapped(u: Tensor, dim: int, width: int) -> Tensor:
     return torch.cat([u.narrow(dim, count - width, width), u, u.narrow(dim, 0, width)], dim) if width else u
 
 
-def _face_value(
+def _mirrored(u: Tensor, grid: Grid, axis: int, side: int, width: int, signs: Sequence[float]) -> list[Tensor]:
+    """The points next to a wall, seen in it, the nearest first."""
+    dim, count, first = axis - grid.dim, grid.shape[axis], int(grid.centring[axis] == "node")  # type: ignore[index]
+    if first + width > count:
+        raise ValueError(f"a wall shows {count - first} points of axis {axis}, and {width} ghosts are needed")
+    points = [u.narrow(dim, first + j if side == 0 else count - 1 - first - j, 1) for j in range(width)]
+    if not signs:
+        return points
+    turned = torch.tensor(signs, dtype=u.dtype, device=u.device).reshape(-1, *[1] * grid.dim)
+    return [turned * point for point in points]
+
+
+def face_value(
     u: Tensor, grid: Grid, axis: int, side: int, width: int, t: Any, before: Sequence[int]
 ) -> float | Tensor:
     """The boundary value at a side, as a tensor of one point along its axis; continued beyond padded sides."""

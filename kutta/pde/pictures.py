@@ -231,6 +231,7 @@ def draw_plane(axis: Any, values: np.ndarray, grid: Grid, axes: tuple[int, int],
     ratio = grid.length[axes[1]] / grid.length[axes[0]]  # type: ignore[index]
     aspect = "equal" if 0.25 <= ratio <= 4.0 else "auto"
     axis.set(xlabel=NAMES[axes[0]], ylabel=NAMES[axes[1]])
+    axis.locator_params(nbins=5)
     return axis.imshow(values.T, origin="lower", extent=edges, aspect=aspect, **colours)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,18 @@ from kutta.pde import lowering
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.lowering import Lowered
 from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.space import Space, in_words
 from kutta.pde.stability import check_step
 from kutta.solution import Solution, SolveError
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
-from kutta.solvers.controllers import Fixed
+from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.exponential.runge_kutta import ETDRK4
 from kutta.solvers.method import Method
-from kutta.solvers.runge_kutta import Tsit5
+from kutta.solvers.runge_kutta import SSPRK33, RungeKutta, Tsit5
 from kutta.solvers.stabilised.rock import ROCK4
 
 # What looks at states in the middle of a solve needs them at the points of the grid.
@@ -34,11 +36,14 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
 
     Args:
         problem: as the user wrote it.
-        method: a `Method`; by default `default_method`.
+        method: a `Method`; by default `default_method`. An explicit one that estimates no error takes steps by
+            `PDEProblem.cfl` where the equation says its speeds and no others are given.
         given: the arguments of `kutta.solve` that are not at their defaults.
         solve: `kutta.solve`, for ordinary problems.
     """
-    method = default_method(problem) if method is None else method
+    method = default_method(problem, given) if method is None else method
+    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
+        given = {**given, "controller": problem.cfl()}
     lowered = _lowered(problem, method, given)
     check_step(lowered.problem, method, given.get("controller"))
     try:
@@ -50,16 +55,31 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     return _fields(problem, method, lowered, solution)
 
 
-def default_method(problem: PDEProblem) -> Method:
-    """The method taken when none is named, with error control.
+def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
+    """The method taken when none is named.
 
-    `ETDRK4` where the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it
-    does to fields is known; `Tsit5` for an equation that names no linear part.
+    `SSPRK33` for finite volumes of an equation that says its speeds, with steps by `PDEProblem.cfl`: a step of it
+    brings no new extrema where one of Euler's method brings none, and shocks offer nothing that an estimate of the
+    local error could be trusted with. Otherwise, and where a controller of such estimates is asked for, `ETDRK4` where
+    the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it does to fields
+    is known; `Tsit5` for an equation that names no linear part.
     """
-    if type(problem.equation).linear is Evolution.linear:
+    estimates = isinstance(given.get("controller"), PID)
+    if isinstance(problem.scheme, FiniteVolume) and not estimates and _says_speeds(problem):
+        return SSPRK33()
+    if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
         return Tsit5()
     linear = lowering.split(problem).problem.linear  # type: ignore[union-attr]
-    return ETDRK4() if isinstance(linear, Diagonal | Dense) else ROCK4()
+    return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
+
+
+def _says_speeds(problem: PDEProblem) -> bool:
+    return problem.speeds(problem.t_span[0], problem.u0) is not None
+
+
+def _takes_given_steps(method: Any) -> bool:
+    """Whether it is an explicit method that estimates no error."""
+    return isinstance(method, RungeKutta) and method.error_order is None
 
 
 def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:

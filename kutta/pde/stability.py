@@ -7,13 +7,15 @@ bound, whatever kind of mode it is.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from kutta.autodiff import as_float
+from kutta.autodiff import as_float, read
 from kutta.problems import ODEProblem
 from kutta.solvers.controllers import Fixed
 from kutta.solvers.runge_kutta import RungeKutta
@@ -39,8 +41,9 @@ def check_step(problem: Any, method: Any, controller: Any) -> None:
         t0 = torch.as_tensor(problem.t_span[0], dtype=y0.dtype)
         slope = problem.derivative(t0, y0)
         noise = torch.randn(y0.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        radius, _ = estimated_radius(problem, t0, y0, slope, noise.to(y0))  # type: ignore[arg-type]
-    rate, reach = radius / SAFETY, farthest_stable(method.tableau)
+        radius, direction = estimated_radius(problem, t0, y0, slope, noise.to(y0))  # type: ignore[arg-type]
+        rate = min(radius / SAFETY, _mean_growth(problem, t0, y0, slope, direction))
+    reach = farthest_stable(method.tableau)
     if rate * abs(as_float(controller.dt)) > _SURELY * reach:
         raise ValueError(
             f"controller=Fixed({as_float(controller.dt):.3g}) violates the Courant-Friedrichs-Lewy condition: the "
@@ -48,6 +51,18 @@ def check_step(problem: Any, method: Any, controller: Any) -> None:
             f"{type(method).__name__} needs steps below {reach / rate:.3g}; take such steps, leave the controller out, "
             "or use a method for stiff problems such as kutta.ROCK4() or kutta.ETDRK4()"
         )
+
+
+def _mean_growth(problem: ODEProblem, t0: Tensor, y0: Tensor, slope: Tensor, direction: Tensor) -> float:
+    """``sqrt(|J^2 d| / |d|)``: in systems such as that of waves a direction grows much and little by turns."""
+    size, product = torch.linalg.vector_norm(y0), 1.0
+    distance = math.sqrt(torch.finfo(y0.dtype).eps) * torch.where(size > 0, size, 1.0)
+    for _ in range(2):
+        length = torch.linalg.vector_norm(direction)
+        nearby = y0 + direction * (distance / torch.where(length > 0, length, 1.0))
+        direction = (problem.derivative(t0, nearby) - slope) / distance
+        product *= read(torch.linalg.vector_norm(direction))
+    return math.sqrt(product)
 
 
 @cache

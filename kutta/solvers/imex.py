@@ -18,6 +18,7 @@ from kutta.solvers import tableaus
 from kutta.solvers.algebra.automatic import default_method
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.method import Goal, LinearMethod
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.solving import report
@@ -98,7 +99,7 @@ class ImexRungeKutta(OfTableau):
 def _system(linear: LinearOperator, size: float, method: ImexRungeKutta, y: Tensor) -> Solve:
     """What solves ``(I - size L) x = b``, beginning at a guess."""
     operator = linear.shifted(1.0, -size)
-    if isinstance(operator, Diagonal):  # whose inverse is differentiable as it is
+    if isinstance(operator, Diagonal | BlockDiagonal):  # whose inverse is differentiable as it is
         inverse = operator.inverse()
         return lambda b, guess: inverse(b)  # type: ignore[misc]
     by = method.solver or default_method(operator)

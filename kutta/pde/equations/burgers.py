@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grid import Grid
+from kutta.pde.schemes.finite_volume import FiniteVolume
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Burgers(Evolution):
     viscosity: Any = 0.01
     degree: ClassVar[int] = 2
 
-    def linear(self, ops: Discretisation, u: Field) -> Field:
-        return ops.diffusion(u, self.viscosity)
+    def linear(self, ops: Discretisation, u: Field) -> Field | None:
+        return None if self._is_inviscid else ops.diffusion(u, self.viscosity)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         return -ops.convection(self, u)
@@ -43,3 +45,15 @@ class Burgers(Evolution):
     def speed(self, u: Tensor, axis: int) -> Tensor:
         """``|u|``."""
         return u.abs()
+
+    def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
+        """``|u| + 2 nu / dx``: diffusion takes ``dx^2 / (2 nu)`` to cross a cell."""
+        return [self.speed(u, axis) + 2.0 * self.viscosity / h for axis, h in enumerate(grid.spacing)]
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """Finite volumes for shocks; with viscosity waves where all is periodic, else differences."""
+        return FiniteVolume() if self._is_inviscid else super().scheme(grid)
+
+    @property
+    def _is_inviscid(self) -> bool:
+        return isinstance(self.viscosity, int | float) and self.viscosity == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from kutta.pde.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -22,11 +24,14 @@ class Evolution:
         components: the names of the unknowns; a single one has no axis of its own.
         dimensions: of space, in which the equation makes sense.
         degree: of the products of fields in ``N``, which aliasing depends on.
+        directions: of each component, the axis along which it points, such as that of a velocity, or ``None``: what a
+            `kutta.pde.Wall` turns around. By default there are none.
     """
 
     components: ClassVar[tuple[str, ...]] = ("u",)
     dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
     degree: ClassVar[int] = 1
+    directions: ClassVar[tuple[int | None, ...]] = ()
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         """``L u``; it may depend on neither the time nor, but linearly, on `u`."""
@@ -36,9 +41,23 @@ class Evolution:
         """``N(t, u)``."""
         return None
 
+    def speeds(self, grid: Grid, t: Any, u: Tensor) -> Sequence[Any] | None:
+        """How fast anything moves along each axis, numbers or tensors over the grid: what bounds explicit steps.
+
+        ``None`` where the equation does not say, or waves are not what bounds them.
+        """
+        return None
+
     def scheme(self, grid: Grid) -> Scheme:
         """The scheme that is used when none is named: waves where all is periodic, else differences of order 2."""
         return PseudoSpectral() if grid.periodic else FiniteDifference()
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        """Refuse coefficients, a grid, a scheme or an initial state that make no sense together."""
+
+    def admissible(self, u0: Tensor, grid: Grid) -> Tensor:
+        """What of an initial state the equation allows: all of it, unless there is a constraint."""
+        return u0
 
     def problem(self, grid: Grid, u0: Any, t_span: Sequence[Any], scheme: Scheme | None = None) -> PDEProblem:
         """The equation on a grid, from an initial state on.

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 
@@ -15,7 +18,8 @@ class Heat(Evolution):
     """``du/dt = div(a grad u) + s(x, t)``: diffusion of heat, or of anything else.
 
     Attributes:
-        diffusivity: ``a``: a number, or a tensor at the points of the grid.
+        diffusivity: ``a``: a number, or a tensor of positive ones at the points of the grid. What flows between two
+            points is then, for differences of order 2, as `kutta.pde.Darcy` has it; higher orders need periodic axes.
         source: ``s``: a number, a tensor at the points, or a function of ``(x, t)``.
 
     Example:
@@ -29,15 +33,32 @@ class Heat(Evolution):
     diffusivity: Any = 1.0
     source: float | Any | Callable[..., Any] = 0.0
 
-    def linear(self, ops: Discretisation, u: Field) -> Field:
-        return ops.diffusion(u, self.diffusivity)
+    @property
+    def degree(self) -> int:  # type: ignore[override]
+        """A coefficient that varies makes a product of fields."""
+        return 2 if self._varies else 1
+
+    @property
+    def _varies(self) -> bool:
+        return isinstance(self.diffusivity, Tensor) and self.diffusivity.dim() > 0
+
+    def linear(self, ops: Discretisation, u: Field) -> Field | None:
+        return None if self._mixes_waves(ops) else ops.diffusion(u, self.diffusivity)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
-        return forcing(self.source, ops, t, u)
+        source = forcing(self.source, ops, t, u)
+        if not self._mixes_waves(ops):
+            return source
+        spread = ops.diffusion(u, ops.constant(self.diffusivity, u))
+        return spread if source is None else spread + source
+
+    def _mixes_waves(self, ops: Discretisation) -> bool:
+        """Whether diffusion is not diagonal in waves, and no part for the methods that need one that is."""
+        return self._varies and isinstance(ops, WaveSpace)
 
 
 def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:
     """A source as a field; ``None`` where there is none."""
     if callable(source):
         return ops.data(source(ops.points(u), t), u)
-    return None if isinstance(source, int | float) and source == 0 else ops.data(source, u)
+    return None if isinstance(source, int | float) and source == 0 else ops.constant(source, u)

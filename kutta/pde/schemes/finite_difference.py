@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from kutta.pde.boundary import without_data
 from kutta.pde.differences import ACCURACIES, differentiated, float_weights
+from kutta.pde.fluxes import diffusion
 from kutta.pde.grid import Grid, conditions
+from kutta.pde.inverse import inverse_laplacian
 from kutta.pde.padding import ghosts_at, pad
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
+from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 HIGHEST_DERIVATIVE = 4
 
@@ -82,6 +87,22 @@ class CentralDifferences(Discretisation):
             total = total + self.derivative(u, axis, 2)
         return total
 
+    def inverse_laplacian(self, f: Tensor) -> Tensor:
+        inverse = self.prepared.inverse_laplacian  # type: ignore[union-attr]
+        return inverse(f - self.laplacian(torch.zeros_like(f)) if self.has_data else f)
+
+    def diffusion(self, u: Tensor, coefficient: Any) -> Tensor:
+        if not isinstance(coefficient, Tensor) or not coefficient.dim():
+            return coefficient * self.laplacian(u)
+        if self.accuracy == 2:
+            return diffusion(u, coefficient, self.grid, self.t)
+        if self.grid.periodic:
+            return super().diffusion(u, coefficient)
+        raise ValueError(
+            f"diffusion with a coefficient that varies, between walls, has accuracy 2; got {self.accuracy}: use "
+            "kutta.pde.FiniteDifference(2)"
+        )
+
     def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
         weights = self.prepared.weights[order]  # type: ignore[union-attr]
         return differentiated(function(self._padded(u, axis, order)), weights, self.grid, axis, order)
@@ -102,12 +123,12 @@ class CentralDifferences(Discretisation):
 
     def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
         """``dF(u)/dx`` along an axis; it is the unknown that is continued beyond the sides."""
-        flux = law.flux(self._padded(u, axis, 1), axis)
+        flux = law.flux(self._padded(u, axis, 1, directions(law)), axis)
         return differentiated(flux, self.prepared.weights[1], self.grid, axis, 1)  # type: ignore[union-attr]
 
-    def _padded(self, u: Tensor, axis: int, order: int) -> Tensor:
+    def _padded(self, u: Tensor, axis: int, order: int, directions: Sequence[int | None] = ()) -> Tensor:
         width = len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
-        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t)
+        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
 
 
 class Prepared:
@@ -119,9 +140,15 @@ class Prepared:
     """
 
     def __init__(self, grid: Grid, accuracy: int):
+        self.grid, self.accuracy = grid, accuracy
         self.weights = {order: float_weights(order, accuracy) for order in range(1, HIGHEST_DERIVATIVE + 1)}
         self.without_data = replace(grid, boundary=without_data(grid.boundary))
         widths = {len(row) // 2 for row in self.weights.values()}
         for (axis, side, _), width in product(conditions(grid), widths):
             ghosts_at(grid, axis, side, width, accuracy)
             ghosts_at(self.without_data, axis, side, width, accuracy)
+
+    @cached_property
+    def inverse_laplacian(self) -> Inverse:
+        """That of `CentralDifferences.laplacian`, without data."""
+        return inverse_laplacian(self.grid, self.accuracy)

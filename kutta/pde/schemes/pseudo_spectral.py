@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import carries_gradient, under_transform
 from kutta.pde.boundary import Dirichlet, Neumann, Periodic
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme
@@ -81,6 +82,8 @@ class WaveSpace(Discretisation):
         device: likewise.
     """
 
+    product_rule = True
+
     def __init__(self, grid: Grid, kinds: Kinds, part: float):
         self.grid, self.kinds, self.part, self.t = grid, kinds, part, 0.0
         self.dtype, self.device = torch.float64, torch.device("cpu")
@@ -88,6 +91,7 @@ class WaveSpace(Discretisation):
         self._bases: dict[Kinds, Basis] = {}
         self._masks: dict[Kinds, Tensor | None] = {}
         self._symbols: dict[Any, Any] = {}
+        self._constants: dict[int, tuple[Any, SpectralField]] = {}
 
     def like(self, u: Tensor) -> WaveSpace:
         """The same for fields of the dtype and device of `u`."""
@@ -131,7 +135,7 @@ class WaveSpace(Discretisation):
         """Without the waves that take no part in products."""
         if kinds not in self._masks:
             mask = self.basis(kinds).kept(self.part)
-            self._masks[kinds] = None if mask is None else mask.to(self.device, self.real_dtype)
+            self._masks[kinds] = None if mask is None else mask.to(self.device, self.coefficient_dtype)
         mask = self._masks[kinds]
         return coefficients if mask is None else mask * coefficients
 
@@ -142,6 +146,22 @@ class WaveSpace(Discretisation):
             return SpectralField(self, kinds, values=values)
         ones = lambda: (self.basis(kinds).forward(torch.ones(self.grid.shape, dtype=self.real_dtype)), 0)  # noqa: E731
         return SpectralField(self, kinds, coefficients=values * self._remembered((kinds, "constant"), ones)[0])
+
+    def constant(self, values: Any, u: Any) -> SpectralField:
+        """Transformed once, unless derivatives reach them."""
+        if isinstance(values, Tensor) and (values.requires_grad or carries_gradient(values) or under_transform()):
+            return self.data(values, u)
+        if id(values) not in self._constants:
+            self._constants[id(values)] = values, self.data(values, u)
+        return self._constants[id(values)][1]
+
+    def image(self, function: Callable[[Any, SpectralField], SpectralField], u: SpectralField) -> SpectralField:
+        """One product with what the function makes of a field all of whose coefficients are 1."""
+        if any(kind != PERIODIC for kind in u.kinds):
+            return function(self, u)
+        ones = lambda: torch.ones(self.basis(u.kinds).shape, dtype=self.coefficient_dtype, device=self.device)  # noqa: E731
+        found = lambda: (function(self, SpectralField(self, u.kinds, coefficients=ones())).coefficients, 0)  # noqa: E731
+        return u.scaled(self._remembered((u.kinds, function), found)[0])
 
     @property
     def coefficient_dtype(self) -> torch.dtype:

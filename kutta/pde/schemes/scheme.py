@@ -8,7 +8,7 @@ fields are written as those of tensors.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -24,7 +24,11 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 class Law(Protocol):
-    """A conservation law ``du/dt + div F(u) = 0``."""
+    """A conservation law ``du/dt + div F(u) = 0``.
+
+    A law of several components may also have `directions`: for each component the axis along which it points, such as a
+    velocity's, or ``None``; see `kutta.pde.pad`.
+    """
 
     def flux(self, u: Field, axis: int, /) -> Field:
         """``F(u)`` along an axis."""
@@ -33,6 +37,21 @@ class Law(Protocol):
     def speed(self, u: Tensor, axis: int, /) -> Tensor:
         """The largest absolute speed of a wave along an axis, for one component; it broadcasts with `u`."""
         ...
+
+
+def directions(law: Law) -> Sequence[int | None]:
+    """Where the components of a law point; nowhere, unless it says so."""
+    return getattr(law, "directions", ())
+
+
+def components(u: Field, dim: int) -> tuple[Field, ...]:
+    """The components of a state on a grid of `dim` axes, with or without ghosts: what a law's flux begins with."""
+    return torch.unbind(u, -dim - 1) if isinstance(u, Tensor) else u.space.split(u)
+
+
+def joined(parts: Sequence[Field], dim: int) -> Field:
+    """The state of these components: what it ends with."""
+    return torch.stack(list(parts), -dim - 1) if isinstance(parts[0], Tensor) else parts[0].space.join(parts)
 
 
 class Scheme:
@@ -50,6 +69,10 @@ class Scheme:
         """
         raise NotImplementedError
 
+    def sampled(self, function: Callable[[Tensor], Any], grid: Grid) -> Any:
+        """The values of a function of the coordinates ``(d, *shape)``, which are float64, where unknowns are."""
+        return function(grid.points())
+
 
 class Discretisation:
     """The operations of a scheme on a grid, with the boundary values of one time.
@@ -57,10 +80,12 @@ class Discretisation:
     Attributes:
         grid: where the fields live.
         t: the time of the boundary values.
+        product_rule: whether derivatives of products are those of Leibniz, so that all forms of a term are one.
     """
 
     grid: Grid
     t: Any
+    product_rule: ClassVar[bool] = False
 
     def at(self, t: Any) -> Self:
         """The same with the boundary values of another time."""
@@ -90,6 +115,14 @@ class Discretisation:
     def data(self, values: Any, u: Field) -> Field:
         """Values at the points, a number or a tensor, as a field like another."""
         return torch.as_tensor(values, dtype=u.dtype, device=u.device)
+
+    def constant(self, values: Any, u: Field) -> Field:
+        """`data` that an equation holds: the same ones, whenever it asks."""
+        return self.data(values, u)
+
+    def image(self, function: Callable[[Any, Field], Field], u: Field) -> Field:
+        """A linear function ``(ops, u)`` of one field, made of these operations and of no data."""
+        return function(self, u)
 
     def split(self, u: Field) -> tuple[Field, ...]:
         """The components of a field, whose axis is the one before those of space."""

@@ -116,7 +116,9 @@ class SpectralField:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> SpectralField:
-        """Functions of PyTorch, point by point."""
+        """Functions of PyTorch, point by point, and sums and products whose first part is a tensor."""
+        if function in _REFLECTED and isinstance(args[1], SpectralField):
+            return _REFLECTED[function](args[1], args[0])
         field = next(one for one in args if isinstance(one, SpectralField))._even(function.__name__)
         values = [one._even(function.__name__).values if isinstance(one, SpectralField) else one for one in args]
         return SpectralField(field.space, field.kinds, values=function(*values, **(kwargs or {})))
@@ -137,6 +139,15 @@ class SpectralField:
     def _as_field(self, other: Any) -> SpectralField:
         """A field; of data, values at the points, which are even at walls."""
         return other if isinstance(other, SpectralField) else self.space.data(other, self)
+
+
+# What Python makes of ``tensor * field`` and the like.
+_REFLECTED: dict[Any, Callable[[SpectralField, Any], SpectralField]] = {
+    Tensor.add: SpectralField.__radd__,
+    Tensor.sub: SpectralField.__rsub__,
+    Tensor.mul: SpectralField.__rmul__,
+    Tensor.div: SpectralField.__rtruediv__,
+}
 
 
 def _is_number(other: Any) -> bool:

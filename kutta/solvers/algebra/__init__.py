@@ -8,8 +8,15 @@ from kutta.solvers.algebra.krylov.bicgstab import BiCGSTAB
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
-from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.method import Goal, LinearMethod
+from kutta.solvers.algebra.multigrid.multigrid import Multigrid
+from kutta.solvers.algebra.multigrid.smoothers.chebyshev import Chebyshev
+from kutta.solvers.algebra.multigrid.smoothers.damped_jacobi import DampedJacobi
+from kutta.solvers.algebra.multigrid.smoothers.lines import Lines
+from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
+from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.operators.banded import Banded
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shifted, Sum, Transposed
@@ -31,17 +38,25 @@ __all__ = [
     "Banded",
     "BiCGSTAB",
     "Binned",
+    "BlockDiagonal",
+    "Chebyshev",
     "ChebyshevBandit",
     "Cholesky",
     "CyclicReduction",
+    "DampedJacobi",
     "Dense",
     "Diagonal",
     "ExactInverse",
+    "Goal",
     "LinearMethod",
     "LinearOperator",
+    "Lines",
     "MatrixFree",
+    "Multigrid",
     "Play",
+    "RedBlack",
     "Shifted",
+    "Smoother",
     "Sparse",
     "Strategy",
     "Sum",

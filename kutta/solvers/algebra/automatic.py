@@ -9,17 +9,20 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.algebra.operators.banded import Banded
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.operators.network_operator import NetworkOperator
 
 
 def default_method(operator: LinearOperator) -> LinearMethod:
     """A sound method for an operator.
 
     Dense matrices are factorised, by `Cholesky` if they say that they are definite and else by `LU`; banded ones
-    reduced by `CyclicReduction`; an inverse that an operator brings is used. For all others there is `CG` if they say
-    that they are definite, `MINRES` if they say that they are symmetric, and `GMRES`.
+    reduced by `CyclicReduction`; an inverse that an operator brings is used. `Multigrid` preconditions
+    those on grids, in `CG` or, if they are not known to be definite, in `GMRES`. For all others there is `CG` if they
+    say that they are definite, `MINRES` if they say that they are symmetric, and `GMRES`.
     """
     if isinstance(operator, Banded):
         return CyclicReduction()
@@ -27,6 +30,8 @@ def default_method(operator: LinearOperator) -> LinearMethod:
         return Cholesky() if operator.definite else LU()
     if operator.inverse() is not None:
         return ExactInverse()
+    if isinstance(operator, NetworkOperator):
+        return CG(Multigrid()) if operator.definite else GMRES(Multigrid())
     if operator.definite:
         return CG()
     return MINRES() if operator.symmetric else GMRES()

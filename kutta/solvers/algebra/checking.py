@@ -43,6 +43,7 @@ def checked(problem: LinearProblem) -> LinearProblem:
             f"got b of shape {tuple(b.shape)}"
         ) from None
     b = b.expand(*lead, *b.shape[cut:])
+    operator.check_right(b)
     return replace(problem, operator=operator, b=b, guess=_checked_guess(problem.guess, b))
 
 
@@ -95,12 +96,18 @@ def checked_method(method: Any, problem: LinearProblem) -> LinearMethod:
     return method
 
 
-def goal_of(method: LinearMethod, given: dict[str, Any]) -> Goal:
-    """When the solve ends; refuses options that mean nothing here."""
-    name = type(method).__name__
-    what = f"{name}, which solves without iterations" if method.direct else f"{name} and linear systems"
+def goal_of(method: LinearMethod, given: dict[str, Any], chosen: bool) -> Goal:
+    """When the solve ends; refuses options that mean nothing here.
+
+    Args:
+        method: of the solve.
+        given: its options.
+        chosen: whether the method is the library's choice; one without iterations then fulfils any tolerance.
+    """
+    name, direct = type(method).__name__, method.direct and not chosen
+    what = f"{name}, which solves without iterations" if direct else f"{name} and linear systems"
     for option in given:
-        if option not in _FOR_ALL + (() if method.direct else _FOR_ITERATIONS):
+        if option not in _FOR_ALL + (() if direct else _FOR_ITERATIONS):
             raise ValueError(f"{option} means nothing to {what}; leave it out")
     max_steps = given.get("max_steps", Goal.max_steps)
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:

@@ -32,8 +32,9 @@ def solve_linear(problem: LinearProblem, method: Any, given: dict[str, Any]) -> 
     """
     problem = checked(problem)
     operator, b = problem.operator, problem.b
-    method = checked_method(default_method(operator) if method is None else method, problem)
-    goal, throw = goal_of(method, given), given.get("throw", True)
+    chosen = method is None
+    method = checked_method(default_method(operator) if chosen else method, problem)
+    goal, throw = goal_of(method, given, chosen), given.get("throw", True)
     if isinstance(given.get("engine"), Kernel | Compiled):
         refuse(type(given["engine"]).__name__, "solves differential equations; got a LinearProblem")
     with torch.autocast(b.device.type, enabled=False):

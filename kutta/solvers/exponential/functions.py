@@ -1,9 +1,9 @@
 """The functions of a linear operator that an exponential method sums with.
 
 A sum of the method is ``exp(c z) y + h sum_j a_j(z) N_j`` with ``z = h L``. Where ``L`` is diagonal in a transform, the
-functions are numbers there, and the state and the slopes are transformed, not the operator; where it is a matrix, they
-are matrices. Of any other operator only products with vectors are known, which `kutta.solvers.exponential.krylov` makes
-do with.
+functions are numbers there, and the state and the slopes are transformed, not the operator; where it is a matrix, or
+one for each wave of a system, they are matrices. Of any other operator only products with vectors are known, which
+`kutta.solvers.exponential.krylov` makes do with.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_blocks, as_matrices, blocks_times
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -62,6 +63,21 @@ def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, 
 def _(linear: Dense, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     weights = weights_of(tableau, dt, in_double(linear.matrix), matrix_phis, y.dtype)
     return WeightedSums(weights, _times, _plus_times, _same, _same)
+
+
+@_sums.register
+def _(linear: BlockDiagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    dtype = linear.forward(y.detach()).dtype
+    weights = weights_of(tableau, dt, in_double(linear.blocks), _phis_of_blocks, dtype)
+    return WeightedSums(weights, blocks_times, _plus_blocks_times, linear.forward, linear.backward)
+
+
+def _phis_of_blocks(blocks: Tensor, last: int) -> list[Tensor]:
+    return [as_blocks(value) for value in matrix_phis(as_matrices(blocks), last)]
+
+
+def _plus_blocks_times(total: Tensor, blocks: Tensor, vector: Tensor) -> Tensor:
+    return total + blocks_times(blocks, vector)
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -76,19 +76,23 @@ def matrix_phis(matrix: Tensor, last: int) -> list[Tensor]:
     """``phi_0(A) ... phi_last(A)`` of a square matrix, or of each in a batch, in double precision.
 
     The error is about ``2^-52 |A|`` times that of the exponential's own condition. Costs ``last + 1`` products of
-    matrices for every doubling, of which there are ``log2 |A|``.
+    matrices for every doubling, of which there are ``log2 |A|``: of each matrix in a batch its own number, since
+    doublings that a small matrix does not need would cost it digits.
     """
     matrix = in_double(matrix)
-    norm = read(matrix.detach().abs().sum(-1).amax())
-    doublings = max(0, math.frexp(norm)[1] + 1) if math.isfinite(norm) else 0
+    norms = matrix.detach().abs().sum(-1).amax(-1)
+    most = read(norms.amax())
+    doublings = max(0, math.frexp(most)[1] + 1) if math.isfinite(most) else 0
+    needed = (torch.frexp(norms).exponent + 1).clamp(0, doublings)[..., None, None]
     unit = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    part = matrix / 2**doublings
-    first, *others = _series(part, last, torch.matmul, unit)
-    power, lower = part @ first + unit, []
-    for _ in range(doublings):
-        lower.append(power)
-        power = power @ power
-    return [power, *_raised([first, *others], lower, torch.matmul)][: last + 1]
+    part = matrix / torch.pow(2.0, needed)
+    found = _series(part, last, torch.matmul, unit)
+    power = part @ found[0] + unit
+    for done in range(doublings):
+        raised = _raised(found, [power], torch.matmul)
+        found = [torch.where(done < needed, new, old) for new, old in zip(raised, found, strict=True)]
+        power = torch.where(done < needed, power @ power, power)
+    return [power, *found][: last + 1]
 
 
 def in_double(value: Any) -> Tensor:

@@ -30,6 +30,7 @@ class Direct(Solver):
         self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
     ) -> Outcome:
         x = checked_image("inverse of the operator", self.inverse(b), b)
+        b = self.operator.compatible(b)
         norm, wanted = norms(self.operator, b - self.operator.apply(x)), norms(self.operator, b)
         codes = torch.where(norm <= LARGEST_RESIDUAL * wanted, int(Result.SUCCESS), int(Result.SINGULAR))
         if self.failure is not None:

@@ -67,7 +67,7 @@ class Iterative(Solver):
     def solve(
         self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
     ) -> Outcome:
-        system = System(self.operator, self.approximate, b)
+        system = System(self.operator, self.approximate, self.operator.compatible(b))
         guess = None if guess is None else system.flat(guess)
         floor = None if floor is None else floor.unsqueeze(-1)
         return iterate(self.begin, system, guess, self.goal, floor, watch)

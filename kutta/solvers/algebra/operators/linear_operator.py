@@ -38,6 +38,13 @@ class LinearOperator:
     def check(self, x: Tensor) -> None:
         """Refuse a state that this operator cannot be applied to."""
 
+    def check_right(self, b: Tensor) -> None:
+        """Refuse a right-hand side that no state has as its image."""
+
+    def compatible(self, b: Tensor) -> Tensor:
+        """What of a right-hand side some state has as its image: all of it, unless the operator is singular."""
+        return b
+
     def transposed(self) -> LinearOperator:
         """``A^T``, without conjugation."""
         return Transposed(self)
@@ -158,7 +165,7 @@ class Shifted(LinearOperator):
         return Shifted(self.operator.transposed(), self.shift, self.scale)
 
     def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
-        return Shifted(self.operator, shift + scale * self.shift, scale * self.scale)
+        return self.operator.shifted(shift + scale * self.shift, scale * self.scale)
 
     def diagonal(self, like: Tensor) -> Tensor:
         return self.shift + self.scale * self.operator.diagonal(like)

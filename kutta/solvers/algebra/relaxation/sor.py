@@ -70,7 +70,7 @@ class SOR(LinearMethod):
 
     def solver(self, operator: LinearOperator, b: Tensor, goal: Goal) -> Solver:
         sweep = self.preconditioner(operator, b)
-        return Iterative(_Stationary, operator, sweep, goal)
+        return Iterative(Stationary, operator, sweep, goal)
 
     def preconditioner(self, operator: LinearOperator, b: Tensor) -> LinearOperator:
         diagonal = operator.diagonal(b).detach()
@@ -112,7 +112,7 @@ class Sweep(LinearOperator):
         return Sweep(self.operator.transposed(), self.back, self.sweep, self.symmetric)
 
 
-class _Stationary(Recurrence):
+class Stationary(Recurrence):
     """``x <- x + M^-1 (b - A x)``."""
 
     def __init__(self, system: System, x: Tensor, residual: Tensor):

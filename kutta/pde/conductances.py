@@ -1,0 +1,165 @@
+"""What ``-div(a grad u)`` is as a network of conductances, on a grid with its boundary conditions.
+
+Between neighbours at a distance ``h`` there is the conductance ``a / h^2``, with the coefficient of the face between
+them. Beyond a side with ``alpha u + beta du/dn = g``, what flows in, over the spacing, is
+
+    c (g - alpha u),   c = a / (h (alpha h / 2 + beta))   into a cell, from half a spacing away,
+                       c = 2 a / (h beta)                 into the half cell around a node on the side,
+                       c = a / h^2                        into the node beside one on a Dirichlet side,
+
+so that ``alpha c`` leads to the ground, and ``c g`` belongs to the right-hand side. Of a node on a side there is half a
+cell, and its row is multiplied by a half: so the matrix is symmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kutta.pde.boundary import Condition, Dirichlet, Periodic
+from kutta.pde.grid import Grid, conditions
+from kutta.solvers.algebra.multigrid.network import Chain, Network
+
+MEANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "harmonic": lambda a, b: 2.0 * a * b / (a + b),
+    "arithmetic": lambda a, b: 0.5 * (a + b),
+}
+
+
+def is_data(grid: Grid, axis: int, side: int) -> bool:
+    """Whether the outermost points of an axis are given by the boundary, and no unknowns."""
+    return grid.centring[axis] == "node" and isinstance(grid.boundary[axis][side], Dirichlet)  # type: ignore[index]
+
+
+def margins(grid: Grid) -> tuple[tuple[int, int], ...]:
+    """For each axis how many points before and after the unknowns are none."""
+    return tuple((int(is_data(grid, axis, 0)), int(is_data(grid, axis, 1))) for axis in range(grid.dim))
+
+
+def inside(x: Tensor, grid: Grid, but: int | None = None) -> Tensor:
+    """A view of the unknowns, of a tensor that broadcasts with the grid; along one axis, if said, of all points."""
+    for axis, (before, after) in enumerate(margins(grid)):
+        count = x.shape[axis - grid.dim]
+        if axis != but and count > 1:
+            x = x.narrow(axis - grid.dim, before, count - before - after)
+    return x
+
+
+def volumes(grid: Grid, axis: int) -> Tensor | None:
+    """Of the points of an axis in units of the spacing; nothing where all are 1."""
+    half = [side for side in (0, 1) if grid.centring[axis] == "node" and not is_data(grid, axis, side)]  # type: ignore[index]
+    if not half:
+        return None
+    found = torch.ones(grid.shape[axis], dtype=torch.float64)
+    found[[-side for side in half]] = 0.5
+    return found.reshape(-1, *[1] * (grid.dim - 1 - axis))
+
+
+def weights(grid: Grid) -> Tensor | None:
+    """The volumes of all points, ``grid.shape``; nothing where all are 1."""
+    found = [one for axis in range(grid.dim) if (one := volumes(grid, axis)) is not None]
+    if not found:
+        return None
+    total = torch.ones(grid.shape, dtype=torch.float64)
+    for one in found:
+        total = total * one
+    return total
+
+
+def between(grid: Grid, axis: int, a: Tensor, faces: str) -> Tensor:
+    """The conductances between neighbours along an axis, all around if it is periodic."""
+    dim, count = axis - grid.dim, grid.shape[axis]
+    shape = list(a.shape)
+    shape[dim] = count
+    a = a.expand(shape)
+    wraps = isinstance(grid.boundary[axis][0], Periodic)
+    after = a.roll(-1, dim) if wraps else a.narrow(dim, 1, count - 1)
+    before = a if wraps else a.narrow(dim, 0, count - 1)
+    return MEANS[faces](before, after) / grid.spacing[axis] ** 2
+
+
+def inflow(grid: Grid, axis: int, side: int, a: Tensor, faces: str) -> Tensor:
+    """``c`` at a side, a tensor of one point along its axis."""
+    dim, h = axis - grid.dim, grid.spacing[axis]
+    condition = grid.boundary[axis][side]
+    assert isinstance(condition, Condition)
+    if is_data(grid, axis, side):
+        return between(grid, axis, a, faces).narrow(dim, -side, 1)
+    if grid.centring[axis] == "node":  # type: ignore[index]
+        return 2.0 * a.narrow(dim, -side, 1) / (h * condition.b)
+    a = a.narrow(dim, -side, 1) if condition.b == 0.0 else _at_face(a, dim, side)
+    return a / (h * (0.5 * h * condition.a + condition.b))
+
+
+def _at_face(a: Tensor, dim: int, side: int) -> Tensor:
+    """The coefficient of cells at a side: half a spacing further, along the lesser of the last two slopes.
+
+    So it is of second order where the coefficient is smooth, and that of the cell where layers of constant ones end. A
+    slope never takes more than half of it.
+    """
+    if a.shape[dim] < 3:
+        return a.narrow(dim, -side, 1)
+    first, second, third = (a.narrow(dim, -1 - k if side else k, 1) for k in range(3))
+    near, far = first - second, second - third
+    slope = torch.where(near * far > 0.0, torch.where(near.abs() < far.abs(), near, far), 0.0)
+    return first + 0.5 * torch.where(slope.abs() < first.abs(), slope, first.abs() * slope.sign())
+
+
+def network(grid: Grid, a: Tensor, ground: Tensor, faces: str, uniform: bool, singular: bool) -> Network:
+    """The network of ``shift u - div(a grad u)``.
+
+    Args:
+        grid: with its boundary conditions.
+        a: the coefficient; it broadcasts with the grid.
+        ground: the shift, likewise.
+        faces: a mean of `MEANS`.
+        uniform: see `Network`.
+        singular: likewise.
+    """
+    chains = [_chain(grid, axis, a, faces) for axis in range(grid.dim)]
+    ground = inside(ground, grid)
+    for axis in range(grid.dim):
+        size = volumes(grid, axis)
+        if size is not None:
+            size = inside(size.reshape([1] * (grid.dim - size.dim()) + [*size.shape]).to(a), grid)
+            ground = ground * size
+            chains = [one if n == axis else replace(one, links=one.links * size) for n, one in enumerate(chains)]
+    return Network(tuple(chains), ground, uniform, singular)
+
+
+def _chain(grid: Grid, axis: int, a: Tensor, faces: str) -> Chain:
+    """The conductances along an axis, but for the volumes across it."""
+    dim = axis - grid.dim
+    periodic, cells = isinstance(grid.boundary[axis][0], Periodic), grid.centring[axis] == "cell"  # type: ignore[index]
+    links = between(grid, axis, a, faces)
+    if periodic:
+        links = torch.cat([links.narrow(dim, -1, 1), links], dim)
+    else:
+        ends = [_end(grid, axis, side, a, faces) for side in (0, 1)]
+        links = torch.cat([ends[0], links, ends[1]], dim)
+    grounded = is_data(grid, axis, 0), is_data(grid, axis, 1)
+    sizes = torch.ones(grid.shape[axis], dtype=torch.float64)
+    return Chain(dim, inside(links, grid, but=axis), periodic, cells, sizes, grounded)
+
+
+def _end(grid: Grid, axis: int, side: int, a: Tensor, faces: str) -> Tensor:
+    """What leads from the last unknown to the ground; nothing more where there is a node on a Dirichlet side."""
+    c, condition = inflow(grid, axis, side, a, faces), grid.boundary[axis][side]
+    if is_data(grid, axis, side):
+        return c.narrow(axis - grid.dim, 0, 0)
+    half = 0.5 if grid.centring[axis] == "node" else 1.0  # type: ignore[index]
+    return half * condition.a * c  # type: ignore[attr-defined]
+
+
+def check_sides(grid: Grid) -> None:
+    """Refuse what determines nothing, ``alpha h / 2 + beta = 0``."""
+    for axis, side, condition in conditions(grid):
+        h = grid.spacing[axis]
+        if grid.centring[axis] == "cell" and abs(0.5 * h * condition.a + condition.b) < 1e-12 * abs(condition.b):  # type: ignore[index]
+            raise ValueError(
+                f"{condition.a:g} u + {condition.b:g} du/dn = g at side {side} of axis {axis} determines no value at "
+                f"the spacing {h:.3g}: refine the grid"
+            )

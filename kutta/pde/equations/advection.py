@@ -1,0 +1,83 @@
+"""The advection equation, ``u_t + v . grad u = 0``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grid import Grid
+from kutta.pde.schemes.finite_volume import FiniteVolume
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
+
+
+@dataclass(frozen=True, eq=False)
+class Advection(Evolution):
+    """``du/dt + v . grad u = 0``: what is carried along, unchanged, by a given wind.
+
+    With a velocity that is constant in space and time, `kutta.ETDRK4` moves the waves of a periodic field exactly. For
+    fields with jumps there is `kutta.pde.FiniteVolume`, which is the scheme of cells between walls when none is named.
+
+    Attributes:
+        velocity: ``v``: a number in one dimension; or one for each axis, where tensors at the points of the grid may
+            stand for numbers; or a function of ``(x, t)`` that returns one for each axis.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> grid = kt.pde.Grid((32, 32))
+        >>> def wave(x):
+        ...     return torch.sin(2 * torch.pi * (x[0] + x[1]))
+        >>> problem = kt.pde.Advection((1.0, 0.5)).problem(grid, wave, (0.0, 2.0))
+        >>> sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(2.0))
+        >>> bool(torch.allclose(sol.y1, wave(grid.points())))
+        True
+    """
+
+    velocity: Any | Sequence[Any] | Callable[..., Any] = 1.0
+    degree: ClassVar[int] = 2
+
+    def linear(self, ops: Discretisation, u: Field) -> Field | None:
+        return None if callable(self.velocity) else -ops.advection(u, _along_axes(ops.grid, self.velocity))
+
+    def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
+        if not callable(self.velocity):
+            return None
+        winds = _along_axes(ops.grid, self.velocity(ops.points(u), t))
+        return -ops.advection(u, [ops.data(wind, u) for wind in winds])
+
+    def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
+        velocity = (
+            self.velocity(grid.points(u.dtype.to_real(), u.device), t) if callable(self.velocity) else self.velocity
+        )
+        return _along_axes(grid, velocity)
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """Waves where all is periodic, finite volumes on cells, and differences on nodes."""
+        return super().scheme(grid) if grid.periodic or "node" in tuple(grid.centring or ()) else FiniteVolume()
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        if callable(self.velocity):
+            return
+        for axis, wind in enumerate(_along_axes(grid, self.velocity)):
+            shape = tuple(wind.shape) if isinstance(wind, Tensor) else ()
+            if not isinstance(wind, int | float | Tensor) or shape not in ((), grid.shape):
+                raise ValueError(
+                    f"velocity[{axis}] must be a number, or a tensor of the shape {grid.shape}; got {wind!r}"
+                )
+            if not bool(torch.isfinite(torch.as_tensor(wind).detach()).all()):
+                raise ValueError(f"velocity[{axis}] must be finite; got {wind!r}")
+
+
+def _along_axes(grid: Grid, velocity: Any) -> list[Any]:
+    """A velocity as one entry for each axis."""
+    if not isinstance(velocity, int | float | Tensor | Sequence):
+        raise TypeError(f"velocity must be a number, one for each axis, or a function of (x, t); got {velocity!r}")
+    single = isinstance(velocity, int | float) or (isinstance(velocity, Tensor) and velocity.dim() == 0)
+    found: list[Any] = [velocity] if single else list(velocity)  # type: ignore[arg-type]
+    if len(found) != grid.dim:
+        raise ValueError(f"velocity must have an entry for each of the {grid.dim} axes; got {len(found)}")
+    return found

@@ -1,0 +1,61 @@
+"""The wave equation, ``u_tt = c^2 laplace(u)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from kutta.pde.boundary import Dirichlet
+from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grid import Grid, conditions
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
+
+
+@dataclass(frozen=True, eq=False)
+class Wave(Evolution):
+    """``du/dt = v``, ``dv/dt = c^2 laplace(u)``: a membrane, sound or light, and how fast it moves.
+
+    It keeps the energy ``int (v^2 / c^2 + |grad u|^2) / 2``. Where `kutta.pde.PseudoSpectral` applies and ``c`` is a
+    number, `kutta.ETDRK4` solves it exactly in steps of any size.
+
+    The state has two components. The boundary conditions are those of ``u``; `kutta.pde.Dirichlet` ones of nodes must
+    be zero, since there the velocity ``v`` is that of the boundary.
+
+    Attributes:
+        speed: ``c``: a number, or a tensor at the points of the grid.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> grid = kt.pde.Grid(64, boundary=kt.pde.Dirichlet())
+        >>> def string(x):
+        ...     return torch.stack([torch.sin(torch.pi * x[0]), torch.zeros_like(x[0])])
+        >>> problem = kt.pde.Wave(2.0).problem(grid, string, (0.0, 1.0), kt.pde.PseudoSpectral())
+        >>> sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(1.0))
+        >>> bool(torch.allclose(sol.y1[0], problem.u0[0]))  # one period later
+        True
+    """
+
+    speed: Any = 1.0
+    components: ClassVar[tuple[str, ...]] = ("u", "v")
+    degree: ClassVar[int] = 2
+
+    def linear(self, ops: Discretisation, u: Field) -> Field:
+        displacement, velocity = ops.split(u)
+        return ops.join([velocity, ops.laplacian(displacement) * self.speed**2])
+
+    def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
+        return [self.speed] * grid.dim
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        shape = tuple(self.speed.shape) if isinstance(self.speed, Tensor) else ()
+        if not isinstance(self.speed, int | float | Tensor) or shape not in ((), grid.shape):
+            raise ValueError(f"speed must be a number, or a tensor of the shape {grid.shape}; got {self.speed!r}")
+        if not bool(torch.isfinite(torch.as_tensor(self.speed).detach()).all()):
+            raise ValueError(f"speed must be finite; got {self.speed!r}")
+        for axis, _, one in conditions(grid):
+            at_rest = isinstance(one.g, int | float) and one.g == 0
+            if isinstance(one, Dirichlet) and grid.centring[axis] == "node" and not at_rest:  # type: ignore[index]
+                raise ValueError(f"Wave takes Dirichlet(0) on nodes only; got {one!r} on axis {axis}: use cells")
