@@ -35,7 +35,7 @@ class Equation(Evolution):
         laplace(f), biharmonic(f), inverse_laplace(f), d_dx(f), d2_dx2(f), d3_dx3(f), d4_dx4(f), also along y and z
         gradient_squared(f), dot(v, w), divergence(v), of vectors gradient(f), their sums and multiples a*gradient(f)
 
-    It is read by a grammar of its own and never evaluated as Python. What is linear in an unknown, with constant
+    It is read by a grammar of its own and never evaluated as Python. What is linear in the unknowns, with constant
     coefficients, is known as such to exponential and implicit-explicit methods.
 
     The unknowns have the boundary conditions of the grid; even derivatives of them have the same with zeros for data.

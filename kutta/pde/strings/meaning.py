@@ -61,8 +61,8 @@ def meaning_of(
         check_names(tree, texts[name], {*unknowns, *tensors, *numbers, *AXES, "t"})
     varying = [*(name for name, value in tensors.items() if value.dim()), *AXES]
     parts = [Splitter(texts[name], unknowns, [*varying, "t"]).split(tree) for name, tree in trees.items()]
-    linear = [_linear(one, name) for one, name in zip(parts, unknowns, strict=True)]
-    rest = [_rest(one, name) for one, name in zip(parts, unknowns, strict=True)]
+    linear = [_linear(one) for one in parts]
+    rest = [_rest(one) for one in parts]
     used = {name for tree in trees.values() for name in names_of(tree)}
     axes = tuple(axis for axis, name in enumerate(AXES) if name in used)
     return Meaning(
@@ -103,16 +103,14 @@ def _directions(trees) -> list[int]:
     return [one.axis for one in operators if isinstance(one, Along)]
 
 
-def _linear(parts: Parts, name: str) -> Tree:
-    """What is linear in the equation's own unknown."""
-    own = (multiplied(factor, term_tree(term)) for term, factor in parts.linear.items() if term[0] == name)
-    return added(ZERO, *own)
+def _linear(parts: Parts) -> Tree:
+    """What is linear, in whichever unknown."""
+    return added(ZERO, *(multiplied(factor, term_tree(term)) for term, factor in parts.linear.items()))
 
 
-def _rest(parts: Parts, name: str) -> Tree:
-    """What remains: with what couples an equation to other unknowns, and leaves no wave to itself."""
-    others = (multiplied(factor, term_tree(term)) for term, factor in parts.linear.items() if term[0] != name)
-    return added(parts.constant, *others, *parts.rest)
+def _rest(parts: Parts) -> Tree:
+    """What remains."""
+    return added(parts.constant, *parts.rest)
 
 
 def _of_shape(tree: Tree, name: str, unknowns: Collection[str]) -> Tree:

@@ -410,3 +410,14 @@ def nested(shape, times, text="u"):
 def test_the_work_grows_no_faster_than_the_text(text):
     meaning = P.Equation(text).meaning
     assert len(meaning.rest.steps) < 3 * len(text)
+
+
+@pytest.mark.slow
+def test_the_compiled_engine_traces_equations():
+    grid = P.Grid((12, 12), 1.0, boundary=(P.Periodic(), (P.Dirichlet(0.5), P.Neumann(0.1))))
+    equation = P.Equation("k*laplace(u + u**3) - d_dx(u**2) + a*sin(x)*cos(t)*tanh(u)", {"k": 0.01, "a": noise(12, 12)})
+    problem = equation.problem(grid, 0.1 * noise(12, 12), (0.0, 0.01))
+    eager, compiled = (
+        kt.solve(problem, kt.RK4(), controller=kt.Fixed(1e-3), engine=engine).y1 for engine in ("eager", kt.Compiled())
+    )
+    torch.testing.assert_close(compiled, eager, rtol=1e-12, atol=1e-12)
