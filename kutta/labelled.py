@@ -118,14 +118,9 @@ def _attributes(solution: Solution) -> dict[str, Any]:
     if solution.t1.dim() == 0:
         counts = {name: getattr(stats, name) for name in COUNTS}
         words |= {name: array(one).reshape(-1) if torch.is_tensor(one) else one for name, one in counts.items()}
-        words["result"] = ", ".join(one.name for one in _results(solution))
+        results: Any = [solution.result] if isinstance(solution.result, int) else solution.result
+        words["result"] = ", ".join(one.name for one in results)
     words["engine"] = stats.engine
     with suppress(PackageNotFoundError):
         words["kutta_version"] = version("kutta")
     return words
-
-
-def _results(solution: Solution) -> list[Any]:
-    from kutta.solution import Results
-
-    return list(solution.result) if isinstance(solution.result, Results) else [solution.result]

@@ -58,8 +58,8 @@ def animate(solution: Solution, path: str | os.PathLike[str] | None, fps: float,
         raise ValueError(f"fps must be above 0 and at most 100; got {fps!r}")
     if solution.space is None:
         raise ValueError("animate() draws the fields of partial differential equations; use plot() for others")
-    needed("matplotlib", "animate()", "pde")
-    needed("PIL", "animate()", "pde")
+    for package in ("PIL", "matplotlib"):
+        needed(package, "animate()", "pde")
     what = shown(solution)
     if what.times is None or what.values.shape[1] < 2:
         raise ValueError("there is one time only: solve with save_at times to animate")
