@@ -46,6 +46,36 @@ def sums_of(field: Any, tableau: ExponentialTableau, krylov: Krylov, dt: float, 
     return field.kept_for(dt, (tableau, krylov), lambda: _sums(field.linear, tableau, krylov, dt, y))
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What a step of an exponential method goes through.
+
+    Attributes:
+        state: the last one, the new state.
+        remainder: that at its end.
+        start: the first state as the sums take it.
+        slopes: all remainders, likewise.
+    """
+
+    state: Tensor
+    remainder: Tensor
+    start: Tensor
+    slopes: list[Tensor]
+
+
+def stages(
+    table: ExponentialTableau, sums: Sums, remainder: Callable[[Any, Tensor], Tensor], t: Any, y: Tensor, dt: Any,
+    slope: Tensor,
+) -> Stages:
+    """A step of size `dt`, given the remainder `slope` at its start."""
+    start, state, end, slopes = sums.enter(y), y, slope, [sums.enter(slope)]
+    for node, row in zip(table.nodes[1:], table.a[1:], strict=True):
+        state = sums.leave(sums.combined(node, row, start, slopes))
+        end = remainder(t + float(node) * dt, state)
+        slopes.append(sums.enter(end))
+    return Stages(state, end, start, slopes)
+
+
 @singledispatch
 def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     return KrylovSums(linear, krylov, dt)
@@ -53,9 +83,29 @@ def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, d
 
 @_sums.register
 def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
-    dtype = linear.forward(y.detach()).dtype
-    weights = weights_of(tableau, dt, in_double(linear.symbols), phis, dtype)
-    return WeightedSums(weights, torch.mul, torch.addcmul, linear.forward, linear.backward)
+    like = linear.forward(y.detach())
+    weights = diagonal_weights(linear, tableau, dt, like)
+    if not like.is_complex() or linear.symbols.is_complex():
+        return WeightedSums(weights, torch.mul, torch.addcmul, linear.forward, linear.backward)
+    # Real functions of complex numbers: those numbers as pairs of real ones, with half of the multiplications.
+    weights = {key: torch.stack([value, value], -1) for key, value in weights.items()}
+    return WeightedSums(
+        weights,
+        torch.mul,
+        torch.addcmul,
+        lambda y: torch.view_as_real(linear.forward(y)),
+        lambda pairs: linear.backward(torch.view_as_complex(pairs)),
+    )
+
+
+def diagonal_weights(linear: Diagonal, tableau: ExponentialTableau, dt: float, like: Tensor) -> dict[Any, Tensor]:
+    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`."""
+    return weights_of(tableau, dt, in_double(linear.symbols), phis, weight_dtype(linear, like))
+
+
+def weight_dtype(linear: Diagonal, like: Tensor) -> torch.dtype:
+    """The dtype of functions of the symbols: real where these are."""
+    return like.dtype if linear.symbols.is_complex() else like.real.dtype
 
 
 @_sums.register
@@ -84,14 +134,25 @@ def weights_of(
     dtype: torch.dtype,
 ) -> dict[Any, Tensor]:
     """The exponentials ``exp(c z)`` by their nodes ``c``, and ``h`` times the weights of a table by what they are."""
-    nodes = {node for node in tableau.nodes if node}
-    weights = {weight for row in (*tableau.a, tableau.error or ()) for weight in row if weight}
-    points = nodes | {c for weight in weights for _, _, c in weight}
+    keys = needed(tableau)
+    points = {c for key in keys for _, _, c in _terms(key)}
     values = {c: functions(float(c) * dt * linear, tableau.highest) for c in points}
-    found: dict[Any, Tensor] = {node: values[node][0] for node in nodes}
-    for weight in weights:
-        found[weight] = dt * sum((float(part) * values[c][k] for part, k, c in weight), torch.zeros_like(linear))
+    found = {}
+    for key in keys:
+        size = dt if isinstance(key, tuple) else 1.0
+        found[key] = size * sum((float(part) * values[c][k] for part, k, c in _terms(key)), torch.zeros_like(linear))
     return {key: value.to(dtype) for key, value in found.items()}
+
+
+def needed(tableau: ExponentialTableau) -> list[Any]:
+    """What a step of a method multiplies with: nodes, for the exponentials there, and weights, each once."""
+    rows = (*tableau.a, tableau.error or ())
+    keys = [*(node for node in tableau.nodes if node), *(weight for row in rows for weight in row if weight)]
+    return list(dict.fromkeys(keys))
+
+
+def _terms(key: Any) -> Weight:
+    return key if isinstance(key, tuple) else ((Fraction(1), 0, key),)
 
 
 @dataclass(frozen=True)
