@@ -64,7 +64,12 @@ class Stages:
 
 
 def stages(
-    table: ExponentialTableau, sums: Sums, remainder: Callable[[Any, Tensor], Tensor], t: Any, y: Tensor, dt: Any,
+    table: ExponentialTableau,
+    sums: Sums,
+    remainder: Callable[[Any, Tensor], Tensor],
+    t: Any,
+    y: Tensor,
+    dt: Any,
     slope: Tensor,
 ) -> Stages:
     """A step of size `dt`, given the remainder `slope` at its start."""

@@ -67,9 +67,7 @@ class ExponentialRungeKutta(OfTableau):
         error = None
         if table.error is not None:
             error = sums.leave(sums.combined(None, table.error, found.start, found.slopes))
-        step = SplitStep(
-            t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder)
-        )
+        step = SplitStep(t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder))
         return step, found.remainder
 
 

@@ -225,7 +225,7 @@ def _conjugate(z: Pair) -> Pair:
 
 
 def _magnitude(z: Pair) -> Tensor:
-    return (z.like.abs() if z.real is None or z.imag is None else torch.hypot(z.real, z.imag))
+    return z.like.abs() if z.real is None or z.imag is None else torch.hypot(z.real, z.imag)
 
 
 def _exponential(z: Pair) -> Pair:

@@ -106,9 +106,7 @@ def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHand
     return traced(problem.f, problem.args, torch.zeros((), dtype=layout.real_dtype), y, layout, y)
 
 
-def traced(
-    f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, like: Tensor, owner: Any = None
-) -> RightHandSide:
+def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, like: Tensor, owner: Any = None) -> RightHandSide:
     """What a function of time and state does now.
 
     Args:

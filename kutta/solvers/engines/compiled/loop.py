@@ -1,7 +1,7 @@
 """The forward loop: try a step, judge it, keep it or try again, until the final time; as one function of tensors.
 
 The rules are those of `kutta.solvers.stepper`. All that is one number is one entry of a float64 vector
-outside the loop, and a 0-dimensional float64 tensor within.
+between two steps, and a 0-dimensional float64 tensor within one.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Given(NamedTuple):
     row_states: Tensor
 
 
-ENTRIES, GIVEN = len(Progress._fields), len(Given._fields)
+GIVEN = len(Given._fields)
 
 
 def forward_loop(plan: Plan, f: RightHandSide) -> Parts:
@@ -135,10 +135,9 @@ def forward_loop(plan: Plan, f: RightHandSide) -> Parts:
     loop = _Loop(plan, f.values_alone())
 
     def run(progress: Tensor, y: Tensor, slope: Tensor, *given: Tensor) -> Tensors:
-        carried = (*progress.unbind(), y, slope)
-        carried = once_if(carried[Progress._fields.index("fresh")] > 0, loop.first, carried, given)
-        carried = repeat(loop.goes_on, loop.trial, carried, given)
-        return torch.stack(carried[:ENTRIES]), *carried[ENTRIES:]
+        carried = (progress, y, slope)
+        carried = once_if(Progress(*progress.unbind()).fresh > 0, loop.first, carried, given)
+        return repeat(loop.goes_on, loop.trial, carried, given)
 
     return f.before, run
 
@@ -151,10 +150,8 @@ class _Loop:
     f: RightHandSide
 
     def _unpacked(self, tensors: Tensors) -> tuple[Progress, Tensor, Tensor, Given, Tensors]:
-        first = ENTRIES + 2
-        given = Given(*tensors[first : first + GIVEN])
-        y, slope = tensors[ENTRIES:first]
-        return Progress(*tensors[:ENTRIES]), y, slope, given, tensors[first + GIVEN :]
+        (progress, y, slope), given, kept = tensors[:3], tensors[3 : 3 + GIVEN], tensors[3 + GIVEN :]
+        return Progress(*progress.unbind()), y, slope, Given(*given), kept
 
     def first(self, *tensors: Tensor) -> Tensors:
         """The first slope, and the first step size where it is to be estimated."""
@@ -166,7 +163,7 @@ class _Loop:
             h = initial_step(field, now.t, y, slope, numbers.direction, tolerance, self.plan.order)
             h = torch.clamp(h.to(torch.float64), numbers.dtmin, numbers.dtmax)
         count = now.evaluations + (2 if self.plan.estimates else 1)
-        return *now._replace(h=h, evaluations=count, fresh=torch.zeros_like(now.fresh)), y, slope
+        return _packed(now._replace(h=h, evaluations=count, fresh=torch.zeros_like(now.fresh))), y, slope
 
     def goes_on(self, *tensors: Tensor) -> Tensor:
         """Whether there is another trial."""
@@ -196,7 +193,7 @@ class _Loop:
             torch.ops.aten.index_put_(given.row_numbers, [place], row)
             torch.ops.aten.index_put_(given.row_states, [place], y)
             after = after._replace(kept=now.kept + accepted)
-        return *after, torch.where(accepted, y1, y), torch.where(accepted, slopes[-1], slope)
+        return _packed(after), torch.where(accepted, y1, y), torch.where(accepted, slopes[-1], slope)
 
     def _ratio(self, given: Given, y: Tensor, y1: Tensor, dt: Tensor, slopes: list[Tensor]) -> Tensor:
         """The error ratio; of fixed steps 0, or infinity where the state is not finite."""
@@ -275,6 +272,15 @@ class _Loop:
         (saved,) = once_if(due(now.saved, *step), all_due, (now.saved,), (*step, *kept))
         extra = torch.where(saved > now.saved, float(scheme.extra_evaluations), 0.0)
         return after._replace(saved=saved, evaluations=after.evaluations + extra)
+
+
+def _packed(progress: Progress) -> Tensor:
+    """One vector of it: entry by entry, since each part of a ``torch.stack`` would be a tensor of its own."""
+    places = torch.arange(len(progress))
+    found = torch.zeros(len(progress), dtype=torch.float64)
+    for place, value in enumerate(progress):
+        found = torch.where(places == place, value, found)
+    return found
 
 
 def position(time: Tensor, t: Tensor, end: Tensor) -> Tensor:
