@@ -199,10 +199,13 @@ def _divided(a: Any, b: Any) -> Any:
         return _multiplied(a, 1.0 / b)
     if not isinstance(b, Pair):
         return a.each(lambda part: part / b) if isinstance(a, Pair) else NotImplemented
-    if b.imag is None:
-        return _divided(_pair(a), b.real)
-    size = b.imag**2 if b.real is None else b.real**2 + b.imag**2
-    return _divided(_multiplied(a, _conjugate(b)), size)
+    return _multiplied(a, _reciprocal(b))
+
+
+def _reciprocal(z: Pair) -> Pair:
+    real, imag = z.parts
+    size = real * real + imag * imag
+    return Pair(real / size, -imag / size)
 
 
 def _added(a: Any, b: Any, *, alpha: Any = 1) -> Any:
@@ -298,9 +301,11 @@ def _returned(parts: Tensor, back: list[int]) -> Pair:
 
 
 def _real_transform(x: Tensor, dims: Sequence[int], norm: int, onesided: bool) -> Any:
+    if not onesided:
+        return _complex_transform(x, dims, norm, True)
     order, back = _placed(x, dims)
     sizes = [x.shape[axis] for axis in order[-len(dims) :]]
-    if not onesided or not suits(sizes, x.dtype):
+    if not suits(sizes, x.dtype):
         return NotImplemented
     found = real_to_parts(_permuted(x, order).contiguous(), len(dims), _scale(norm, sizes))
     return _returned(found, back)
@@ -368,6 +373,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     aten.mul.Scalar: _multiplied,
     aten.div.Tensor: _divided,
     aten.div.Scalar: _divided,
+    aten.reciprocal.default: _reciprocal,
     aten.where.self: _chosen,
     aten.abs.default: _magnitude,
     aten.exp.default: _exponential,

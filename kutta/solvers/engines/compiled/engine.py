@@ -6,7 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ from kutta.solvers.controllers import PID, Fixed
 from kutta.solvers.engines.choice import saying, solve_eagerly
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.compiled.gradient import Recording, Replay, differentiable
-from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide, right_hand_side
-from kutta.solvers.engines.compiled.linear_part import SplitRightHandSide, constants, split_right_hand_side
+from kutta.solvers.engines.compiled.graph import Equation, NotCompilable, right_hand_side
+from kutta.solvers.engines.compiled.linear_part import constants, split_right_hand_side
 from kutta.solvers.engines.compiled.loop import Given, Numbers, Plan, Progress, forward_loop
 from kutta.solvers.engines.compiled.step import Explicit
 from kutta.solvers.engines.compiled.step_exponential import Exponential
@@ -99,9 +99,12 @@ class Leg:
     constants: tuple[Tensor, ...] = ()
 
 
-def legs_of(problem: SplitODEProblem, tableau: Any, span: tuple[float, float], dt: float, y: Tensor) -> list[Leg]:
-    """The steps of size `dt`, and the last one, which may be shorter."""
-    t0, t1 = span
+def legs_of(
+    problem: SplitODEProblem, tableau: Any, span: tuple[float, float], options: Options, y: Tensor
+) -> list[Leg]:
+    """The steps of the size that was asked for, and the last one, which may be shorter."""
+    (t0, t1), controller = span, cast(Fixed, options.controller)
+    dt = controller.dt
     steps, t, step = 0, t0, math.copysign(dt, t1 - t0)
     while abs(t1 - t) > dt * (1.0 + STRETCH):
         steps, t = steps + 1, t + step
@@ -116,14 +119,14 @@ class _Work:
     def __init__(self, problem: ODEProblem | SplitODEProblem, layout: Layout, options: Options, y0: Tensor):
         self.layout, self.options = layout, options
         self.y0 = parts(y0) if y0.is_complex() else y0
-        tableau, span = options.method.tableau, tuple(map(as_float, problem.t_span))  # type: ignore[attr-defined]
-        self.f: RightHandSide | SplitRightHandSide
+        tableau: Any = options.method.tableau  # type: ignore[attr-defined]
+        self.t0, self.t1 = map(as_float, problem.t_span)
+        self.f: Equation
         if isinstance(problem, SplitODEProblem):
             self.f = split_right_hand_side(problem, tableau, layout, y0)
-            self.legs = legs_of(problem, tableau, span, options.controller.dt, y0)
+            self.legs = legs_of(problem, tableau, (self.t0, self.t1), options, y0)
         else:
             self.f, self.legs = right_hand_side(problem, layout, y0), [Leg()]
-        self.t0, self.t1 = map(as_float, problem.t_span)
         self.final_time = problem.t_span[1]
         self.direction = 1.0 if self.t1 >= self.t0 else -1.0
         self.tolerance = Tolerance(options.rtol, options.atol, None, layout)

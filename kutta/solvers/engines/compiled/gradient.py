@@ -19,7 +19,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide
+from kutta.solvers.engines.compiled.graph import Equation, NotCompilable
 from kutta.solvers.engines.compiled.loop import Plan, narrowed, position
 from kutta.solvers.engines.compiled.rewrite import rules, split, values_alone
 from kutta.solvers.engines.compiled.store import Parts, run_compiled
@@ -74,7 +74,7 @@ class Replay:
     """
 
     plan: Plan
-    f: RightHandSide
+    f: Equation
     recordings: Sequence[Recording]
     times: Tensor
     first: int
@@ -134,7 +134,7 @@ class _Replayed(torch.autograd.Function):
         return None, None, None, start, *(next(found) if needed else None for needed in wanted)
 
 
-def backward_loop(plan: Plan, f: RightHandSide, wanted: Sequence[bool], y: Tensor, inputs: Tensors) -> Parts:
+def backward_loop(plan: Plan, f: Equation, wanted: Sequence[bool], y: Tensor, inputs: Tensors) -> Parts:
     """What is done before the loop, and the loop.
 
     It is a function ``(left, end, *found, numbers, states, times, outputs, *kept) -> (left, end, *found)``:
@@ -186,7 +186,7 @@ class _Part:
         return cls(*split(values_alone(graph), varying=3 + cotangents))
 
 
-def _without_outputs(plan: Plan, f: RightHandSide, wanted: Sequence[bool]) -> Callable[..., Tensors]:
+def _without_outputs(plan: Plan, f: Equation, wanted: Sequence[bool]) -> Callable[..., Tensors]:
     def pull_back(t: Tensor, dt: Tensor, y: Tensor, end: Tensor, *inputs: Tensor) -> Tensors:
         with torch.enable_grad():
             (y, *given), sources = _tracked((y, *inputs), (True, *wanted))
@@ -197,7 +197,7 @@ def _without_outputs(plan: Plan, f: RightHandSide, wanted: Sequence[bool]) -> Ca
     return pull_back
 
 
-def _with_outputs(plan: Plan, f: RightHandSide, wanted: Sequence[bool]) -> Callable[..., Tensors]:
+def _with_outputs(plan: Plan, f: Equation, wanted: Sequence[bool]) -> Callable[..., Tensors]:
     def pull_back(t: Tensor, dt: Tensor, y: Tensor, start: Tensor, end: Tensor, *others: Tensor) -> Tensors:
         count = plan.scheme.slopes + plan.scheme.extras
         of_slopes, inputs = others[:count], others[count:]

@@ -13,7 +13,7 @@ import types
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from kutta.problems import ODEProblem
+from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.engines.compiled.complex_parts import has_complex, in_parts
 from kutta.solvers.engines.compiled.layers import with_layers_joined
 from kutta.solvers.engines.compiled.rewrite import split, sums_apart, values_alone
@@ -32,6 +32,19 @@ from kutta.state import Layout
 
 class NotCompilable(Exception):
     """A right-hand side does what a compiled loop cannot; the message says what."""
+
+
+class Equation(Protocol):
+    """What a loop needs of a right-hand side; see `RightHandSide`."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def before(self) -> Callable[..., tuple[Tensor, ...]]: ...
+    def field(self, kept: Sequence[Tensor]) -> Any: ...
+    def values_alone(self) -> Equation: ...
 
 
 @dataclass(frozen=True)
@@ -101,8 +114,8 @@ _probes: weakref.WeakKeyDictionary[Any, _Probe] = weakref.WeakKeyDictionary()
 _last = threading.local()
 
 
-def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
-    """What the right-hand side of a problem does now; raises `NotCompilable`."""
+def right_hand_side(problem: ODEProblem | SplitODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
+    """What the `f` of a problem does now; raises `NotCompilable`."""
     return traced(problem.f, problem.args, torch.zeros((), dtype=layout.real_dtype), y, layout, y)
 
 

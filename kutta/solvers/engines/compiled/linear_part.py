@@ -1,6 +1,6 @@
 """Right-hand sides whose linear part is diagonal in a transform, as exponential methods take them.
 
-The functions of the linear part belong to one step size. They are computed before the loop, which is given their values.
+The functions of the linear part belong to one step size. They are computed before the loop and given to it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -63,7 +63,9 @@ class SplitRightHandSide:
         *given, (constants,) = _cut(kept, sizes)
         fields = [None if one is None else one.field(own) for one, own in zip(self.functions, given, strict=True)]
         symbols, *weights = constants.unbind()
-        return SplitField(*fields, symbols, dict(zip(self.keys, weights, strict=True)), self.product)
+        remainder, forward, backward = fields
+        weights = dict(zip(self.keys, weights, strict=True))
+        return SplitField(cast(Field, remainder), forward, backward, symbols, weights, self.product)
 
     def values_alone(self) -> SplitRightHandSide:
         """The same for one who wants no gradients."""

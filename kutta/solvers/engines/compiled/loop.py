@@ -16,7 +16,7 @@ from torch import Tensor
 from kutta.solution import Result
 from kutta.solvers.controllers import tame
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.graph import RightHandSide
+from kutta.solvers.engines.compiled.graph import Equation
 from kutta.solvers.engines.compiled.step import Scheme, combination
 from kutta.solvers.engines.compiled.store import Parts
 from kutta.solvers.initial_step import initial_step
@@ -130,7 +130,7 @@ class Given(NamedTuple):
 GIVEN = len(Given._fields)
 
 
-def forward_loop(plan: Plan, f: RightHandSide) -> Parts:
+def forward_loop(plan: Plan, f: Equation) -> Parts:
     """What is done before the loop, and the loop: ``(progress, y, slope, *given, *kept) -> (progress, y, slope)``."""
     loop = _Loop(plan, f.values_alone())
 
@@ -147,7 +147,7 @@ class _Loop:
     """The parts of the loop, each a function of what is carried and what is given."""
 
     plan: Plan
-    f: RightHandSide
+    f: Equation
 
     def _unpacked(self, tensors: Tensors) -> tuple[Progress, Tensor, Tensor, Given, Tensors]:
         (progress, y, slope), given, kept = tensors[:3], tensors[3 : 3 + GIVEN], tensors[3 + GIVEN :]

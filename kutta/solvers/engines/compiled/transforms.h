@@ -64,6 +64,7 @@ template <class Made, class real> const Made &kept(int domain, long n) {
 
 template <class real> struct Lanes {
   typedef real V __attribute__((vector_size(64)));
+  typedef decltype(V() < V()) Bits;
   enum { count = 64 / sizeof(real) };
 };
 
@@ -168,6 +169,13 @@ template <class real> inline typename Lanes<real>::V full(const real *x) {
   return v;
 }
 
+// Whether all numbers of these bits were zero, of either sign.
+template <class Bits> inline bool all_zero(Bits bits) {
+  bool zero = true;
+  for (size_t i = 0; i < sizeof(Bits) / sizeof(bits[0]); i++) zero &= bits[i] << 1 == 0;
+  return zero;
+}
+
 // Along the middle axis of (outer, n, inner); in place where the addresses are equal.
 template <class real>
 void columns(long outer, long n, long inner, bool forward, const real *a, const real *b, real *c, real *d) {
@@ -179,7 +187,17 @@ void columns(long outer, long n, long inner, bool forward, const real *a, const 
     V *work = (V *)memory<real>(0, 4 * n * W);
     const long first = block % blocks * W, at = block / blocks * n * inner + first;
     if (first + W <= inner) {
-      for (long k = 0; k < n; k++) work[k] = full(a + at + k * inner), work[n + k] = full(b + at + k * inner);
+      typename Lanes<real>::Bits bits = {};
+      for (long k = 0; k < n; k++) {
+        V one = full(a + at + k * inner), other = full(b + at + k * inner);
+        work[k] = one, work[n + k] = other, bits |= (typename Lanes<real>::Bits)one | (typename Lanes<real>::Bits)other;
+      }
+      // Of dealiased fields a third is zero.
+      if (all_zero(bits)) {
+        for (long k = 0; k < n; k++)
+          memset(c + at + k * inner, 0, sizeof(V)), memset(d + at + k * inner, 0, sizeof(V));
+        return;
+      }
     } else {
       memset(work, 0, 2 * n * sizeof(V));
       for (long k = 0; k < n; k++)
@@ -219,10 +237,9 @@ void leading(const Shape &shape, bool forward, const real *a, const real *b, rea
   }
 }
 
-template <class real> void real_to_parts(Shape shape, double scale, const real *x, real *out) {
+template <class real> void rows_to_parts(Shape shape, double scale, const real *x, real *out, real *imaginary) {
   const long n = shape.last(), m = n / 2 + 1, rows = shape.rows();
   const Row &plan = kept<Row, real>(REAL, n);
-  real *imaginary = out + rows * m;
   all(rows, rows * n > WORTH_A_THREAD, [&](long row) {
     real *pairs = memory<real>(0, 2 * m);
     DftiComputeForward(plan.handle, (void *)(x + row * n), pairs);
@@ -232,10 +249,10 @@ template <class real> void real_to_parts(Shape shape, double scale, const real *
   leading(shape, true, out, imaginary, out, imaginary);
 }
 
-template <class real> void parts_to_real(Shape shape, long n, double scale, const real *x, real *out) {
+template <class real>
+void parts_to_rows(const Shape &shape, long n, double scale, const real *x, const real *y, real *out) {
   const long m = shape.last(), rows = shape.rows();
   const Row &plan = kept<Row, real>(REAL, n);
-  const real *y = x + rows * m;
   if (shape.axes > 1) {
     real *own = memory<real>(1, 2 * rows * m);
     leading(shape, false, x, y, own, own + rows * m);
@@ -245,6 +262,29 @@ template <class real> void parts_to_real(Shape shape, long n, double scale, cons
     real *pairs = memory<real>(0, 2 * m);
     for (long k = 0; k < m; k++) pairs[2 * k] = scale * x[row * m + k], pairs[2 * k + 1] = scale * y[row * m + k];
     DftiComputeBackward(plan.handle, pairs, out + row * n);
+  });
+}
+
+// Where there are several axes, one after the other of a batch, so that all of it stays in a near cache.
+template <class Work> void one_by_one(Shape shape, Work work) {
+  const long count = shape.axes > 1 ? shape.batch : 1;
+  shape.batch /= count;
+  for (long i = 0; i < count; i++) work(shape, i * shape.rows());
+}
+
+template <class real> void real_to_parts(Shape whole, double scale, const real *x, real *out) {
+  const long n = whole.last(), m = n / 2 + 1;
+  real *imaginary = out + whole.rows() * m;
+  one_by_one(whole, [&](const Shape &shape, long first) {
+    rows_to_parts(shape, scale, x + first * n, out + first * m, imaginary + first * m);
+  });
+}
+
+template <class real> void parts_to_real(Shape whole, long n, double scale, const real *x, real *out) {
+  const long m = whole.last();
+  const real *y = x + whole.rows() * m;
+  one_by_one(whole, [&](const Shape &shape, long first) {
+    parts_to_rows(shape, n, scale, x + first * m, y + first * m, out + first * n);
   });
 }
 

@@ -88,7 +88,7 @@ def _defined(schema: str, value: Callable[..., Tensor], like: Callable[..., Tens
 
 
 def _counted(x: Tensor, size: int, inner: float) -> Tensor:
-    """Of a real function half of the coefficients are written down: the inner ones stand for two, which are conjugate."""
+    """Of a real function half of the coefficients are written down: the inner ones stand for two, conjugate ones."""
     twice = (2 * torch.arange(size // 2 + 1, device=x.device)) % size != 0
     return x * torch.where(twice, inner, 1.0).to(x.dtype)
 
