@@ -11,18 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import carries_gradient, under_transform
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.exponential.krylov import Krylov, KrylovSums
 from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
 from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
+
+# Step sizes for which the functions of an operator are kept, and these by their operators.
+KEPT = 8
+_kept: WeakKeyDictionary[LinearOperator, dict[Any, dict[Any, Tensor]]] = WeakKeyDictionary()
 
 
 class Sums(Protocol):
@@ -104,8 +110,21 @@ def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, 
 
 
 def diagonal_weights(linear: Diagonal, tableau: ExponentialTableau, dt: float, like: Tensor) -> dict[Any, Tensor]:
-    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`."""
-    return weights_of(tableau, dt, in_double(linear.symbols), phis, weight_dtype(linear, like))
+    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`.
+
+    The last few are kept as long as the operator lives, since one often serves many solves.
+    """
+    symbols, dtype = linear.symbols, weight_dtype(linear, like)
+    if carries_gradient(symbols) or under_transform():
+        return weights_of(tableau, dt, in_double(symbols), phis, dtype)
+    kept = _kept.setdefault(linear, {})
+    key = (tableau, dt, dtype, symbols, None if symbols.is_inference() else symbols._version)
+    if key not in kept:
+        while len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))
+        with torch.inference_mode(False):  # later solves may have gradients
+            kept[key] = weights_of(tableau, dt, in_double(symbols), phis, dtype)
+    return kept[key]
 
 
 def weight_dtype(linear: Diagonal, like: Tensor) -> torch.dtype:
@@ -149,11 +168,12 @@ def weights_of(
     return {key: value.to(dtype) for key, value in found.items()}
 
 
-def needed(tableau: ExponentialTableau) -> list[Any]:
+@lru_cache
+def needed(tableau: ExponentialTableau) -> tuple[Any, ...]:
     """What a step of a method multiplies with: nodes, for the exponentials there, and weights, each once."""
     rows = (*tableau.a, tableau.error or ())
     keys = [*(node for node in tableau.nodes if node), *(weight for row in rows for weight in row if weight)]
-    return list(dict.fromkeys(keys))
+    return tuple(dict.fromkeys(keys))
 
 
 def _terms(key: Any) -> Weight:

@@ -149,7 +149,7 @@ def split_right_hand_side(
         _transform(linear.backward, there, y),
     )
     product = product_of_parts if linear.symbols.is_complex() else torch.mul
-    return SplitRightHandSide(functions, tuple(needed(tableau)), product)
+    return SplitRightHandSide(functions, needed(tableau), product)
 
 
 def _transform(function: Callable[[Tensor], Tensor], y: Tensor, like: Tensor) -> RightHandSide | None:
