@@ -166,12 +166,15 @@ def test_complex_states_with_explicit_methods(uncompiled):
     torch.testing.assert_close(compiled.ys, eager.ys, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, F64], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(F64, marks=pytest.mark.slow)], ids=["float32", "float64"]
+)
 def test_natively_compiled_it_gives_the_same(dtype):
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     assert_alike(*both(waves(dtype=dtype)), tolerance=tolerance)
 
 
+@pytest.mark.slow
 def test_natively_compiled_flow_and_its_gradient():
     assert_alike(*both(vortices(n=15), dt=0.05))
     found = []
