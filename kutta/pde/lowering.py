@@ -27,7 +27,7 @@ from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
-from kutta.pde.structure import structured
+from kutta.pde.structure import real_if_it_is, structured
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -182,9 +182,10 @@ def of_each_wave(problem: PDEProblem, ops: WaveSpace, *transforms: Any) -> Any:
         return None
     blocks = blocks.to(ops.coefficient_dtype)
     if len(problem.equation.components) == 1:
-        return Diagonal(blocks[0, 0], *transforms, axes=_axes(problem))
+        return Diagonal(real_if_it_is(blocks[0, 0]), *transforms, axes=_axes(problem))
     if _is_uncoupled(blocks):
-        return Diagonal(blocks.diagonal(dim1=0, dim2=1).movedim(-1, 0), *transforms, axes=_axes(problem))
+        symbols = blocks.diagonal(dim1=0, dim2=1).movedim(-1, 0)
+        return Diagonal(real_if_it_is(symbols), *transforms, axes=_axes(problem))
     return BlockDiagonal(blocks, *transforms)
 
 

@@ -32,12 +32,18 @@ def refuse(engine: str, what: str) -> NoReturn:
     raise Unsuited(engine, what)
 
 
-def refuse_what_no_loop_has(engine: str, layout: Layout, options: Options, devices: tuple[str, ...] = ("cpu",)) -> None:
+def refuse_what_no_loop_has(
+    engine: str,
+    layout: Layout,
+    options: Options,
+    devices: tuple[str, ...] = ("cpu",),
+    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64),
+) -> None:
     """Refuse whatever needs Python between two steps, or other numbers than the processor's own."""
     controller = options.controller
-    if layout.dtype not in (torch.float32, torch.float64) or layout.device.type not in devices:
-        where = " or ".join(devices)
-        refuse(engine, f"solves in float32 and float64 on {where}; got {layout.dtype} on {layout.device.type}")
+    if layout.dtype not in dtypes or layout.device.type not in devices:
+        where, which = " or ".join(devices), " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        refuse(engine, f"solves in {which} on {where}; got {layout.dtype} on {layout.device.type}")
     if not _is_plain(controller) or len(controller.step_ts) or len(controller.jump_ts) or controller.limits:
         refuse(engine, f"has PID and Fixed without times to land on and without max_step; got {controller}")
     if controller.norm is not None or controller.force_dtmin:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from kutta.autodiff import under_transform
+from kutta.autodiff import carries_gradient, under_transform
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_blocks, as_matrices, blocks_times
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -25,6 +26,10 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.exponential.krylov import Krylov, KrylovSums
 from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
 from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
+
+# Step sizes for which the functions of an operator are kept, and these by their operators.
+KEPT = 8
+_kept: WeakKeyDictionary[LinearOperator, dict[Any, dict[Any, Tensor]]] = WeakKeyDictionary()
 
 
 class Sums(Protocol):
@@ -48,6 +53,41 @@ def sums_of(field: Any, tableau: ExponentialTableau, krylov: Krylov, dt: float, 
     return field.kept_for(dt, (tableau, krylov), lambda: _sums(field.linear, tableau, krylov, dt, y))
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What a step of an exponential method goes through.
+
+    Attributes:
+        state: the last one, the new state.
+        remainder: that at its end.
+        start: the first state as the sums take it.
+        slopes: all remainders, likewise.
+    """
+
+    state: Tensor
+    remainder: Tensor
+    start: Tensor
+    slopes: list[Tensor]
+
+
+def stages(
+    table: ExponentialTableau,
+    sums: Sums,
+    remainder: Callable[[Any, Tensor], Tensor],
+    t: Any,
+    y: Tensor,
+    dt: Any,
+    slope: Tensor,
+) -> Stages:
+    """A step of size `dt`, given the remainder `slope` at its start."""
+    start, state, end, slopes = sums.enter(y), y, slope, [sums.enter(slope)]
+    for node, row in zip(table.nodes[1:], table.a[1:], strict=True):
+        state = sums.leave(sums.combined(node, row, start, slopes))
+        end = remainder(t + float(node) * dt, state)
+        slopes.append(sums.enter(end))
+    return Stages(state, end, start, slopes)
+
+
 @singledispatch
 def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     return KrylovSums(linear, krylov, dt)
@@ -55,13 +95,19 @@ def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, d
 
 @_sums.register
 def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
-    dtype, symbols = linear.forward(y.detach()).dtype, _real_if_they_are(linear.symbols)
-    if symbols.is_complex() or not dtype.is_complex:
-        weights = weights_of(tableau, dt, in_double(symbols), phis, dtype)
+    like = linear.forward(y.detach())
+    weights = diagonal_weights(linear, tableau, dt, like)
+    if not like.is_complex() or linear.symbols.is_complex():
         return WeightedSums(weights, torch.mul, _adding(), linear.forward, linear.backward)
-    weights = weights_of(tableau, dt, in_double(symbols), phis, dtype.to_real())
-    twice = {key: torch.stack([value, value], -1) for key, value in weights.items()}
-    return WeightedSums(twice, torch.mul, _adding(), _parts_after(linear.forward), _from_parts(linear.backward))
+    # Real functions of complex numbers: those numbers as pairs of real ones, with half of the multiplications.
+    weights = {key: torch.stack([value, value], -1) for key, value in weights.items()}
+    return WeightedSums(
+        weights,
+        torch.mul,
+        _adding(),
+        lambda y: torch.view_as_real(linear.forward(y).resolve_conj()),
+        lambda pairs: linear.backward(torch.view_as_complex(pairs)),
+    )
 
 
 def _adding() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -69,13 +115,27 @@ def _adding() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     return torch.addcmul if under_transform() else Tensor.addcmul_
 
 
-def _parts_after(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A transform to real and imaginary parts, which real functions multiply with a third of the work."""
-    return lambda y: torch.view_as_real(forward(y).resolve_conj())
+def diagonal_weights(linear: Diagonal, tableau: ExponentialTableau, dt: float, like: Tensor) -> dict[Any, Tensor]:
+    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`.
+
+    The last few are kept as long as the operator lives, since one often serves many solves.
+    """
+    symbols, dtype = linear.symbols, weight_dtype(linear, like)
+    if carries_gradient(symbols) or under_transform():
+        return weights_of(tableau, dt, in_double(symbols), phis, dtype)
+    kept = _kept.setdefault(linear, {})
+    key = (tableau, dt, dtype, symbols, None if symbols.is_inference() else symbols._version)
+    if key not in kept:
+        while len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))
+        with torch.inference_mode(False):  # later solves may have gradients
+            kept[key] = weights_of(tableau, dt, in_double(symbols), phis, dtype)
+    return kept[key]
 
 
-def _from_parts(backward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda parts: backward(torch.view_as_complex(parts))
+def weight_dtype(linear: Diagonal, like: Tensor) -> torch.dtype:
+    """The dtype of functions of the symbols: real where these are."""
+    return like.dtype if linear.symbols.is_complex() else like.real.dtype
 
 
 @_sums.register
@@ -99,13 +159,6 @@ def _plus_blocks_times(total: Tensor, blocks: Tensor, vector: Tensor) -> Tensor:
     return total + blocks_times(blocks, vector)
 
 
-def _real_if_they_are(symbols: Tensor) -> Tensor:
-    """Numbers without their imaginary parts, where all of these are zero."""
-    if not symbols.is_complex() or under_transform() or bool(symbols.detach().imag.any()):
-        return symbols
-    return symbols.real.contiguous()
-
-
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
 
@@ -126,14 +179,26 @@ def weights_of(
     dtype: torch.dtype,
 ) -> dict[Any, Tensor]:
     """The exponentials ``exp(c z)`` by their nodes ``c``, and ``h`` times the weights of a table by what they are."""
-    nodes = {node for node in tableau.nodes if node}
-    weights = {weight for row in (*tableau.a, tableau.error or ()) for weight in row if weight}
-    points = nodes | {c for weight in weights for _, _, c in weight}
+    keys = needed(tableau)
+    points = {c for key in keys for _, _, c in _terms(key)}
     values = {c: functions(float(c) * dt * linear, tableau.highest) for c in points}
-    found: dict[Any, Tensor] = {node: values[node][0] for node in nodes}
-    for weight in weights:
-        found[weight] = dt * sum((float(part) * values[c][k] for part, k, c in weight), torch.zeros_like(linear))
+    found = {}
+    for key in keys:
+        size = dt if isinstance(key, tuple) else 1.0
+        found[key] = size * sum((float(part) * values[c][k] for part, k, c in _terms(key)), torch.zeros_like(linear))
     return {key: value.to(dtype) for key, value in found.items()}
+
+
+@lru_cache
+def needed(tableau: ExponentialTableau) -> tuple[Any, ...]:
+    """What a step of a method multiplies with: nodes, for the exponentials there, and weights, each once."""
+    rows = (*tableau.a, tableau.error or ())
+    keys = [*(node for node in tableau.nodes if node), *(weight for row in rows for weight in row if weight)]
+    return tuple(dict.fromkeys(keys))
+
+
+def _terms(key: Any) -> Weight:
+    return key if isinstance(key, tuple) else ((Fraction(1), 0, key),)
 
 
 @dataclass(frozen=True)

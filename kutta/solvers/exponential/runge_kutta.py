@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.exponential.functions import sums_of
+from kutta.solvers.exponential.functions import stages, sums_of
 from kutta.solvers.exponential.krylov import DEFAULT, Krylov
 from kutta.solvers.method import Field, OfTableau, Time
 from kutta.solvers.split_step import SplitStep
@@ -44,6 +44,7 @@ class ExponentialRungeKutta(OfTableau):
     kind = "exponential Runge-Kutta"
     needs_split = True
     ensembles = False
+    tabulated = True
 
     @property
     def error_order(self) -> int | None:
@@ -62,15 +63,12 @@ class ExponentialRungeKutta(OfTableau):
     def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[SplitStep, Tensor]:
         table = self.tableau
         sums = sums_of(problem, table, self.krylov, dt, y)
-        start, state, remainder = sums.enter(y), y, carry
-        slopes = [sums.enter(carry)]
-        for node, row in zip(table.nodes[1:], table.a[1:], strict=True):
-            state = sums.leave(sums.combined(node, row, start, slopes))
-            remainder = problem.remainder(t + float(node) * dt, state)
-            slopes.append(sums.enter(remainder))
-        error = None if table.error is None else sums.leave(sums.combined(None, table.error, start, slopes))
-        step = SplitStep(t, t + dt, dt, y, state, problem, error, remainders=(carry, remainder))
-        return step, remainder
+        found = stages(table, sums, problem.remainder, t, y, dt, carry)
+        error = None
+        if table.error is not None:
+            error = sums.leave(sums.combined(None, table.error, found.start, found.slopes))
+        step = SplitStep(t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder))
+        return step, found.remainder
 
 
 @dataclass(frozen=True)

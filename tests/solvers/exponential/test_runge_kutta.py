@@ -273,7 +273,7 @@ def test_refusals_name_what_came():
         kt.solve(kt.EnsembleProblem(lambda t, y: -y, torch.ones(2, 3), (0.0, 1.0)), kt.ETDRK4())
     with pytest.raises(ValueError, match="ETD1 estimates no error"):
         kt.solve(problem, kt.ETD1())
-    with pytest.raises(NotImplementedError, match=r"Compiled\(\) has explicit Runge-Kutta methods only; got ETDRK4"):
+    with pytest.raises(NotImplementedError, match=r"linear part is diagonal in a transform.*got Dense"):
         kt.solve(problem, kt.ETDRK4(), engine=kt.Compiled())
     with pytest.raises(ValueError, match="LocalErrorEstimate takes its steps together"):
         kt.solve(problem, kt.ETDRK4(), penalties={"r": kt.regularizers.LocalErrorEstimate()})
@@ -316,3 +316,18 @@ def test_continuous_adjoints_need_another_method():
 def test_a_state_that_is_not_finite_ends_the_solve():
     with pytest.raises(kt.SolveError, match=r"(?i)finite"):
         split(torch.eye(3), f=lambda t, y: y / 0.0)
+
+
+def test_kept_functions_serve_later_solves_and_follow_the_symbols():
+    symbols, start = torch.tensor([-1.0, -2.0], dtype=F64), torch.ones(2, dtype=F64, requires_grad=True)
+    problem = kt.SplitODEProblem(kt.algebra.Diagonal(symbols), lambda t, y: 0 * y, start, (0.0, 1.0))
+
+    def end():
+        return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.5)).y1
+
+    with torch.inference_mode():
+        torch.testing.assert_close(end(), symbols.exp())
+    (gradient,) = torch.autograd.grad(end().sum(), start)
+    torch.testing.assert_close(gradient, symbols.exp())
+    symbols.mul_(3.0)
+    torch.testing.assert_close(end().detach(), symbols.exp())

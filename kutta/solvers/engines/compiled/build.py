@@ -34,6 +34,7 @@ OPTIONS = {
     # A product and a sum are rounded once.
     "cpp.enable_floating_point_contract_flag": "fast",
     # A loop of no rounds hands on the very memory that it was given, of which the memory planner knows nothing.
+    "size_asserts": False,
     "allow_buffer_reuse": False,
     "inplace_buffers": False,
 }

@@ -19,15 +19,9 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.graph import NotCompilable, RightHandSide
-from kutta.solvers.engines.compiled.loop import Plan, position
+from kutta.solvers.engines.compiled.graph import Equation, NotCompilable
+from kutta.solvers.engines.compiled.loop import Plan, narrowed, position
 from kutta.solvers.engines.compiled.rewrite import rules, split, values_alone
-from kutta.solvers.engines.compiled.step import (
-    advance,
-    explicit_stages,
-    extra_slopes,
-    interpolation_weights,
-)
 from kutta.solvers.engines.compiled.store import Parts, run_compiled
 
 # Accepted steps written down by one call of the forward loop, and the bytes that they may take.
@@ -41,18 +35,20 @@ class Recording:
     Attributes:
         numbers: ``(rows, 4)``: start, size, and the outputs in the step from which to which.
         states: the states at their starts, ``(rows, *y.shape)``.
+        constants: what of the right-hand side belongs to them.
         count: how many there are.
     """
 
     numbers: Tensor
     states: Tensor
+    constants: Tensors = ()
     count: int = 0
 
     @classmethod
-    def for_state(cls, y: Tensor, wanted: bool) -> Recording:
+    def for_state(cls, y: Tensor, wanted: bool, constants: Tensors = ()) -> Recording:
         """Memory for steps; none if they are not wanted."""
         rows = max(2, min(ROWS, BYTES // (y.numel() * y.element_size()))) if wanted else 0
-        return cls(torch.empty(rows, 4, dtype=torch.float64), y.detach().new_empty((rows, *y.shape)))
+        return cls(torch.empty(rows, 4, dtype=torch.float64), y.detach().new_empty((rows, *y.shape)), constants)
 
     @property
     def rows(self) -> float:
@@ -71,14 +67,14 @@ class Replay:
 
     Attributes:
         plan: what the loop was compiled for.
-        f: the right-hand side.
+        f: the right-hand side; its inputs are followed by the constants of a recording.
         recordings: the accepted steps.
         times: the output times, padded.
         first: outputs at the initial time.
     """
 
     plan: Plan
-    f: RightHandSide
+    f: Equation
     recordings: Sequence[Recording]
     times: Tensor
     first: int
@@ -101,13 +97,15 @@ class Replay:
         found = tuple(torch.zeros_like(one) for one, needed in zip(prepared, which, strict=True) if needed)
         padded = outputs.new_zeros((len(self.times), *end.shape))
         padded[: len(outputs)] = outputs
-        plan = self.plan
+        plan, constants = self.plan, len(self.recordings[0].constants)
+        wanted = (*which, *[False] * constants)
         for recording in reversed(self.recordings):
+            given = (*prepared, *recording.constants)
             left = torch.tensor(recording.count, dtype=torch.int64)
             tensors = (left, end, *found, recording.numbers, recording.states, self.times, padded)
-            make = partial(backward_loop, plan, self.f.inside, which, end, prepared)
-            key = ("backward", which, *plan.key)
-            _, end, *found = run_compiled(key, self.f.text, tensors, prepared, make)
+            make = partial(backward_loop, plan, self.f, wanted, end, given)
+            key = ("backward", wanted, *plan.key)
+            _, end, *found = run_compiled(key, self.f.text, tensors, given, make)
         return end + outputs[: self.first].sum(0), tuple(found)
 
 
@@ -136,16 +134,16 @@ class _Replayed(torch.autograd.Function):
         return None, None, None, start, *(next(found) if needed else None for needed in wanted)
 
 
-def backward_loop(plan: Plan, graph: GraphModule, wanted: Sequence[bool], y: Tensor, inputs: Tensors) -> Parts:
+def backward_loop(plan: Plan, f: Equation, wanted: Sequence[bool], y: Tensor, inputs: Tensors) -> Parts:
     """What is done before the loop, and the loop.
 
     It is a function ``(left, end, *found, numbers, states, times, outputs, *kept) -> (left, end, *found)``:
     ``left`` counts the steps still to go, ``end`` is the gradient of the state there, ``found`` are those of
     the inputs so far, and ``outputs`` are the gradients of the outputs.
     """
-    plain = _Part.of(_without_outputs(plan, graph, wanted), y, 1, inputs)
-    slopes = explicit_stages(plan.tableau) + 1 + _extra(plan)
-    dense = _Part.of(_with_outputs(plan, graph, wanted), y, 2 + slopes, inputs) if plan.saves else None
+    plain = _Part.of(_without_outputs(plan, f, wanted), y, 1, inputs)
+    slopes = plan.scheme.slopes + plan.scheme.extras
+    dense = _Part.of(_with_outputs(plan, f, wanted), y, 2 + slopes, inputs) if plan.saves else None
     count, own = sum(wanted), len(plain.before(*inputs))
 
     def before(*inputs: Tensor) -> Tensors:
@@ -188,30 +186,26 @@ class _Part:
         return cls(*split(values_alone(graph), varying=3 + cotangents))
 
 
-def _extra(plan: Plan) -> int:
-    return 0 if plan.tableau.interpolant is None else len(plan.tableau.interpolant.extra_c)
-
-
-def _without_outputs(plan: Plan, graph: GraphModule, wanted: Sequence[bool]) -> Callable[..., Tensors]:
+def _without_outputs(plan: Plan, f: Equation, wanted: Sequence[bool]) -> Callable[..., Tensors]:
     def pull_back(t: Tensor, dt: Tensor, y: Tensor, end: Tensor, *inputs: Tensor) -> Tensors:
         with torch.enable_grad():
             (y, *given), sources = _tracked((y, *inputs), (True, *wanted))
-            field = _bound(graph, y.dtype, given)
-            y1, _ = advance(plan.tableau, field, t, y, dt, field(t, y))
+            field = f.field(given)
+            y1, _ = plan.scheme.advance(field, t, y, dt, field.derivative(t, y))
         return _gradients([y1], sources, [end])
 
     return pull_back
 
 
-def _with_outputs(plan: Plan, graph: GraphModule, wanted: Sequence[bool]) -> Callable[..., Tensors]:
+def _with_outputs(plan: Plan, f: Equation, wanted: Sequence[bool]) -> Callable[..., Tensors]:
     def pull_back(t: Tensor, dt: Tensor, y: Tensor, start: Tensor, end: Tensor, *others: Tensor) -> Tensors:
-        count = explicit_stages(plan.tableau) + 1 + _extra(plan)
+        count = plan.scheme.slopes + plan.scheme.extras
         of_slopes, inputs = others[:count], others[count:]
         with torch.enable_grad():
             (y, *given), sources = _tracked((y, *inputs), (True, *wanted))
-            field = _bound(graph, y.dtype, given)
-            y1, slopes = advance(plan.tableau, field, t, y, dt, field(t, y))
-            slopes = [*slopes, *extra_slopes(plan.tableau, field, t, y, dt, slopes)]
+            field = f.field(given)
+            y1, slopes = plan.scheme.advance(field, t, y, dt, field.derivative(t, y))
+            slopes = [*slopes, *plan.scheme.extra_slopes(field, t, y, y1, dt, slopes)]
         first, *rest = _gradients([y1, *slopes], sources, [end, *of_slopes])
         return first + start, *rest
 
@@ -222,10 +216,6 @@ def _tracked(tensors: Tensors, wanted: Sequence[bool]) -> tuple[Tensors, list[Te
     """The tensors as autograd shall know them, and those of them that want a gradient."""
     tensors = tuple(one.detach().requires_grad_(needed) for one, needed in zip(tensors, wanted, strict=True))
     return tensors, [one for one in tensors if one.requires_grad]
-
-
-def _bound(graph: GraphModule, dtype: torch.dtype, inputs: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda t, y: graph(t.to(dtype), y, *inputs)
 
 
 def _gradients(values: Sequence[Tensor], sources: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensors:
@@ -262,7 +252,7 @@ def _past_outputs(part: _Part, count: int, *tensors: Tensor) -> Tensors:
 def _through_outputs(plan: Plan, part: _Part, count: int, *tensors: Tensor) -> Tensors:
     """A step with outputs: their gradients go to the state at its start, that at its end, and its slopes."""
     (end, *found), (t, dt, first, last, y, times, outputs, *kept) = tensors[: 1 + count], tensors[1 + count :]
-    slopes = explicit_stages(plan.tableau) + 1 + _extra(plan)
+    slopes = plan.scheme.slopes + plan.scheme.extras
 
     def add(place: Tensor, start: Tensor, end: Tensor, *others: Tensor) -> Tensors:
         of_slopes, (_, t, dt, times, outputs) = others[:slopes], others[slopes:]
@@ -270,9 +260,10 @@ def _through_outputs(plan: Plan, part: _Part, count: int, *tensors: Tensor) -> T
         theta = position(times.index_select(0, where)[0], t, t + dt)
         value = outputs.index_select(0, where)[0]
         inside, at_end = torch.where(theta == 1.0, 0.0, value), torch.where(theta == 1.0, value, 0.0)
-        weights = [(dt * weight).to(y.dtype) for weight in interpolation_weights(plan.tableau, theta)]
-        of_slopes = [one + weight * inside for one, weight in zip(of_slopes, weights, strict=True)]
-        return place + 1, start + inside, end + at_end, *of_slopes
+        of_start, of_end, weights = plan.scheme.output_weights(theta, dt)
+        weights = narrowed([of_start, of_end, *weights], y.dtype)
+        found = [one + weight * inside for one, weight in zip([start, end, *of_slopes], weights, strict=True)]
+        return place + 1, found[0], found[1] + at_end, *found[2:]
 
     nothing = [torch.zeros_like(y) for _ in range(1 + slopes)]
     carried = (first, nothing[0], end, *nothing[1:])

@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 import types
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,28 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from kutta.problems import ODEProblem
+from kutta.problems import ODEProblem, SplitODEProblem
+from kutta.solvers.engines.compiled.complex_parts import has_complex, in_parts
 from kutta.solvers.engines.compiled.layers import with_layers_joined
-from kutta.solvers.engines.compiled.rewrite import split, sums_apart
+from kutta.solvers.engines.compiled.rewrite import split, sums_apart, values_alone
 from kutta.state import Layout
 
 
 class NotCompilable(Exception):
     """A right-hand side does what a compiled loop cannot; the message says what."""
+
+
+class Equation(Protocol):
+    """What a loop needs of a right-hand side; see `RightHandSide`."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def before(self) -> Callable[..., tuple[Tensor, ...]]: ...
+    def field(self, kept: Sequence[Tensor]) -> Any: ...
+    def values_alone(self) -> Equation: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class RightHandSide:
     Attributes:
         before: maps the inputs to what is computed of them once, before the loop.
         inside: maps ``(t, y, *before(*inputs))`` to the derivative, in the layout of the solver. Neither
-            writes to anything.
+            writes to anything. Complex states are given as their parts, ``(2, *y.shape)``, and so is what it returns.
         text: both in words; equal texts compute the same.
         inputs: the tensors, as gradients know them.
     """
@@ -49,6 +63,31 @@ class RightHandSide:
     inside: GraphModule
     text: str
     inputs: tuple[Tensor, ...]
+
+    @property
+    def kept(self) -> int:
+        """How many tensors are computed before the loop."""
+        return len(self.inside.graph.find_nodes(op="placeholder")) - 2
+
+    def field(self, kept: Sequence[Tensor]) -> Field:
+        """The right-hand side as methods see it, given what was computed before the loop."""
+        return Field(self.inside, kept)
+
+    def values_alone(self) -> RightHandSide:
+        """The same for one who wants no gradients."""
+        return replace(self, inside=values_alone(self.inside))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A traced right-hand side as methods see it."""
+
+    graph: GraphModule
+    kept: Sequence[Tensor]
+
+    def derivative(self, t: Tensor, y: Tensor) -> Tensor:
+        """The derivative at ``(t, y)``."""
+        return self.graph(t.to(y.dtype), y, *self.kept)
 
 
 @dataclass
@@ -75,14 +114,12 @@ _probes: weakref.WeakKeyDictionary[Any, _Probe] = weakref.WeakKeyDictionary()
 _last = threading.local()
 
 
-def right_hand_side(problem: ODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
-    """What the right-hand side of a problem does now; raises `NotCompilable`."""
-    return traced(problem.f, problem.args, torch.zeros((), dtype=layout.dtype), y, layout, y.shape)
+def right_hand_side(problem: ODEProblem | SplitODEProblem, layout: Layout, y: Tensor) -> RightHandSide:
+    """What the `f` of a problem does now; raises `NotCompilable`."""
+    return traced(problem.f, problem.args, torch.zeros((), dtype=layout.real_dtype), y, layout, y)
 
 
-def traced(
-    f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, shape: torch.Size, owner: Any = None
-) -> RightHandSide:
+def traced(f: Any, args: Any, t: Tensor, y: Tensor, layout: Layout, like: Tensor, owner: Any = None) -> RightHandSide:
     """What a function of time and state does now.
 
     Args:
@@ -91,7 +128,7 @@ def traced(
         t: a time; or numbers that go with it.
         y: a state, as the layout has it.
         layout: of states and of what `f` returns.
-        shape: that of what it returns.
+        like: of the shape and dtype of what it returns.
         owner: the user's function in `f`, where this is not `f`: what differs between users is counted apart.
 
     Raises:
@@ -113,7 +150,7 @@ def traced(
             record, tensors = _look(_owner(f if owner is None else owner), f, t, y, args, layout)
         if record.inside is None:
             with torch.no_grad():
-                _finish(record, tensors, t, y, shape)
+                _finish(record, tensors, t, y, like)
     except (NotCompilable, FailOnRecompileLimitHit):
         raise
     except Exception as problem_:
@@ -170,7 +207,7 @@ def _new_probe() -> _Probe:
     return torch.compile(function, backend=backend, fullgraph=True, dynamic=False)
 
 
-def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor, shape: torch.Size) -> None:
+def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor, like: Tensor) -> None:
     """Turn Dynamo's graph into PyTorch's elementary operations on ``(t, y, *inputs)``, in two parts."""
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise NotCompilable("it uses numbers that change from call to call")
@@ -188,9 +225,11 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor, sha
     inputs = [tensors[place].detach() for place in record.order]
     graph = make_fx(functional, sums_apart(), tracing_mode="fake")(t, y, *inputs)
     _drop_changes_of_shape(graph)
-    _check(graph, shape, y.dtype)
+    _check(graph, like.shape, like.dtype)
     record.constants = _lift_constants(graph)
     record.text = graph.print_readable(print_output=False, include_stride=True)
+    if has_complex(graph):
+        graph = in_parts(graph, varying=2)
     record.before, record.inside = split(with_layers_joined(graph, varying=2), varying=2)
 
 

@@ -82,8 +82,14 @@ def registered(native: Native) -> Any:
     if not hasattr(torch.ops.kutta, name):
         _register(name, native)
     found = getattr(torch.ops.kutta, name).default
-    _texts.setdefault(found, [_text(name, source, native)])
+    if found not in _texts:
+        announce(found, _text(name, source, native))
     return found
+
+
+def announce(operation: Any, text: str) -> None:
+    """Tell Inductor what to write for an operation: what follows ``extern`` in the text of each loop that uses it."""
+    _texts[operation] = [text]
 
 
 def _register(name: str, native: Native) -> None:

@@ -1,39 +1,30 @@
 """The forward loop: try a step, judge it, keep it or try again, until the final time; as one function of tensors.
 
 The rules are those of `kutta.solvers.stepper`. All that is one number is one entry of a float64 vector
-outside the loop, and a 0-dimensional float64 tensor within.
+between two steps, and a 0-dimensional float64 tensor within one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from kutta.solution import Result
 from kutta.solvers.controllers import tame
 from kutta.solvers.engines.compiled.build import Tensors, once_if, repeat
-from kutta.solvers.engines.compiled.graph import RightHandSide
-from kutta.solvers.engines.compiled.rewrite import values_alone
-from kutta.solvers.engines.compiled.step import (
-    advance,
-    combination,
-    error_estimate,
-    explicit_stages,
-    extra_slopes,
-    interpolation_weights,
-)
+from kutta.solvers.engines.compiled.graph import Equation
+from kutta.solvers.engines.compiled.step import Scheme, combination
 from kutta.solvers.engines.compiled.store import Parts
 from kutta.solvers.initial_step import initial_step
 from kutta.solvers.stepper import STRETCH
-from kutta.solvers.tableaus.tableau import Tableau
 from kutta.solvers.tolerance import Tolerance
 
 # Tableaus of compiled loops, so that no other one is ever at the same address.
-_used: dict[int, Tableau] = {}
+_used: dict[int, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +32,7 @@ class Plan:
     """What a loop is compiled for.
 
     Attributes:
-        tableau: the method.
+        scheme: the method.
         order: its order.
         adaptive: whether the error chooses the step size.
         estimates: whether the first step size is estimated.
@@ -50,7 +41,7 @@ class Plan:
         tolerance: how an error is measured; its numbers are given to the loop.
     """
 
-    tableau: Tableau
+    scheme: Scheme
     order: int
     adaptive: bool
     estimates: bool
@@ -62,8 +53,9 @@ class Plan:
     def key(self) -> tuple[Any, ...]:
         """What two plans share whose loops are the same, for right-hand sides and tensors that are."""
         # By identity, since the hash of a hundred fractions takes longer than a short solve.
-        _used.setdefault(id(self.tableau), self.tableau)
-        return id(self.tableau), self.order, self.adaptive, self.estimates, self.saves, self.records
+        tableau = self.scheme.tableau
+        _used.setdefault(id(tableau), tableau)
+        return id(tableau), self.order, self.adaptive, self.estimates, self.saves, self.records
 
 
 class Numbers(NamedTuple):
@@ -135,20 +127,19 @@ class Given(NamedTuple):
     row_states: Tensor
 
 
-ENTRIES, GIVEN = len(Progress._fields), len(Given._fields)
+GIVEN = len(Given._fields)
 
 
-def forward_loop(plan: Plan, f: RightHandSide) -> Parts:
+def forward_loop(plan: Plan, f: Equation) -> Parts:
     """What is done before the loop, and the loop: ``(progress, y, slope, *given, *kept) -> (progress, y, slope)``."""
-    loop = _Loop(plan, values_alone(f.inside))
+    loop = _Loop(plan, f.values_alone())
 
     def run(progress: Tensor, y: Tensor, slope: Tensor, *given: Tensor) -> Tensors:
-        carried = (*progress.unbind(), y, slope)
-        carried = once_if(carried[Progress._fields.index("fresh")] > 0, loop.first, carried, given)
-        carried = repeat(loop.goes_on, loop.trial, carried, given)
-        return torch.stack(carried[:ENTRIES]), *carried[ENTRIES:]
+        carried = (progress, y, slope)
+        carried = once_if(Progress(*progress.unbind()).fresh > 0, loop.first, carried, given)
+        return repeat(loop.goes_on, loop.trial, carried, given)
 
-    return f.before.forward, run
+    return f.before, run
 
 
 @dataclass(frozen=True)
@@ -156,28 +147,23 @@ class _Loop:
     """The parts of the loop, each a function of what is carried and what is given."""
 
     plan: Plan
-    graph: GraphModule
+    f: Equation
 
     def _unpacked(self, tensors: Tensors) -> tuple[Progress, Tensor, Tensor, Given, Tensors]:
-        first = ENTRIES + 2
-        given = Given(*tensors[first : first + GIVEN])
-        y, slope = tensors[ENTRIES:first]
-        return Progress(*tensors[:ENTRIES]), y, slope, given, tensors[first + GIVEN :]
-
-    def _field(self, dtype: torch.dtype, kept: Tensors) -> _Field:
-        return _Field(self.graph, dtype, kept)
+        (progress, y, slope), given, kept = tensors[:3], tensors[3 : 3 + GIVEN], tensors[3 + GIVEN :]
+        return Progress(*progress.unbind()), y, slope, Given(*given), kept
 
     def first(self, *tensors: Tensor) -> Tensors:
         """The first slope, and the first step size where it is to be estimated."""
         now, y, _, given, kept = self._unpacked(tensors)
-        field, numbers = self._field(y.dtype, kept), Numbers(*given.numbers.unbind())
+        field, numbers = self.f.field(kept), Numbers(*given.numbers.unbind())
         slope, h = field.derivative(now.t, y), now.h
         if self.plan.estimates:
             tolerance = self.plan.tolerance.with_numbers(given.slope, given.offset)
             h = initial_step(field, now.t, y, slope, numbers.direction, tolerance, self.plan.order)
             h = torch.clamp(h.to(torch.float64), numbers.dtmin, numbers.dtmax)
         count = now.evaluations + (2 if self.plan.estimates else 1)
-        return *now._replace(h=h, evaluations=count, fresh=torch.zeros_like(now.fresh)), y, slope
+        return _packed(now._replace(h=h, evaluations=count, fresh=torch.zeros_like(now.fresh))), y, slope
 
     def goes_on(self, *tensors: Tensor) -> Tensor:
         """Whether there is another trial."""
@@ -189,15 +175,15 @@ class _Loop:
     def trial(self, *tensors: Tensor) -> Tensors:
         """One trial step, and what follows from it."""
         now, y, slope, given, kept = self._unpacked(tensors)
-        field, numbers = self._field(y.dtype, kept), Numbers(*given.numbers.unbind())
+        field, numbers = self.f.field(kept), Numbers(*given.numbers.unbind())
         lands = (numbers.t1 - now.t).abs() <= now.h * (1.0 + STRETCH)
         end = torch.where(lands, numbers.t1, now.t + numbers.direction * now.h)
         dt = end - now.t
-        y1, slopes = advance(self.plan.tableau, field.derivative, now.t, y, dt, slope)
+        y1, slopes = self.plan.scheme.advance(field, now.t, y, dt, slope)
         ratio = self._ratio(given, y, y1, dt, slopes)
         accepted = ratio <= 1.0
         after = self._controlled(now, numbers, dt.abs(), ratio, accepted)
-        count = now.evaluations + explicit_stages(self.plan.tableau)
+        count = now.evaluations + self.plan.scheme.evaluations
         after = after._replace(t=torch.where(accepted, end, now.t), evaluations=count)
         if self.plan.saves:
             after = self._save(now, after, accepted, y, y1, slopes, given, kept, numbers)
@@ -207,14 +193,14 @@ class _Loop:
             torch.ops.aten.index_put_(given.row_numbers, [place], row)
             torch.ops.aten.index_put_(given.row_states, [place], y)
             after = after._replace(kept=now.kept + accepted)
-        return *after, torch.where(accepted, y1, y), torch.where(accepted, slopes[-1], slope)
+        return _packed(after), torch.where(accepted, y1, y), torch.where(accepted, slopes[-1], slope)
 
     def _ratio(self, given: Given, y: Tensor, y1: Tensor, dt: Tensor, slopes: list[Tensor]) -> Tensor:
         """The error ratio; of fixed steps 0, or infinity where the state is not finite."""
         if not self.plan.adaptive:
             return torch.where(torch.isfinite(y1).all(), 0.0, torch.inf).to(torch.float64)
         tolerance = self.plan.tolerance.with_numbers(given.slope, given.offset)
-        error = error_estimate(self.plan.tableau, dt, slopes)
+        error = self.plan.scheme.error_estimate(dt, slopes)
         return tolerance.ratio(error, y.abs(), y1.abs()).to(torch.float64)
 
     def _controlled(self, now: Progress, numbers: Numbers, size: Tensor, ratio: Tensor, accepted: Tensor) -> Progress:
@@ -255,7 +241,7 @@ class _Loop:
         numbers: Numbers,
     ) -> Progress:
         """Write the outputs that lie in an accepted step."""
-        tableau, dtype, known = self.plan.tableau, y.dtype, len(slopes)
+        scheme, known = self.plan.scheme, len(slopes)
         reach = torch.where(accepted, numbers.direction * after.t, -torch.inf)
 
         def due(saved: Tensor, times: Tensor, outputs: Tensor, reach: Tensor, *_: Tensor) -> Tensor:
@@ -269,24 +255,32 @@ class _Loop:
             place = saved.to(torch.int64)
             end = direction * reach
             theta = position(times.index_select(0, place.reshape(1))[0], t, end)
-            torch.ops.aten.index_put_(outputs, [place], state_at(tableau, theta, end - t, y, y1, slopes))
+            torch.ops.aten.index_put_(outputs, [place], state_at(scheme, theta, end - t, y, y1, slopes))
             return (saved + 1,)
 
         def all_due(saved: Tensor, *others: Tensor) -> Tensors:
             times, outputs, reach, direction, t, y, y1, *more = others
             slopes, kept = more[:known], tuple(more[known:])
-            field = self._field(dtype, kept)
-            extra = extra_slopes(tableau, field.derivative, t, y, direction * reach - t, slopes)
+            extra = scheme.extra_slopes(self.f.field(kept), t, y, y1, direction * reach - t, slopes)
             step = (times, outputs, reach, direction, t, y, y1, *slopes, *extra)
             return repeat(due, write, (saved,), step)
 
         step = (given.times, given.outputs, reach, numbers.direction, now.t, y, y1, *slopes)
-        if tableau.interpolant is None or not tableau.interpolant.extra_c:
+        if not scheme.extras:
             (saved,) = repeat(due, write, (now.saved,), step)
             return after._replace(saved=saved)
         (saved,) = once_if(due(now.saved, *step), all_due, (now.saved,), (*step, *kept))
-        extra = torch.where(saved > now.saved, float(len(tableau.interpolant.extra_c)), 0.0)
+        extra = torch.where(saved > now.saved, float(scheme.extra_evaluations), 0.0)
         return after._replace(saved=saved, evaluations=after.evaluations + extra)
+
+
+def _packed(progress: Progress) -> Tensor:
+    """One vector of it: entry by entry, since each part of a ``torch.stack`` would be a tensor of its own."""
+    places = torch.arange(len(progress))
+    found = torch.zeros(len(progress), dtype=torch.float64)
+    for place, value in enumerate(progress):
+        found = torch.where(places == place, value, found)
+    return found
 
 
 def position(time: Tensor, t: Tensor, end: Tensor) -> Tensor:
@@ -294,20 +288,13 @@ def position(time: Tensor, t: Tensor, end: Tensor) -> Tensor:
     return torch.where(time == end, 1.0, ((time - t) / (end - t)).clamp(min=0.0)).to(torch.float64)
 
 
-def state_at(tableau: Tableau, theta: Tensor, dt: Tensor, y: Tensor, y1: Tensor, slopes: list[Tensor]) -> Tensor:
+def state_at(scheme: Scheme, theta: Tensor, dt: Tensor, y: Tensor, y1: Tensor, slopes: list[Tensor]) -> Tensor:
     """The state at a position of a step, exact at its end."""
-    weights = [(dt * weight).to(y.dtype) for weight in interpolation_weights(tableau, theta)]
-    return torch.where(theta == 1.0, y1, y + combination(weights, slopes))
+    start, end, weights = scheme.output_weights(theta, dt)
+    found = combination(narrowed([start, end, *weights], y.dtype), [y, y1, *slopes])
+    return torch.where(theta == 1.0, y1, found)
 
 
-@dataclass(frozen=True)
-class _Field:
-    """A traced right-hand side as methods see it."""
-
-    graph: GraphModule
-    dtype: torch.dtype
-    kept: Tensors
-
-    def derivative(self, t: Tensor, y: Tensor) -> Tensor:
-        """The derivative at ``(t, y)``."""
-        return self.graph(t.to(self.dtype), y, *self.kept)
+def narrowed(weights: Sequence[Any], dtype: torch.dtype) -> list[Any]:
+    """Weights in the dtype of states."""
+    return [weight.to(dtype) if isinstance(weight, Tensor) else weight for weight in weights]

@@ -67,8 +67,8 @@ def model_of(problem: DiffusionProblem, free: bool) -> RightHandSide:
         found = outputs_of(guidance, (model, x, t, condition, level[1]), {False, free})
         return torch.stack(list(found.values()))
 
-    level, shape = torch.zeros(2, dtype=torch.float64), torch.Size((1 + free, *x.shape))
-    return traced(outputs, (problem.condition,), level, x, layout_of(x, False), shape, problem.model)
+    level, like = torch.zeros(2, dtype=torch.float64), x.new_empty((1 + free, *x.shape))
+    return traced(outputs, (problem.condition,), level, x, layout_of(x, False), like, problem.model)
 
 
 def _run(kind: Kind, model: RightHandSide, memory: Memory) -> None:

@@ -8,16 +8,69 @@ Every method here ends with the slope at the end of the step, which is the first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from kutta.solvers.method import Slopes
 from kutta.solvers.runge_kutta import combined_error
 from kutta.solvers.tableaus.tableau import Tableau
 
-Derivative = Callable[[Tensor, Tensor], Tensor]
+# Of the state at the start of a step, that at its end, and the slopes; a tensor, or the number 0 for what is not used.
+OutputWeights = tuple[Any, Any, Sequence[Any]]
+
+
+class Scheme(Protocol):
+    """The steps of a method.
+
+    Attributes:
+        tableau: its coefficients.
+        evaluations: of the right-hand side that a trial costs.
+        slopes: how many of them `advance` returns.
+        extras: how many more an output needs.
+        extra_evaluations: what these cost.
+    """
+
+    @property
+    def tableau(self) -> Any: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def slopes(self) -> int: ...
+    @property
+    def extras(self) -> int: ...
+    @property
+    def extra_evaluations(self) -> int: ...
+
+    def advance(self, field: Any, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The state after a step, and the slopes, the last of which is the one at the end.
+
+        Args:
+            field: the right-hand side.
+            t: start of the step.
+            y: the state there.
+            dt: its size, with the sign of the direction of time.
+            slope: the derivative there.
+        """
+        ...
+
+    def extra_slopes(
+        self, field: Any, t: Tensor, y: Tensor, y1: Tensor, dt: Tensor, slopes: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The slopes that only the interpolant needs."""
+        ...
+
+    def error_estimate(self, dt: Tensor, slopes: Sequence[Tensor]) -> Tensor:
+        """The estimate of the local error."""
+        ...
+
+    def output_weights(self, theta: Tensor, dt: Tensor) -> OutputWeights:
+        """What the state at a position of the step is a sum of, with weights in float64."""
+        ...
 
 
 def combination(weights: Sequence[float | Fraction | Tensor], slopes: Sequence[Tensor]) -> Tensor:
@@ -30,55 +83,55 @@ def combination(weights: Sequence[float | Fraction | Tensor], slopes: Sequence[T
     return sum(terms[1:], terms[0]) if terms else torch.zeros_like(slopes[0])
 
 
-def advance(
-    tableau: Tableau, f: Derivative, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """The state after a step, and all slopes: those of the stages, and the one at the end.
+@dataclass(frozen=True, eq=False)
+class Explicit:
+    """The `Scheme` of an explicit Runge-Kutta method; the slope at the end of a step is one of its slopes."""
 
-    Args:
-        tableau: the method.
-        f: the right-hand side.
-        t: start of the step.
-        y: the state there.
-        dt: its size, with the sign of the direction of time.
-        slope: the derivative there.
-    """
-    slopes, h = [slope], dt.to(y.dtype)
-    for row, node in list(zip(tableau.a, tableau.c, strict=True))[1 : explicit_stages(tableau)]:
-        slopes.append(f(t + float(node) * dt, y + h * combination(row, slopes)))
-    y1 = y + h * combination(tableau.b, slopes)
-    return y1, [*slopes, f(t + dt, y1)]
+    tableau: Tableau
 
+    @property
+    def evaluations(self) -> int:
+        return self.tableau.stages - self.tableau.first_same_as_last
 
-def explicit_stages(tableau: Tableau) -> int:
-    """The number of stages before the slope at the end of the step, and of evaluations that a trial costs."""
-    return tableau.stages - tableau.first_same_as_last
+    @property
+    def slopes(self) -> int:
+        return self.evaluations + 1
 
+    @property
+    def extras(self) -> int:
+        return 0 if self.tableau.interpolant is None else len(self.tableau.interpolant.extra_c)
 
-def error_estimate(tableau: Tableau, dt: Tensor, slopes: Sequence[Tensor]) -> Tensor:
-    """The estimate of the local error."""
-    rows = [row for row in (tableau.error, tableau.second_error) if row is not None]
-    return combined_error([dt.to(slopes[0].dtype) * combination(row, slopes) for row in rows])
+    @property
+    def extra_evaluations(self) -> int:
+        return self.extras
 
+    def advance(self, field: Slopes, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor) -> tuple[Tensor, list[Tensor]]:
+        tableau, slopes, h = self.tableau, [slope], dt.to(y.dtype)
+        for row, node in list(zip(tableau.a, tableau.c, strict=True))[1 : self.evaluations]:
+            slopes.append(field.derivative(t + float(node) * dt, y + h * combination(row, slopes)))
+        y1 = y + h * combination(tableau.b, slopes)
+        return y1, [*slopes, field.derivative(t + dt, y1)]
 
-def extra_slopes(
-    tableau: Tableau, f: Derivative, t: Tensor, y: Tensor, dt: Tensor, slopes: Sequence[Tensor]
-) -> list[Tensor]:
-    """The slopes that only the interpolant needs."""
-    dense, slopes, h = tableau.interpolant, list(slopes), dt.to(y.dtype)
-    known = len(slopes)
-    if dense is not None:
-        for row, node in zip(dense.extra_a, dense.extra_c, strict=True):
-            slopes.append(f(t + float(node) * dt, y + h * combination(row, slopes)))
-    return slopes[known:]
+    def extra_slopes(
+        self, field: Slopes, t: Tensor, y: Tensor, y1: Tensor, dt: Tensor, slopes: Sequence[Tensor]
+    ) -> list[Tensor]:
+        dense, slopes, h = self.tableau.interpolant, list(slopes), dt.to(y.dtype)
+        known = len(slopes)
+        if dense is not None:
+            for row, node in zip(dense.extra_a, dense.extra_c, strict=True):
+                slopes.append(field.derivative(t + float(node) * dt, y + h * combination(row, slopes)))
+        return slopes[known:]
 
+    def error_estimate(self, dt: Tensor, slopes: Sequence[Tensor]) -> Tensor:
+        rows = [row for row in (self.tableau.error, self.tableau.second_error) if row is not None]
+        return combined_error([dt.to(slopes[0].dtype) * combination(row, slopes) for row in rows])
 
-def interpolation_weights(tableau: Tableau, theta: Tensor) -> list[Tensor]:
-    """``P_i(theta)`` in float64, such that ``y(t + theta dt) = y + dt sum_i P_i(theta) k_i``."""
-    weights = []
-    for row in tableau.interpolation_weights:
-        value = torch.zeros_like(theta)
-        for coefficient in reversed(row):
-            value = theta * (value + float(coefficient))
-        weights.append(value)
-    return weights
+    def output_weights(self, theta: Tensor, dt: Tensor) -> OutputWeights:
+        """``y(t + theta dt) = y + dt sum_i P_i(theta) k_i``."""
+        weights = []
+        for row in self.tableau.interpolation_weights:
+            value = torch.zeros_like(theta)
+            for coefficient in reversed(row):
+                value = theta * (value + float(coefficient))
+            weights.append(dt * value)
+        return torch.ones_like(theta), 0, weights
