@@ -73,5 +73,5 @@ def test_gradients(scheme):
 def test_parity_that_does_not_fit_is_refused():
     grid = P.Grid(16, boundary=P.Neumann())
     problem = P.Burgers().problem(grid, lambda x: torch.cos(math.pi * x[0]), (0.0, 0.1), P.PseudoSpectral())
-    with pytest.raises(ValueError, match="do not have the symmetry of its unknown"):
+    with pytest.raises(ValueError, match="odd to one that is even at its walls"):
         kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.01))
