@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, singledispatch
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -27,9 +26,8 @@ from kutta.solvers.exponential.krylov import Krylov, KrylovSums
 from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
 from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
 
-# Step sizes for which the functions of an operator are kept, and these by their operators.
-KEPT = 8
-_kept: WeakKeyDictionary[LinearOperator, dict[Any, dict[Any, Tensor]]] = WeakKeyDictionary()
+# The functions of numbers that were computed last are kept, up to so many bytes: many solves have one linear part.
+KEPT_BYTES = 2**26
 
 
 class Sums(Protocol):
@@ -116,21 +114,49 @@ def _adding() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def diagonal_weights(linear: Diagonal, tableau: ExponentialTableau, dt: float, like: Tensor) -> dict[Any, Tensor]:
-    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`.
-
-    The last few are kept as long as the operator lives, since one often serves many solves.
-    """
+    """The functions of numbers that a step needs, for transformed states like this one; see `weights_of`."""
     symbols, dtype = linear.symbols, weight_dtype(linear, like)
     if carries_gradient(symbols) or under_transform():
         return weights_of(tableau, dt, in_double(symbols), phis, dtype)
-    kept = _kept.setdefault(linear, {})
-    key = (tableau, dt, dtype, symbols, None if symbols.is_inference() else symbols._version)
-    if key not in kept:
-        while len(kept) >= KEPT:
-            kept.pop(next(iter(kept)))
-        with torch.inference_mode(False):  # later solves may have gradients
-            kept[key] = weights_of(tableau, dt, in_double(symbols), phis, dtype)
-    return kept[key]
+    key = tableau, dt, dtype
+    for one in _kept:
+        if one.key == key and _equal(one.symbols, symbols):
+            return one.weights
+    with torch.inference_mode(False):  # later solves may have gradients
+        symbols = symbols.detach().clone()
+        found = Kept(key, symbols, weights_of(tableau, dt, in_double(symbols), phis, dtype))
+    _kept.append(found)
+    while len(_kept) > 1 and sum(one.size for one in _kept) > KEPT_BYTES:
+        _kept.pop(0)
+    return found.weights
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Functions that were computed before.
+
+    Attributes:
+        key: the table, the step size and the dtype.
+        symbols: of what.
+        weights: the functions.
+    """
+
+    key: Any
+    symbols: Tensor
+    weights: dict[Any, Tensor]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(one.numel() * one.element_size() for one in (self.symbols, *self.weights.values()))
+
+
+_kept: list[Kept] = []
+
+
+def _equal(kept: Tensor, symbols: Tensor) -> bool:
+    alike = (kept.dtype, kept.device) == (symbols.dtype, symbols.device)
+    return alike and torch.equal(kept, symbols)
 
 
 def weight_dtype(linear: Diagonal, like: Tensor) -> torch.dtype:
