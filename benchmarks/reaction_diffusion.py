@@ -195,8 +195,10 @@ def theirs(case: Case, method: str, dt: float, tolerance: float | None = None) -
 def our_solvers(case: Case, quick: bool) -> list[Solver]:
     """Waves on the grid of the case and on coarser ones."""
     waves, counts = P.PseudoSpectral(dealias=1.0), (case.count, case.count // 2, 3 * case.count // 8)
+    engines = [kt.Eager()] if quick else [kt.Eager(), kt.Compiled()]
     found = [
-        ours(case, "waves", waves, kt.ETDRK4(), dt, count, dtype)
+        ours(case, "waves", waves, kt.ETDRK4(), dt, count, dtype, engine)
+        for engine in engines
         for count in counts
         for dtype in (F64, torch.float32)
         for dt in case.waves

@@ -38,6 +38,9 @@ BENCHMARKS = {
     "diffusion_feedback": (),
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
     "learned_relaxation": (),
+    "poisson": ("pyamg",),
+    "spectral_exponax": ("exponax",),
+    "reaction_diffusion": ("pde",),
 }
 
 # Positions of the seven stars at t = 3, from the test set for IVP solvers of Mazzia and Magherini.

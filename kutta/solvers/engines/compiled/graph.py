@@ -179,7 +179,12 @@ def _look(owner: Any, f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -
 
 
 def _owner(f: Any) -> Any:
-    """What lives as long as the code of a function: guards tell apart whatever shares it."""
+    """What lives as long as the code of a function: guards tell apart whatever shares it.
+
+    A function whose first argument has been filled in is taken for a method of that.
+    """
+    if isinstance(f, partial) and f.args:
+        return type(f.args[0])
     if isinstance(f, nn.Module):
         return type(f)
     f = getattr(f, "__func__", f)
