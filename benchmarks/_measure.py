@@ -26,6 +26,9 @@ PACKAGES = (
     "scipy",
     "scikit-sundae",
     "pyamg",
+    "exponax",
+    "py-pde",
+    "numba",
 )
 
 
