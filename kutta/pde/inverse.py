@@ -18,7 +18,7 @@ from kutta.pde.differences import central_weights
 from kutta.pde.elliptic import Elliptic
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.scheme import real_dtype
-from kutta.pde.schemes.transforms import PERIODIC, Basis
+from kutta.pde.schemes.waves import PERIODIC, Basis
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 

@@ -29,7 +29,7 @@ from kutta.pde.elliptic import Elliptic
 from kutta.pde.grid import Grid
 from kutta.pde.inverse import second_differences
 from kutta.pde.padding import check_field, pad
-from kutta.pde.schemes.transforms import EVEN, ODD, PERIODIC, Basis
+from kutta.pde.schemes.waves import EVEN, ODD, PERIODIC, Basis
 from kutta.pde.steady import Steady, field_of, like_of
 from kutta.pde.transforms import diagonalised
 from kutta.solvers.algebra.direct.factorised import LU

@@ -14,7 +14,7 @@ from kutta.pde.boundary import Dirichlet, Neumann, Periodic
 from kutta.pde.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField
-from kutta.pde.schemes.transforms import EVEN, ODD, PERIODIC, Basis, shifted
+from kutta.pde.schemes.waves import EVEN, ODD, PERIODIC, Basis, shifted
 
 
 @dataclass(frozen=True)

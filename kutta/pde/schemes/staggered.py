@@ -28,7 +28,7 @@ from kutta.pde.boundary import Condition, Periodic, without_data
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.inverse import InverseLaplacian
 from kutta.pde.schemes.scheme import Discretisation, Scheme, real_dtype
-from kutta.pde.schemes.transforms import EVEN, PERIODIC
+from kutta.pde.schemes.waves import EVEN, PERIODIC
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sine, cosine and Fourier transforms along the axes of a grid, and what derivatives are there.
+"""Sums of waves on a grid, by Fourier, cosine and sine transforms along its axes, and what derivatives are there.
 
 A field on a periodic axis is a sum of ``exp(i k x)``. Between walls it is continued beyond them, evenly where its slope
 vanishes at both and oddly where its value does, and is a sum of cosines or sines. With ``N`` points, ``x_j`` their
@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from kutta.pde.grid import Grid
+from kutta.pde.transforms import Transform, cosines_of_cells, cosines_of_nodes, sines_of_cells, sines_of_nodes
 
+Along = Callable[[Tensor, int], Tensor]
 PERIODIC, EVEN, ODD = "periodic", "even", "odd"
 
 
@@ -37,6 +39,11 @@ class Basis:
     grid: Grid
     kinds: tuple[str, ...]
     real: bool = True
+    transforms: tuple[Transform | None, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places = zip(self.kinds, self.grid.centring or (), self.grid.shape, strict=True)
+        object.__setattr__(self, "transforms", tuple(_transform(*place) for place in places))
 
     @property
     def wrapped(self) -> list[int]:
@@ -53,9 +60,9 @@ class Basis:
 
     def forward(self, u: Tensor) -> Tensor:
         """The coefficients of a field."""
-        for axis, kind in enumerate(self.kinds):
-            if kind != PERIODIC:
-                u = along(axis - self.grid.dim, self._transforms(axis)[0], u)
+        for axis, transform in enumerate(self.transforms):
+            if transform is not None:
+                u = _of_both_parts(transform.forward, u, axis - self.grid.dim)
         if not self.wrapped:
             return u
         return torch.fft.rfftn(u, dim=self.wrapped) if self.real else torch.fft.fftn(u, dim=self.wrapped)
@@ -66,13 +73,10 @@ class Basis:
         if self.wrapped:
             sizes = [self.grid.shape[axis] for axis in self.wrapped]
             u = (torch.fft.irfftn if self.real else torch.fft.ifftn)(u, s=sizes, dim=self.wrapped)
-        for axis, kind in enumerate(self.kinds):
-            if kind != PERIODIC:
-                u = along(axis - self.grid.dim, self._transforms(axis)[1], u)
+        for axis, transform in enumerate(self.transforms):
+            if transform is not None:
+                u = _of_both_parts(transform.backward, u, axis - self.grid.dim)
         return u
-
-    def _transforms(self, axis: int) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        return (cosines if self.kinds[axis] == EVEN else sines)[self.grid.centring[axis]]  # type: ignore[index]
 
     def numbers(self, axis: int) -> Tensor:
         """The whole numbers ``n`` of the waves along an axis, as it stands in the shape of coefficients."""
@@ -139,75 +143,43 @@ def shifted(coefficients: Tensor, dim: int, places: int) -> Tensor:
     return torch.cat([kept, nothing] if places < 0 else [nothing, kept], dim)
 
 
-def along(dim: int, transform: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
-    """A transform of the last axis, of another axis; of complex fields by their two parts."""
+def _transform(kind: str, centring: str, count: int) -> Transform | None:
+    """That of an axis between walls, its waves in rising order and as many as there are points."""
+    if kind == PERIODIC:
+        return None
+    if kind == EVEN:
+        return cosines_of_cells(count) if centring == "cell" else cosines_of_nodes(count)
+    return _rising(sines_of_cells(count)) if centring == "cell" else _with_ends(sines_of_nodes(count - 2))
+
+
+def _rising(transform: Transform) -> Transform:
+    """With the waves in the reverse order."""
+    return Transform(
+        lambda u, dim: transform.forward(u, dim).flip(dim),
+        lambda c, dim: transform.backward(c.flip(dim), dim),
+        transform.symbols.flip(0),
+    )
+
+
+def _with_ends(transform: Transform) -> Transform:
+    """Of the inner points, with zeros for the two ends."""
+
+    def inside(function: Along) -> Along:
+        def applied(u: Tensor, dim: int) -> Tensor:
+            zero = torch.zeros_like(u.narrow(dim, 0, 1))
+            return torch.cat([zero, function(u.narrow(dim, 1, u.shape[dim] - 2), dim), zero], dim)
+
+        return applied
+
+    symbols = torch.cat([torch.zeros(1, dtype=torch.float64), transform.symbols, torch.zeros(1, dtype=torch.float64)])
+    return Transform(inside(transform.forward), inside(transform.backward), symbols)
+
+
+def _of_both_parts(transform: Along, u: Tensor, dim: int) -> Tensor:
+    """A real transform of fields that may be complex."""
     if u.is_complex():
-        return torch.complex(along(dim, transform, u.real), along(dim, transform, u.imag))
-    return transform(u) if dim == -1 else transform(u.movedim(dim, -1)).movedim(-1, dim)
-
-
-def _cosines_of_cells(u: Tensor) -> Tensor:
-    """``sum_j u_j cos(pi k (j + 1/2) / N)``, from the Fourier transform of the field and its mirror image."""
-    count = u.shape[-1]
-    spectrum = torch.fft.rfft(torch.cat([u, u.flip(-1)], -1))[..., :count]
-    return 0.5 * (spectrum * _turns(u, -1.0)).real
-
-
-def _field_of_cosines_of_cells(c: Tensor) -> Tensor:
-    count = c.shape[-1]
-    spectrum = torch.cat([2.0 * c * _turns(c, 1.0), torch.zeros_like(c[..., :1])], -1)
-    return torch.fft.irfft(spectrum, 2 * count)[..., :count]
-
-
-def _turns(like: Tensor, sign: float) -> Tensor:
-    """``exp(sign i pi k / 2N)``: the half cell between a side and the middle of the first cell."""
-    count = like.shape[-1]
-    angles = sign * math.pi / (2 * count) * torch.arange(count, dtype=like.dtype, device=like.device)
-    return torch.polar(torch.ones_like(angles), angles)
-
-
-def _sines_of_cells(u: Tensor) -> Tensor:
-    """``sin(pi k (j + 1/2) / N) = (-1)^j cos(pi (N - k) (j + 1/2) / N)``."""
-    return _cosines_of_cells(_alternating(u)).flip(-1)
-
-
-def _field_of_sines_of_cells(c: Tensor) -> Tensor:
-    return _alternating(_field_of_cosines_of_cells(c.flip(-1)))
-
-
-def _alternating(u: Tensor) -> Tensor:
-    signs = torch.ones(u.shape[-1], dtype=u.dtype, device=u.device)
-    signs[1::2] = -1.0
-    return signs * u
-
-
-def _cosines_of_nodes(u: Tensor) -> Tensor:
-    return 0.5 * torch.fft.rfft(torch.cat([u, u[..., 1:-1].flip(-1)], -1)).real
-
-
-def _field_of_cosines_of_nodes(c: Tensor) -> Tensor:
-    return torch.fft.irfft(2.0 * torch.complex(c, torch.zeros_like(c)), 2 * (c.shape[-1] - 1))[..., : c.shape[-1]]
-
-
-def _sines_of_nodes(u: Tensor) -> Tensor:
-    """Of the inner nodes; what stands at the ends is zero."""
-    inner, zero = u[..., 1:-1], torch.zeros_like(u[..., :1])
-    return -0.5 * torch.fft.rfft(torch.cat([zero, inner, zero, -inner.flip(-1)], -1)).imag
-
-
-def _field_of_sines_of_nodes(c: Tensor) -> Tensor:
-    spectrum = torch.complex(torch.zeros_like(c), -2.0 * c)
-    return torch.fft.irfft(spectrum, 2 * (c.shape[-1] - 1))[..., : c.shape[-1]]
-
-
-cosines = {
-    "cell": (_cosines_of_cells, _field_of_cosines_of_cells),
-    "node": (_cosines_of_nodes, _field_of_cosines_of_nodes),
-}
-sines = {
-    "cell": (_sines_of_cells, _field_of_sines_of_cells),
-    "node": (_sines_of_nodes, _field_of_sines_of_nodes),
-}
+        return torch.complex(transform(u.real, dim), transform(u.imag, dim))
+    return transform(u, dim)
 
 
 def product_of_kinds(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
