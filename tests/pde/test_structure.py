@@ -32,7 +32,9 @@ def linear(boundary, accuracy=2, shape=24, centring=None, dtype=F64):
         (P.Dirichlet(), {"shape": (10, 8), "centring": "node"}, Diagonal),
         (P.Dirichlet(), {"accuracy": 4}, Dense),
         ((MIXED,), {}, Dense),
-        ((MIXED, P.Periodic()), {"shape": (6, 8)}, MatrixFree),
+        ((MIXED, P.Periodic()), {"shape": (6, 8)}, P.Elliptic),
+        (P.Robin(1.0, 0.5), {"shape": (6, 8), "centring": "node"}, P.Elliptic),
+        ((MIXED, P.Periodic()), {"shape": (8, 8), "accuracy": 4}, MatrixFree),
     ],
     ids=str,
 )
@@ -71,3 +73,26 @@ def test_gradients_reach_coefficients_through_symbols():
         return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.05)).y1
 
     assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True))
+
+
+def test_implicit_diffusion_between_walls_is_solved_by_multigrid():
+    """A mode of Robin's sides, a u + u_n = 0 with mu tan(mu) = 1 for lengths of 2 about the middle."""
+    mu = 0.8603335890193798
+    grid = P.Grid((24, 20), 2.0, boundary=P.Robin(1.0, 1.0), origin=-1.0)
+    u0 = torch.cos(mu * grid.points()).prod(0)
+    problem = P.Heat(0.2).problem(grid, u0, (0.0, 1.0))
+    assert isinstance(lowering.split(problem).problem.linear, P.Elliptic)
+    y1 = kt.solve(problem, kt.ARS443(), controller=kt.Fixed(0.05)).y1
+    assert torch.allclose(y1, torch.exp(torch.tensor(-0.4 * mu**2)) * u0, atol=1e-3)
+    explicit = kt.solve(problem, kt.Tsit5(), rtol=1e-9, atol=1e-11).y1
+    assert torch.allclose(y1, explicit, atol=1e-6)
+
+
+def test_gradients_reach_coefficients_through_diffusion():
+    grid = P.Grid((6, 5), boundary=P.Robin(1.0, 1.0))
+
+    def end(nu):
+        problem = P.Heat(nu).problem(grid, grid.points().prod(0), (0.0, 0.1))
+        return kt.solve(problem, kt.ARS222(), controller=kt.Fixed(0.05)).y1
+
+    assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
