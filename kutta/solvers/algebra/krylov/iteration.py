@@ -60,9 +60,9 @@ def iterate(
         floor: norms below which there is nothing to do, ``(*batch, 1)``, or nothing.
         watch: called after every iteration, or nothing.
     """
-    target = (goal.rtol * norm(system.b)).clamp_min(goal.atol)
-    target = target if floor is None else torch.maximum(target, floor)
-    x = torch.zeros_like(system.b) if guess is None else guess
+    target = torch.maximum(goal.rtol * norm(system.b), goal.atol / system.unit)
+    target = target if floor is None else torch.maximum(target, floor / system.unit)
+    x = torch.zeros_like(system.b) if guess is None else guess / system.unit
     residual = system.b if guess is None else system.residual(x)
     size = norm(residual)
     codes = torch.where(size <= target, int(Result.SUCCESS), _RUNNING)
@@ -75,6 +75,7 @@ def iterate(
         residual = system.residual(x)
         before, size = size, norm(residual)
         codes = _judged(codes, ended, before, size, target, norm(system.b))
+    x, size = x * system.unit, size * system.unit
     return Outcome(system.shaped(x), size[..., 0], progress.iterations[..., 0], codes[..., 0])
 
 
