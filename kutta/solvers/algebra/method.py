@@ -16,6 +16,9 @@ from kutta.solvers.magnitude import magnitude
 # precision, or elimination needed pivots that it did not choose.
 LARGEST_RESIDUAL = 0.01
 
+# Up to so many unknowns an operator that is no matrix is written out as one, where a method needs its entries.
+LARGEST_WRITTEN_OUT = 4096
+
 # Called with the part of the way that is done, from 0 to 1.
 Watch = Callable[[float], None]
 

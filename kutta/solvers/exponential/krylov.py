@@ -132,7 +132,8 @@ def enlarged_times(
         product: with ``B``.
         columns: ``V``, ``(n, p)``.
         corner: ``J``, ``(p, p)``.
-        head, tail: ``x`` and ``y``, of the size of 1.
+        head: ``x``, of the size of 1.
+        tail: ``y``, likewise.
         krylov: the tolerance, and the dimension of the space.
     """
     # Both parts of the vector of the size of what comes of them, or the basis would be taken up by the smaller one.

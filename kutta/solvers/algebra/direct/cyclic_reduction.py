@@ -54,6 +54,7 @@ class CyclicReduction(DirectMethod):
     source = "Hockney 1965"
 
     def check(self, operator: LinearOperator, b: Tensor) -> None:
+        super().check(operator, b)
         if not isinstance(operator, Banded):
             raise ValueError(
                 f"CyclicReduction needs a kutta.algebra.Banded operator; got a {type(operator).__name__} operator"
