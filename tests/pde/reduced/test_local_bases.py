@@ -168,5 +168,5 @@ def test_a_zero_state_counts_without_error():
 
 def test_clusters_must_be_whole_numbers():
     u = scaled_fronts()
-    with pytest.raises(TypeError, match="cluster must hold whole numbers; got torch.float32"):
+    with pytest.raises(TypeError, match=r"cluster must hold whole numbers; got torch.float32"):
         kt.pde.LocalBases(u, 2, modes=3).project(u[:2], cluster=torch.tensor([0.0, 1.0]))

@@ -71,9 +71,13 @@ def iterate(
     while read((codes == _RUNNING).any().reshape(1))[0]:
         recurrence = begin(system, x, residual)
         ended = _follow(recurrence, codes, progress)
-        x = recurrence.solution()
-        residual = system.residual(x)
-        before, size = size, norm(residual)
+        found = recurrence.solution()
+        left = system.residual(found)
+        before, size = size, norm(left)
+        # Where a system has no solution, iterates may grow without bound: what was there before is better.
+        better = size <= before
+        x, residual = torch.where(better, found, x), torch.where(better, left, residual)
+        size = torch.where(better | ~torch.isfinite(size), size, before)
         codes = _judged(codes, ended, before, size, target, norm(system.b))
     x, size = x * system.unit, size * system.unit
     return Outcome(system.shaped(x), size[..., 0], progress.iterations[..., 0], codes[..., 0])

@@ -19,7 +19,7 @@ Both = tuple[Solve, Solve]
 
 
 def is_written_out(operator: LinearOperator) -> bool:
-    """Whether an operator must be written out as a dense matrix: all but those, and one sparse matrix for all samples."""
+    """Whether an operator must be written out as a matrix: all but dense ones, and one sparse one for all samples."""
     return not (isinstance(operator, Dense) or (isinstance(operator, Sparse) and not operator.batch))
 
 

@@ -101,8 +101,8 @@ class Tuner(Generic[Value]):
 
         Raises:
             RuntimeError: without a suggestion.
-            ValueError, TypeError: for a cost that is no finite number, beyond 1e150 or below what the strategy was told;
-                the suggestion keeps waiting for one.
+            ValueError, TypeError: for a cost that is no finite number, beyond 1e150, or below what the strategy was
+                told; the suggestion keeps waiting for one.
         """
         if self._waiting is None:
             raise RuntimeError("report() needs a suggestion: call suggest() first, and report its cost once")

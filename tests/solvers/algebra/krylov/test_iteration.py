@@ -65,6 +65,24 @@ class TestEveryMethod:
         assert sol.result is kt.Result.STAGNATION and not sol.result.failed
         assert relative_error(sol.y1, exact(definite(20, dtype=torch.float32), random(20, dtype=torch.float32))) < 1e-5
 
+    def test_as_exact_as_rounding_allows(self, method):
+        for n in (20, 50):
+            b = random(n)
+            sol = solved(symmetric(n), b, method, rtol=0.0, max_steps=2000)
+            assert sol.result in (kt.Result.STAGNATION, kt.Result.SUCCESS)
+            assert relative_error(sol.y1, exact(symmetric(n).matrix, b)) < 1e-13
+
+    def test_a_system_without_a_solution_leaves_no_garbage(self, method):
+        def periodic(u):
+            return 2.0 * u - u.roll(1, -1) - u.roll(-1, -1)
+
+        b, operator = random(50), kt.algebra.MatrixFree(periodic, axes=1, definite=True)
+        if isinstance(method, kt.SOR):
+            operator = kt.algebra.Dense(operator.dense(b), definite=True)
+        sol = solved(operator, b, method, throw=False, max_steps=500)
+        assert sol.result.failed
+        assert sol.stats.residual_norms <= float(b.norm()) and float(sol.y1.norm()) < 1e4 * float(b.norm())
+
     def test_one_read_an_iteration(self, method, monkeypatch):
         reads = []
         honest = iteration.read
