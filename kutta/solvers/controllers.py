@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -215,7 +216,7 @@ class CFL(Controller):
         34
     """
 
-    crossing: Callable[[Any, Any], Any] = field(default=lambda t, y: math.inf)
+    crossing: Callable[[Any, Any], Any]
     number: float = 1.0
 
     def __post_init__(self) -> None:
@@ -232,9 +233,10 @@ class CFL(Controller):
 
     def limit(self, t: Any, y: Any) -> Any:
         """The largest size of a step from here."""
-        return torch.minimum(
-            *(torch.as_tensor(one) for one in (self.number * self.crossing(t, y), super().limit(t, y)))
-        )
+        crossing = self.crossing(t, y)
+        if not isinstance(crossing, Tensor | Real):
+            raise TypeError(f"crossing(t, y) must return a time; got {crossing!r}")
+        return torch.minimum(*(torch.as_tensor(one) for one in (self.number * crossing, super().limit(t, y))))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The stages of `kutta.solvers.tableaus.imex` are ``(I - h gamma L) g_i = r_i`` wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import read
+from kutta.solution import LinearSolveError, Result
 from kutta.solvers import tableaus
 from kutta.solvers.algebra.automatic import default_method
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.method import Goal, LinearMethod
-from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
+from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_matrices
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.solving import report
@@ -44,7 +47,7 @@ class ImexRungeKutta(OfTableau):
 
     Raises:
         TypeError: for a problem that does not say what its linear part is.
-        LinearSolveError: for a system that is not solved.
+        LinearSolveError: for a system that is not solved, such as one with an eigenvalue ``1 / (h gamma)`` of ``L``.
 
     Example:
         >>> import torch, kutta as kt
@@ -100,6 +103,7 @@ def _system(linear: LinearOperator, size: float, method: ImexRungeKutta, y: Tens
     """What solves ``(I - size L) x = b``, beginning at a guess."""
     operator = linear.shifted(1.0, -size)
     if isinstance(operator, Diagonal | BlockDiagonal):  # whose inverse is differentiable as it is
+        _refuse_singular(operator)
         inverse = operator.inverse()
         return lambda b, guess: inverse(b)  # type: ignore[misc]
     by = method.solver or default_method(operator)
@@ -114,6 +118,17 @@ def _system(linear: LinearOperator, size: float, method: ImexRungeKutta, y: Tens
         return implicit(found.x.detach(), lambda x: b - operator.apply(x), solver, partial(report, True))
 
     return solve
+
+
+def _refuse_singular(operator: Diagonal | BlockDiagonal) -> None:
+    """Raise an error where ``1 - size lambda`` is rounding: the inverse would leave that part of the solution out."""
+    if isinstance(operator, Diagonal):
+        symbols = operator.symbols.detach().abs()
+    else:
+        values = torch.linalg.svdvals(as_matrices(operator.blocks.detach()))
+        symbols = values[..., -1] / values[..., 0].clamp_min(1.0)
+    if read((-symbols).amax()) >= -4.0 * torch.finfo(symbols.dtype).eps:
+        raise LinearSolveError(Result.SINGULAR, 0, math.inf)
 
 
 @dataclass(frozen=True)

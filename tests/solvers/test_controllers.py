@@ -363,6 +363,10 @@ def test_limits_that_cannot_be_are_refused():
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="the largest step size must be positive; at t = 0"):
             kt.solve(problem, kt.SSPRK33(), controller=kt.CFL(lambda t, u, bad=bad: bad))
+    with pytest.raises(TypeError, match=r"crossing\(t, y\) must return a time; got None"):
+        kt.solve(problem, kt.SSPRK33(), controller=kt.CFL(lambda t, u: None))
+    with pytest.raises(TypeError, match="crossing"):
+        kt.CFL()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"CFL\(crossing\) needs a function"):
         kt.CFL(0.5)
     with pytest.raises(ValueError, match="positive, finite number"):

@@ -139,3 +139,31 @@ def test_a_singular_system_is_named():
     problem = kt.SplitODEProblem(linear, lambda t, y: y, torch.ones(2, dtype=F64), (0.0, 1.0))
     with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
         kt.solve(problem, kt.ARS443(), controller=kt.Fixed(1.0))
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "blocks"])
+@pytest.mark.parametrize("method", METHODS, ids=name)
+def test_a_singular_symbol_is_named(method, kind):
+    growth = torch.tensor([1.0, 1.0 / float(method.tableau.gamma), -3.0], dtype=F64)
+    # Each block has its eigenvalue twice, in a basis of its own.
+    coupling = torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=F64)[..., None]
+    linear, y0 = kt.algebra.Diagonal(growth), torch.ones(3, dtype=F64)
+    if kind == "blocks":
+        linear, y0 = kt.algebra.BlockDiagonal(coupling * growth), torch.ones(2, 3, dtype=F64)
+    problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, y0, (0.0, 1.0))
+    with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
+        kt.solve(problem, method, controller=kt.Fixed(1.0))
+    assert kt.solve(problem, method, controller=kt.Fixed(0.5)).result is kt.Result.SUCCESS
+
+
+def test_a_system_that_needs_an_exchange_of_rows_is_named():
+    """``I - h gamma L`` has a pivot of 1e-16 and a condition number of 40."""
+    rate = float(kt.tableaus.ARS222.gamma)
+    bands = torch.tensor([[0.7], [1.3], [0.9]], dtype=F64).repeat(1, 7)
+    bands *= 1 + 0.1 * torch.cos(torch.arange(21, dtype=F64)).reshape(3, 7)
+    bands[1, 2] = 1e-16
+    linear = kt.algebra.Banded(bands, (-1, 0, 1)).shifted(-1.0, 1.0) * (-1.0 / rate)
+    problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, torch.ones(7, dtype=F64), (0.0, 1.0))
+    with pytest.raises(kt.LinearSolveError, match=r"SINGULAR.*exchange of rows"):
+        kt.solve(problem, kt.ARS222(), controller=kt.Fixed(1.0))
+    assert kt.solve(problem, kt.ARS222(solver=kt.LU()), controller=kt.Fixed(1.0)).result is kt.Result.SUCCESS

@@ -177,6 +177,8 @@ class LocalBases:
         if cluster is None:
             return self.choose(u.detach())
         cluster = torch.as_tensor(cluster, device=u.device)
+        if cluster.is_floating_point() or cluster.is_complex() or cluster.dtype == torch.bool:
+            raise TypeError(f"cluster must hold whole numbers; got {cluster.dtype}")
         if bool(((cluster < 0) | (cluster >= len(self.bases))).any()):
             raise ValueError(f"cluster must be from 0 to {len(self.bases) - 1}; got {cluster.tolist()}")
         return cluster.expand(batch)
@@ -205,4 +207,4 @@ def _errors_by_count(basis: POD, u: Tensor) -> Tensor:
     """Mean relative errors with the first mode, the first two, ..."""
     held = (basis.coefficients(u) ** 2).cumsum(-1)
     whole = (basis.norm(u) ** 2).unsqueeze(-1)
-    return ((whole - held).clamp_min(0.0) / whole).sqrt().mean(0)
+    return ((whole - held).clamp_min(0.0) / torch.where(whole > 0.0, whole, 1.0)).sqrt().mean(0)

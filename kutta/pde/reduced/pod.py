@@ -88,11 +88,13 @@ class POD:
     def error(self, u: Tensor) -> Tensor:
         """``|u - P u| / |u - reference|`` of each state, ``(...)``; zero of the reference itself."""
         left, whole = self.norm(u - self.project(u)), self.norm(self._centred(u))
-        return torch.where(whole > 0.0, left / whole, 0.0)
+        return left / torch.where(whole > 0.0, whole, 1.0)
 
     def norm(self, u: Tensor) -> Tensor:
         """``sqrt(<u, u>)`` of each state."""
-        return torch.linalg.vecdot(self._flat(u), self._flat(weighted(u, self.inner))).clamp_min(0.0).sqrt()
+        square = torch.linalg.vecdot(self._flat(u), self._flat(weighted(u, self.inner)))
+        # The root has no derivative at zero, where that of the norm is taken to be zero.
+        return torch.where(square > 0.0, torch.where(square > 0.0, square, 1.0).sqrt(), 0.0)
 
     def galerkin(self, operator: LinearOperator) -> Tensor:
         """The reduced operator, ``phi_i^T A phi_j``, ``(*batch, r, r)``, with the batch of the operator."""
@@ -149,18 +151,23 @@ class POD:
 def principal(u: Tensor, inner: Inner) -> tuple[Tensor, Tensor]:
     """All modes of snapshots, orthonormal in an inner product, and their singular values.
 
-    With ``u = Q R`` by columns and ``Q^T W Q = L L^T``, the snapshots have the coordinates ``L^T R`` in a basis that is
-    orthonormal for ``W``; what follows is their singular value decomposition. So no accuracy is lost by squaring.
+    With ``u = Q R`` by columns, where ``Q`` spans no more than the snapshots do, and ``Q^T W Q = L L^T``, they have the
+    coordinates ``L^T R`` in a basis that is orthonormal for ``W``; what follows is their singular value decomposition.
+    So no accuracy is lost by squaring.
     """
+    rounding = max(u.flatten(1).shape) * torch.finfo(u.dtype).eps
     q, r = torch.linalg.qr(u.flatten(1).mT)
+    left, values, right = torch.linalg.svd(r, full_matrices=False)
+    spanned = int((values > rounding * values[0]).sum())
+    if spanned == 0:
+        raise ValueError("snapshots must not all be zero after the reference is taken off")
+    q, r = q @ left[:, :spanned], values[:spanned, None] * right[:spanned]
     weighted_q = weighted(q.mT.unflatten(-1, u.shape[1:]), inner).flatten(1)
     gram, bad = torch.linalg.cholesky_ex(weighted_q @ q)
     if int(bad):
         raise ValueError("inner must be positive definite on the snapshots, and is not")
     left, values, _ = torch.linalg.svd(gram.mT @ r, full_matrices=False)
-    kept = int((values > max(u.flatten(1).shape) * torch.finfo(u.dtype).eps * values[0]).sum())
-    if kept == 0:
-        raise ValueError("snapshots must not all be zero after the reference is taken off")
+    kept = int((values > rounding * values[0]).sum())
     modes = torch.linalg.solve_triangular(gram.mT, left[:, :kept], upper=True)
     return (q @ modes).mT.unflatten(-1, u.shape[1:]), values[:kept]
 

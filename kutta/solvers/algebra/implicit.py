@@ -3,13 +3,13 @@
 At the solution ``x*`` of ``r(x, theta) = 0``, with ``dr/dx = -A``, the implicit function theorem says
 ``A dx = dr/dtheta dtheta``. So
 
-    x1 = x* + C r(x*, theta),      x2 = x1 + C r(x1, theta),      C = A^-1,
+    x1 = x* + C r(x*, theta),      x2 = x1 + C r(x1, theta),      x3 = x2 + C r(x2, theta),      C = A^-1,
 
 have the value of ``x*``, since the residual ``r`` is zero, and derivatives that flow through the residual, which
 anyone's autograd can differentiate, and through ``C``: one solve with ``A^T`` backwards, one with ``A`` forwards. These
-are Newton's steps in the derivatives: ``x1`` has the first of them, ``x2`` also the second. In a backward pass for
-first derivatives the cotangents at ``x1`` cancel, up to the tolerance of the solve at ``x2``, which is why that one
-hands its tolerance on.
+are Newton's steps in the derivatives: ``x1`` has the first of them, ``x2`` also the second, ``x3`` also the third, and
+none has the fourth. In a backward pass for first derivatives the cotangents at ``x1`` and ``x2`` cancel, up to the
+tolerance of the solve at ``x3``, which is why that one hands its tolerance on.
 
 For a linear system ``r = b - A x``; for roots of ``F``, ``r = -F`` and ``A = dF/dx``; for fixed points of ``T``,
 ``r = T(x) - x`` and ``A = I - dT/dx``.
@@ -34,9 +34,11 @@ from kutta.solvers.algebra.operators.linear_operator import Inverse
 # What is said of a solve for a derivative; it may raise an error.
 Report = Callable[[Outcome], None]
 
+CORRECTIONS = 3
+
 
 def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Tensor:
-    """The solution with its first and second derivatives, in reverse and forward mode.
+    """The solution with its first, second and third derivatives, in reverse and forward mode.
 
     Args:
         x: what was found, without derivatives.
@@ -49,12 +51,18 @@ def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Te
     first = residual(x)
     if not (carries_gradient(first) or under_transform()):
         return x
-    if solver.inverse is not None:
-        x = x + _without_value(solver.inverse(first))
-        return x + _without_value(solver.inverse(residual(x)))
     link = _Link()
-    x = x + _Correction.apply(first, solver, report, link, False)  # type: ignore[operator]
-    return x + _Correction.apply(residual(x), solver, report, link, True)  # type: ignore[operator]
+    x = x + _correction(first, solver, report, link, 0)
+    for place in range(1, CORRECTIONS):
+        x = x + _correction(residual(x), solver, report, link, place)
+    return x
+
+
+def _correction(residual: Tensor, solver: Solver, report: Report, link: _Link, place: int) -> Tensor:
+    """Zero, with the derivatives of ``C r``."""
+    if solver.inverse is not None:
+        return _without_value(solver.inverse(residual))
+    return _Correction.apply(residual, solver, report, link, place)  # type: ignore[return-value]
 
 
 def _without_value(correction: Tensor) -> Tensor:
@@ -78,19 +86,15 @@ def undifferentiated() -> Iterator[None]:
 
 
 class _Link:
-    """What the two corrections of one solution tell each other: up to where the residual is no residual."""
+    """What the corrections of one solution tell each other: up to where the residual is no residual."""
 
     floor: Tensor | None = None
-
-    def take(self) -> Tensor | None:
-        floor, self.floor = self.floor, None
-        return floor
 
 
 class _Correction(torch.autograd.Function):
     """``C r`` at ``r = 0`` by iterations: zero, with the derivatives of ``A^-1 r`` in ``r``.
 
-    Arguments: the residual; the solver; the report; the link of the two; whether it is the second of them.
+    Arguments: the residual; the solver; the report; the link of all corrections; the place of this one.
     """
 
     @staticmethod
@@ -99,20 +103,20 @@ class _Correction(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        _, ctx.solver, ctx.report, ctx.link, ctx.second = inputs
+        _, ctx.solver, ctx.report, ctx.link, ctx.place = inputs
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         # A cotangent is conjugate: what is wanted is A^-H times it.
         right = cotangent.conj().resolve_conj()
         with _explained():
-            found = _linked(ctx, ctx.solver.transposed(), right, begins=ctx.second)
+            found = _linked(ctx, ctx.solver.transposed(), right, begins=ctx.place == CORRECTIONS - 1)
         return found.conj().resolve_conj(), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *others: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         with _explained():
-            return _linked(ctx, ctx.solver, tangent, begins=not ctx.second)
+            return _linked(ctx, ctx.solver, tangent, begins=ctx.place == 0)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], residual: Tensor, *others: Any) -> tuple[Tensor, int]:
@@ -120,14 +124,14 @@ class _Correction(torch.autograd.Function):
 
 
 def _linked(ctx: Any, solver: Solver, right: Tensor, begins: bool) -> Tensor:
-    """Solve; the one that begins says what is left, the other one leaves as much."""
+    """Solve; the one that begins says what is left, the others leave as much."""
     left: list[Outcome] = []
 
     def report(found: Outcome) -> None:
         ctx.report(found)
         left.append(found)
 
-    found = solved(solver, right, report, None if begins else ctx.link.take())
+    found = solved(solver, right, report, None if begins else ctx.link.floor)
     if begins:
         # Twice the norm, since what arrives there is rounded in another way.
         ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
+from kutta.solvers.magnitude import magnitude
 
 # A residual of more than this part of the right-hand side is no solution: the operator is singular to working
 # precision, or elimination needed pivots that it did not choose.
 LARGEST_RESIDUAL = 0.01
+
+# Up to so many unknowns an operator that is no matrix is written out as one, where a method needs its entries.
+LARGEST_WRITTEN_OUT = 4096
 
 # Called with the part of the way that is done, from 0 to 1.
 Watch = Callable[[float], None]
@@ -109,4 +113,6 @@ def state_axes(operator: LinearOperator, b: Tensor) -> int:
 
 def norms(operator: LinearOperator, x: Tensor) -> Tensor:
     """The Euclidean norm of each state of a batch, ``(*batch,)``."""
-    return torch.linalg.vector_norm(x.flatten(x.dim() - state_axes(operator, x)), dim=-1)
+    flat = x.flatten(x.dim() - state_axes(operator, x))
+    unit = magnitude(flat)
+    return torch.linalg.vector_norm(flat / unit, dim=-1) * unit[..., 0]

@@ -64,7 +64,7 @@ def scaled_phis(z: Tensor, last: int) -> list[Tensor]:
     near = z.abs() <= _FAR
     inner = torch.where(near, z, 0.0)
     powers = [torch.exp(inner / 2**halvings) for halvings in range(_DOUBLINGS, 0, -1)]
-    inside = _doubled(inner / 2**_DOUBLINGS, last, powers, torch.mul, 1.0)
+    inside = _raised(_series(inner / 2**_DOUBLINGS, last, torch.mul, 1.0), powers, torch.mul)[:last]
     shrunk = torch.exp(-_growth(inner))
     outside = _by_recurrence(torch.where(near, _FAR, z), last)
     return [
@@ -116,12 +116,8 @@ def _by_recurrence(z: Tensor, last: int) -> list[Tensor]:
     return found
 
 
-def _doubled(z: Tensor, last: int, powers: Sequence[Tensor], product: Product, unit: Any) -> list[Tensor]:
-    """``phi_1 ... phi_last`` at ``2^n z``, given the exponentials of ``z, 2 z, ... 2^(n-1) z``."""
-    return _raised(_series(z, last, product, unit), powers, product)[:last]
-
-
 def _raised(found: list[Tensor], powers: Sequence[Tensor], product: Product) -> list[Tensor]:
+    """``phi_1, ...`` at ``2^n z`` by those at ``z``, given the exponentials of ``z, 2 z, ... 2^(n-1) z``."""
     for power in powers:
         found = [
             (product(power, value) + sum(found[j] / math.factorial(k - j) for j in range(k + 1))) / 2 ** (k + 1)

@@ -2,7 +2,7 @@
 
 With the Chebyshev polynomials ``T_j``, ``w0 = 1 + eps / s^2``, ``w1 = T_s'(w0) / T_s''(w0)`` and
 ``b_j = T_j''(w0) / T_j'(w0)^2``, ``b_0 = b_1 = b_2``, the stages are those of the stability polynomials
-``1 + b_j T_j'(w0) ...``: as differences ``d_j = g_j - y`` from the start,
+``a_j + b_j T_j(w0 + w1 z)``: as differences ``d_j = g_j - y`` from the start,
 
     d_0 = 0,   d_1 = b_1 w1 h f(y),
     d_j = mu_j d_{j-1} + nu_j d_{j-2} + m_j h (f(g_{j-1}) - a_{j-1} f(y)),
@@ -44,7 +44,7 @@ class Stage(NamedTuple):
     first: float
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)  # a recurrence holds as many lines as stages, which may be thousands
 def recurrence(stages: int) -> tuple[float, tuple[Stage, ...]]:
     """The weight of ``h f(y)`` in ``d_1``, and the lines for ``j = 2 ... s``."""
     w0 = 1.0 + DAMPING / stages**2

@@ -22,7 +22,12 @@ class ROCK4(Stabilised):
 
     The stages are as many as are stable, ``0.353 s^2 - 3 > |h| spectral_radius``. The last of them magnify rounding
     errors of the fastest modes by ``(h spectral_radius)^4 / 100``; a step is gone in equal parts, where that would cost
-    more than half of the digits: from 286 in double precision, 29 stages, and from 23 in single precision.
+    more than half of the digits: from 286 in double precision, 29 stages, and from 23 in single precision. Beyond that
+    the cost grows as ``h spectral_radius`` itself: near a steady state, and for stiff problems in single precision,
+    `RKC2` takes far fewer evaluations.
+
+    Use it with error control. The last stages magnify a force on the fastest modes too, which the error estimate sees:
+    with `Fixed` steps, ``y' = -1000 (y - cos t) - sin t`` is wrong by 15 for ``h = 0.1`` and by 1 for ``h = 0.05``.
 
     Example:
         >>> import torch, kutta as kt

@@ -23,6 +23,15 @@ SAFETY = 1.2
 ITERATIONS = 50
 
 
+def first_direction(slope: Tensor) -> Tensor:
+    """The slope, and as much of all modes: from one mode alone, such as a sine, the method finds no other."""
+    slope = slope.detach()
+    places = torch.arange(slope.numel(), dtype=torch.float64, device=slope.device)
+    mixed = torch.cos(places**2).to(slope.dtype).reshape(slope.shape)
+    length = torch.linalg.vector_norm(slope)
+    return slope / torch.where(length > 0.0, length, 1.0) + mixed / torch.linalg.vector_norm(mixed)
+
+
 @torch.no_grad()
 def estimated_radius(field: Slopes, t: Time, y: Tensor, slope: Tensor, direction: Tensor) -> tuple[float, Tensor]:
     """A bound on the spectral radius of ``df/dy`` at ``(t, y)``, and the direction in which it was found.
@@ -32,20 +41,25 @@ def estimated_radius(field: Slopes, t: Time, y: Tensor, slope: Tensor, direction
         t: the time.
         y: the state.
         slope: the derivative there.
-        direction: where to begin: the slope, or what came out before, which saves evaluations.
+        direction: where to begin: `first_direction`, or what came out before, which saves evaluations.
     """
     y, slope, direction = y.detach(), slope.detach(), direction.detach()
-    size = torch.linalg.vector_norm(y)
-    small = math.sqrt(torch.finfo(y.dtype).eps)
-    distance = torch.where(size > 0, size, 1.0) * small
+    eps = torch.finfo(y.dtype).eps
+    size, force = read(torch.stack([torch.linalg.vector_norm(y), torch.linalg.vector_norm(slope)]))
+    distance, farthest = math.sqrt(eps) * (size or 1.0), math.sqrt(eps) * max(size, 1.0)
     found = before = 0.0
     for _ in range(ITERATIONS):
         length = torch.linalg.vector_norm(direction)
         # Any direction will do where there is none.
         direction = torch.where(length > 0, direction, torch.ones_like(y))
         length = torch.where(length > 0, length, math.sqrt(y.numel()))
-        direction = field.derivative(t, y + direction * (distance / length)) - slope
-        before, found = found, read(torch.linalg.vector_norm(direction) / distance)
+        change = field.derivative(t, y + direction * (distance / length)) - slope
+        moved = read(torch.linalg.vector_norm(change))
+        if moved <= 100.0 * eps * force and distance < farthest:
+            # That is the rounding of f: so near to zero the state says nothing of its own size.
+            distance = min(distance / eps**0.25, farthest)
+            continue
+        direction, before, found = change, found, moved / distance
         if not math.isfinite(found) or abs(found - before) <= 0.01 * found:
             break
     return SAFETY * max(found, before), direction

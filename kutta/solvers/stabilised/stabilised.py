@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kutta.autodiff import as_float
 from kutta.solvers.method import Field, Method, Step, Time
-from kutta.solvers.stabilised.spectral_radius import estimated_radius
+from kutta.solvers.stabilised.spectral_radius import estimated_radius, first_direction
 
 STEPS = 25  # that an estimate of the spectral radius serves
 Carry = tuple[Tensor, float, Tensor, int]  # slope, spectral radius, its direction, and how many steps it has served
@@ -63,7 +63,7 @@ class Stabilised(Method):
     def init(self, problem: Field, t: Time, y: Tensor) -> Carry:
         """The slope at the start; its spectral radius is yet to be found."""
         slope = problem.derivative(t, y).clone()
-        return slope, 0.0, slope, STEPS
+        return slope, 0.0, first_direction(slope), STEPS
 
     def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Carry) -> tuple[Step, Carry]:
         slope, radius, direction, age = carry = self._with_radius(problem, t, y, carry)

@@ -155,3 +155,18 @@ def test_wrong_input_is_refused():
             local.solve(convection(0.1), u, **given)
     with pytest.raises(ValueError, match="one operator for all right-hand sides"):
         local.solve(kt.algebra.Dense(torch.eye(200, dtype=F64).expand(2, 200, 200)), u[:2], cluster=0)
+
+
+def test_a_zero_state_counts_without_error():
+    u = scaled_fronts()
+    local, held_out = kt.pde.LocalBases(u[::2], 3, modes=4), u[1::2].clone()
+    held_out[5] = 0.0
+    worth = local.worth(u[::2], held_out)
+    one = kt.pde.POD(u[::2], modes=4).error(held_out).mean()
+    assert worth.global_error == pytest.approx(float(one), rel=1e-6)
+
+
+def test_clusters_must_be_whole_numbers():
+    u = scaled_fronts()
+    with pytest.raises(TypeError, match=r"cluster must hold whole numbers; got torch.float32"):
+        kt.pde.LocalBases(u, 2, modes=3).project(u[:2], cluster=torch.tensor([0.0, 1.0]))

@@ -198,3 +198,25 @@ def test_wrong_input_is_refused():
         basis.solve(kt.algebra.MatrixFree(lambda u: u), waves()[0])
     with pytest.raises(TypeError, match="give it axes="):
         kt.pde.POD(waves(), inner=kt.algebra.MatrixFree(lambda u: u))
+
+
+def test_derivatives_of_errors_of_nothing_and_of_what_is_held():
+    snapshots = waves(12)
+    basis = kt.pde.POD(snapshots, modes=2)
+    for u in (0.0 * snapshots[0], basis.modes[0]):
+        state = u.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(basis.error(state), state)
+        assert bool(torch.isfinite(slope).all())
+    assert float(basis.error(0.0 * snapshots[0])) == 0.0
+
+
+def test_weights_that_are_zero_where_all_snapshots_vanish():
+    u = torch.zeros(6, 10, dtype=F64)
+    u[:, :4] = torch.randn(6, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
+    weights = torch.zeros(10, dtype=F64)
+    weights[:4] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    basis, part = kt.pde.POD(u, inner=weights), kt.pde.POD(u[:, :4], inner=weights[:4])
+    assert basis.modes.shape == (4, 10) and relative_error(basis.singular_values, part.singular_values) < 1e-12
+    assert float(basis.error(u).max()) < 1e-7
+    with pytest.raises(ValueError, match="inner must be positive definite on the snapshots"):
+        kt.pde.POD(u, inner=1.0 - (weights > 0).double())

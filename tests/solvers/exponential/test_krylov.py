@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+import kutta as kt
 from kutta.solvers.exponential.krylov import Krylov, KrylovSums, exponential_times
 from kutta.solvers.exponential.phi import matrix_phis
 from kutta.solvers.tableaus.exponential import _phi as term
-from tests._helpers import F64
+from tests._helpers import F64, relative_error
 
 
 def laplacian(n):
@@ -106,3 +107,89 @@ def test_single_precision():
 def test_options_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Krylov(**bad)
+
+
+def second_differences(n):
+    """A matrix, and an eigenvector of it."""
+    return laplacian(n), torch.sin(math.pi * torch.arange(1, n + 1, dtype=F64) / (n + 1))
+
+
+def ended(linear, f, y0, method=None):
+    problem = kt.SplitODEProblem(linear, f, y0, (0.0, 1.0))
+    return kt.solve(problem, method or kt.ETDRK4(), controller=kt.Fixed(0.5)).y1
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-13, 1e-200, 1e200])
+def test_small_states_without_a_remainder_keep_their_digits(scale):
+    matrix, y0 = 10 * laplacian(12), scale * random(12)
+    found = ended(kt.algebra.MatrixFree(lambda x: x @ matrix.T, axes=1), lambda t, y: 0 * y, y0)
+    exact = torch.linalg.matrix_exp(matrix) @ (y0 / scale)
+    assert float((found / scale - exact).norm() / exact.norm()) < 1e-10
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 1e-24, 1e19])
+def test_small_and_large_states_in_single_precision(scale):
+    matrix, y0 = 10 * laplacian(12).float(), (scale * random(12)).float()
+    found = ended(kt.algebra.MatrixFree(lambda x: x @ matrix.T, axes=1), lambda t, y: 0 * y, y0, kt.ETDRK2())
+    exact = torch.linalg.matrix_exp(matrix.double()) @ y0.double()
+    assert float((found - exact).norm() / scale) < 1e-4 * float(exact.norm() / scale)
+
+
+REMAINDERS = {"none": lambda t, y: 0 * y, "cubic": lambda t, y: -(y**3), "linear": lambda t, y: 0.1 * y}
+
+
+@pytest.mark.parametrize("kind", REMAINDERS)
+@pytest.mark.parametrize("start", ["eigenvector", "any"])
+@pytest.mark.parametrize("method", [kt.ETD1(), kt.ETDRK4()], ids=["ETD1", "ETDRK4"])
+def test_derivatives_where_the_space_is_invariant(kind, start, method):
+    matrix, eigenvector = second_differences(12)
+    y0 = eigenvector if start == "eigenvector" else random(12)
+
+    def loss(written_out, matrix, y0):
+        linear = matrix if written_out else kt.algebra.MatrixFree(lambda x: x @ matrix.mT, axes=1)
+        return ended(linear, REMAINDERS[kind], y0, method).pow(3).sum()
+
+    for transform in (
+        lambda f: torch.func.grad(f, (0, 1))(matrix, y0),
+        lambda f: torch.func.jvp(f, (matrix, y0), (random(12, 12, seed=5), random(12, seed=6))),
+    ):
+        wanted, found = (transform(lambda m, y, w=w: loss(w, m, y)) for w in (True, False))
+        for one, other in zip(found, wanted, strict=True):
+            assert relative_error(one, other) < 1e-10
+
+
+@pytest.mark.parametrize("largest", [6, 40])
+def test_derivatives_when_the_way_is_gone_in_parts(largest):
+    matrix = (30 * laplacian(12)).requires_grad_()
+    vector, weights = random(12, seed=8).requires_grad_(), random(12, seed=9)
+    krylov = Krylov(1e-13, largest)
+    found = torch.autograd.grad(exponential_times(lambda x: matrix @ x, vector, krylov) @ weights, (matrix, vector))
+    wanted = torch.autograd.grad((torch.linalg.matrix_exp(matrix) @ vector) @ weights, (matrix, vector))
+    for one, other in zip(found, wanted, strict=True):
+        assert relative_error(one, other) < 1e-9
+
+
+def test_derivatives_of_complex_and_of_mapped_ones():
+    matrix, vector = (0.1 + 1j) * laplacian(8).to(torch.complex128), random(8, dtype=torch.complex128)
+    assert torch.autograd.gradcheck(
+        lambda a, v: exponential_times(lambda x: a @ x, v, Krylov(1e-13)),
+        (matrix.requires_grad_(), vector.requires_grad_()),
+        check_forward_ad=True,
+        atol=1e-7,
+    )
+    real, vectors = laplacian(8), random(3, 8)
+
+    def slope(function):
+        return torch.func.vmap(torch.func.grad(lambda v: (function(v) ** 2).sum()))(vectors)
+
+    found = slope(lambda v: exponential_times(lambda x: real @ x, v, Krylov(1e-13)))
+    assert relative_error(found, slope(lambda v: torch.linalg.matrix_exp(real) @ v)) < 1e-10
+
+
+def test_second_derivatives_are_refused():
+    matrix, eigenvector = second_differences(8)
+    for leaf in (matrix.requires_grad_(), eigenvector.requires_grad_()):
+        end = exponential_times(lambda x: matrix @ x, eigenvector, Krylov())
+        (first,) = torch.autograd.grad(end.pow(2).sum(), leaf, create_graph=True)
+        with pytest.raises(NotImplementedError, match="give the linear part as a matrix"):
+            torch.autograd.grad(first.sum(), leaf)

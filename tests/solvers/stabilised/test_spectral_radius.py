@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kutta.solvers.stabilised.spectral_radius import SAFETY, estimated_radius
+from kutta.solvers.stabilised.spectral_radius import SAFETY, estimated_radius, first_direction
 from tests._helpers import F64
 
 
@@ -57,3 +57,17 @@ def test_nothing_is_put_on_a_tape():
 
 def test_what_is_not_finite_is_told():
     assert not torch.isfinite(torch.tensor(estimated(lambda y: y / 0.0, torch.ones(2, dtype=F64))[0]))
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-9, 1e-13, 1e-18, 1e-40])
+def test_near_zero_rounding_of_a_force_is_not_taken_for_stiffness(size):
+    rates, force = torch.linspace(1.0, 100.0, 20, dtype=F64), 1.0 + random(20, seed=4)
+    radius, _, _ = estimated(lambda y: force - rates * y, size * random(20), first_direction(force))
+    assert 80.0 < radius < 1.01 * SAFETY * 100.0
+
+
+def test_an_eigenvector_does_not_hide_faster_modes():
+    rates, y = torch.linspace(1.0, 100.0, 20, dtype=F64), torch.eye(20, dtype=F64)[0]
+    radius, _, _ = estimated(lambda y: -rates * y, y, first_direction(-rates * y))
+    assert radius > 80.0
+    assert estimated(lambda y: 0 * y, 0 * y, first_direction(0 * y))[0] == 0.0

@@ -162,6 +162,17 @@ def test_single_precision_complex_states_and_trees():
     assert complex(end[0]) == pytest.approx(complex(torch.exp(torch.tensor(-4 + 0.1j))), abs=1e-7)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=name)
+@pytest.mark.parametrize("rate", [1e2, 1e3, 1e5])
+def test_a_stiff_mode_that_follows_a_force(method, rate):
+    """Prothero and Robinson's problem, whose solution is ``cos t`` for every rate."""
+    problem = kt.ODEProblem(
+        lambda t, y: -rate * (y - torch.cos(t)) - torch.sin(t), torch.ones(1, dtype=F64), (0.0, 1.0)
+    )
+    sol = kt.solve(problem, method, rtol=1e-5, atol=1e-5, save_at=torch.linspace(0.0, 1.0, 5, dtype=F64))
+    assert float((sol.ys[:, 0] - torch.cos(sol.ts)).abs().max()) < 1e-4
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_rounding_errors_of_the_fastest_modes_stay_small(dtype):
     """``h |df/dy|`` is 5,000 here: in one step of ROCK4 they would be of size 1e-3 in double precision."""

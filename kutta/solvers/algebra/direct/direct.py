@@ -44,6 +44,13 @@ class DirectMethod(LinearMethod):
 
     direct: ClassVar[bool] = True
 
+    def check(self, operator: LinearOperator, b: Tensor) -> None:
+        if b.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+            raise TypeError(
+                f"{type(self).__name__} solves in single or double precision; got b of {b.dtype}: convert b and the "
+                "operator, such as by b.float()"
+            )
+
     def solver(self, operator: LinearOperator, b: Tensor, goal: Goal) -> Solver:
         return self.factorised(operator, b)
 

@@ -25,6 +25,7 @@ class ExactInverse(DirectMethod):
     """
 
     def check(self, operator: LinearOperator, b: Tensor) -> None:
+        super().check(operator, b)
         if operator.inverse() is None:
             raise ValueError(f"ExactInverse needs an operator with an inverse; got a {type(operator).__name__}")
 

@@ -10,17 +10,16 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.direct.direct import Direct, DirectMethod
+from kutta.solvers.algebra.method import LARGEST_WRITTEN_OUT
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
-
-# Up to so many unknowns an operator that is no dense matrix is written out as one.
-LARGEST_WRITTEN_OUT = 4096
 
 
 class DenseMethod(DirectMethod):
     """A method for dense matrices, which also writes out small operators of other kinds."""
 
     def check(self, operator: LinearOperator, b: Tensor) -> None:
+        super().check(operator, b)
         n = operator.state_shape(b).numel()
         if not isinstance(operator, Dense) and n > LARGEST_WRITTEN_OUT:
             raise ValueError(

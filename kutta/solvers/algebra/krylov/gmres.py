@@ -58,6 +58,7 @@ class _Arnoldi(Recurrence):
     def _begin(self, residual: Tensor) -> None:
         size, lead = self.size, residual.shape[:-1]
         self.count, self.norm, self.rest = 0, norm(residual), norm(residual).to(residual.dtype)
+        self.start = self.norm
         self.basis = [over(residual, self.norm, self.norm > 0.0)]
         self.rotations = torch.eye(size + 1, dtype=residual.dtype, device=residual.device).expand(*lead, -1, -1).clone()
         self.triangle: list[Tensor] = []
@@ -80,8 +81,14 @@ class _Arnoldi(Recurrence):
         self.basis.append(over(image, below, running & (below > 0.0)))
         self.count += 1
         if self.count == self.size:
-            self.x = self.solution()
-            self._begin(self.system.residual(self.x))
+            self._restart()
+
+    def _restart(self) -> None:
+        """Begin anew from the true residual; where that has not fallen, though it seemed to, it is rounding."""
+        start, seeming = self.start, self.norm
+        self.x = self.solution()
+        self._begin(self.system.residual(self.x))
+        self.broken = self.broken | ((self.norm > 0.5 * start) & (self.norm > 2.0 * seeming))
 
     def _rotate(self, place: int, c: Tensor, s: Tensor, running: Tensor) -> None:
         """The rotation that takes ``(pivot, below)`` to ``(length, 0)``, put behind the earlier ones."""

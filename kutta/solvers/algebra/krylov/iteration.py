@@ -60,9 +60,9 @@ def iterate(
         floor: norms below which there is nothing to do, ``(*batch, 1)``, or nothing.
         watch: called after every iteration, or nothing.
     """
-    target = (goal.rtol * norm(system.b)).clamp_min(goal.atol)
-    target = target if floor is None else torch.maximum(target, floor)
-    x = torch.zeros_like(system.b) if guess is None else guess
+    target = torch.maximum(goal.rtol * norm(system.b), goal.atol / system.unit)
+    target = target if floor is None else torch.maximum(target, floor / system.unit)
+    x = torch.zeros_like(system.b) if guess is None else guess / system.unit
     residual = system.b if guess is None else system.residual(x)
     size = norm(residual)
     codes = torch.where(size <= target, int(Result.SUCCESS), _RUNNING)
@@ -71,10 +71,15 @@ def iterate(
     while read((codes == _RUNNING).any().reshape(1))[0]:
         recurrence = begin(system, x, residual)
         ended = _follow(recurrence, codes, progress)
-        x = recurrence.solution()
-        residual = system.residual(x)
-        before, size = size, norm(residual)
+        found = recurrence.solution()
+        left = system.residual(found)
+        before, size = size, norm(left)
+        # Where a system has no solution, iterates may grow without bound: what was there before is better.
+        better = size <= before
+        x, residual = torch.where(better, found, x), torch.where(better, left, residual)
+        size = torch.where(better | ~torch.isfinite(size), size, before)
         codes = _judged(codes, ended, before, size, target, norm(system.b))
+    x, size = x * system.unit, size * system.unit
     return Outcome(system.shaped(x), size[..., 0], progress.iterations[..., 0], codes[..., 0])
 
 

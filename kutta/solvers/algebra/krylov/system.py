@@ -7,15 +7,20 @@ from torch import Tensor
 
 from kutta.solvers.algebra.method import state_axes
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator, checked_image
+from kutta.solvers.magnitude import magnitude
 
 
 class System:
     """``A`` and an approximation of its inverse, on flat vectors.
 
+    The right-hand side is divided by its magnitude, since norms of what is very small or very large are zero or
+    infinite. So are guesses and residuals, and the solution is multiplied by it in the end.
+
     Attributes:
         operator: ``A``.
         approximate: the preconditioner, about ``A^-1``; or nothing.
-        b: the right-hand side, flat.
+        unit: a power of two beside each right-hand side, ``(*batch, 1)``.
+        b: the right-hand side, flat, in this unit.
         lead: the batch.
         shape: of one state.
     """
@@ -24,7 +29,8 @@ class System:
         self.operator, self.approximate = operator, approximate
         cut = b.dim() - state_axes(operator, b)
         self.lead, self.shape = b.shape[:cut], b.shape[cut:]
-        self.b = self.flat(b)
+        self.unit = magnitude(self.flat(b))
+        self.b = self.flat(b) / self.unit
 
     @property
     def size(self) -> int:

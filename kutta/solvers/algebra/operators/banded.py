@@ -104,7 +104,7 @@ class Banded(LinearOperator):
         """By cyclic reduction, without pivoting; see `kutta.CyclicReduction`."""
         from kutta.solvers.algebra.direct.cyclic_reduction import reduced  # it is made for this class
 
-        return reduced(self)
+        return reduced(self)[0]
 
 
 def displaced(x: Tensor, offset: int) -> Tensor:

@@ -23,9 +23,9 @@ from torch import Tensor
 from kutta.solvers.algebra.krylov.iteration import Recurrence
 from kutta.solvers.algebra.krylov.krylov import Iterative
 from kutta.solvers.algebra.krylov.system import System, norm
-from kutta.solvers.algebra.method import Goal, LinearMethod, Solver
+from kutta.solvers.algebra.method import LARGEST_WRITTEN_OUT, Goal, LinearMethod, Solver
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
-from kutta.solvers.algebra.relaxation.triangles import LARGEST_WRITTEN_OUT, is_written_out, triangles
+from kutta.solvers.algebra.relaxation.triangles import is_written_out, triangles
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.method import state_axes
+from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.operators.sparse import Sparse
-
-# Up to so many unknowns an operator that is neither dense nor sparse is written out as a dense matrix.
-LARGEST_WRITTEN_OUT = 4096
 
 Solve = Callable[[Tensor], Tensor]
 # A solve and the one with the transposed matrix.
@@ -21,8 +19,8 @@ Both = tuple[Solve, Solve]
 
 
 def is_written_out(operator: LinearOperator) -> bool:
-    """Whether an operator must be written out as a dense matrix: all but one sparse matrix for all samples."""
-    return not (isinstance(operator, Sparse) and not operator.batch)
+    """Whether an operator must be written out as a matrix: all but dense ones, and one sparse one for all samples."""
+    return not (isinstance(operator, Dense) or (isinstance(operator, Sparse) and not operator.batch))
 
 
 def triangles(operator: LinearOperator, b: Tensor, diagonal: Tensor) -> tuple[Both, Both]:

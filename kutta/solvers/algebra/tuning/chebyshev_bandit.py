@@ -35,7 +35,8 @@ class ChebyshevBandit(Strategy):
         p_i = 1 / (d + greed t (f_i - min f) / scale),
 
     for ``d`` values, with the mean of the costs above the least so far as the scale; and that one with what is left. A
-    value that was not yet tried is taken for free.
+    value that was not yet tried is taken to cost 0, so that it is tried soon if all costs are positive; where they are
+    not, add what makes them so.
 
     Attributes:
         low, high: the contexts that may come. Where they span decades, give their logarithm.

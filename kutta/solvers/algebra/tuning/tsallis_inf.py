@@ -54,6 +54,8 @@ class TsallisINF(Strategy):
         return least_regret(sums / scale if scale > 0.0 else np.zeros_like(sums), 2.0 / math.sqrt(rounds + 1))
 
     def learn(self, state: State, play: Play) -> State:
+        if self.least is not None and play.cost < self.least:
+            raise ValueError(f"cost must be at least least={self.least:g}, as TsallisINF was told; got {play.cost:g}")
         smallest = min(state["smallest"], play.cost) if state["rounds"] else play.cost
         new = {"rounds": state["rounds"] + 1, "total": state["total"] + play.cost, "smallest": smallest}
         sums = list(state["sums"])

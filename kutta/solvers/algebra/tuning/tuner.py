@@ -15,6 +15,8 @@ from kutta.solvers.algebra.tuning.tsallis_inf import TsallisINF
 
 Value = TypeVar("Value")
 
+LARGEST_COST = 1e150
+
 
 class Tuner(Generic[Value]):
     """Learns from one solve to the next which value of a parameter is cheapest.
@@ -99,7 +101,8 @@ class Tuner(Generic[Value]):
 
         Raises:
             RuntimeError: without a suggestion.
-            ValueError, TypeError: for a cost that is no finite number; the suggestion keeps waiting for one.
+            ValueError, TypeError: for a cost that is no finite number, beyond 1e150, or below what the strategy was
+                told; the suggestion keeps waiting for one.
         """
         if self._waiting is None:
             raise RuntimeError("report() needs a suggestion: call suggest() first, and report its cost once")
@@ -107,7 +110,10 @@ class Tuner(Generic[Value]):
             raise ValueError(
                 f"cost must be one number; got a tensor of shape {tuple(cost.shape)}: report such as its mean()"
             )
-        play = Play(**self._waiting, cost=checked_number("cost", cost))
+        number = checked_number("cost", cost)
+        if abs(number) > LARGEST_COST:
+            raise ValueError(f"cost must lie between -1e150 and 1e150, so that costs add up; got {number:g}")
+        play = Play(**self._waiting, cost=number)
         self._state = self.strategy.learn(self._state, play)
         self._waiting, self.rounds = None, self.rounds + 1
 

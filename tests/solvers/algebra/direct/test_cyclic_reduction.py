@@ -79,6 +79,34 @@ def test_gradients(width):
     assert torch.autograd.gradgradcheck(solution, inputs)
 
 
+@pytest.mark.parametrize("pivot", [1e-4, 1e-8, 1e-10, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16])
+def test_tiny_pivots_are_mended_or_named(pivot):
+    """The matrix has a condition number of 40."""
+    bands = tensor((0.7,), (1.3,), (0.9,)).repeat(1, 7) * (
+        1 + 0.1 * torch.cos(torch.arange(21.0).double()).reshape(3, 7)
+    )
+    bands[1, 2] = pivot
+    operator, b = kt.algebra.Banded(bands, (-1, 0, 1)), torch.arange(1.0, 8.0).double() ** 0.5
+    sol = solved(operator, b, throw=False)
+    error = relative_error(sol.y1, exact(operator.dense(b), b))
+    assert error < 1e-10 if sol.result is kt.Result.SUCCESS else pivot < 1e-14
+    if pivot == 1e-16:
+        with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
+            solved(operator, b)
+
+
+def test_random_matrices_without_dominance_are_solved_or_named():
+    bands = random(300, 3, 15)
+    bands[:, 1, 4:6] *= 10.0 ** -(16.0 * torch.rand(300, 2, generator=torch.Generator().manual_seed(1))).double()
+    operator, b = kt.algebra.Banded(bands, (-1, 0, 1)), random(300, 15, seed=2)
+    sol = solved(operator, b, throw=False)
+    matrices = operator.dense(b)
+    error = (sol.y1 - exact(matrices, b)).norm(dim=-1) / exact(matrices, b).norm(dim=-1)
+    solved_ones = torch.tensor([one is kt.Result.SUCCESS for one in sol.result])
+    assert bool((error < 1e-11 * torch.linalg.cond(matrices))[solved_ones].all())
+    assert int(solved_ones.sum()) > 270
+
+
 def test_other_operators_are_refused():
     with pytest.raises(ValueError, match=r"CyclicReduction needs a kutta.algebra.Banded operator; got a Dense"):
         solved(torch.eye(3), torch.ones(3), kt.CyclicReduction())

@@ -93,3 +93,12 @@ def test_as_preconditioners():
     inverse = kt.LU().preconditioner(kt.algebra.Dense(near), b)
     assert int(solved(matrix, b, kt.GMRES(inverse), rtol=1e-10).stats.steps.max()) < 6
     torch.testing.assert_close(inverse.transposed().apply(b), exact(near.mT, b), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_less_than_single_precision_is_refused(dtype):
+    bands = torch.tensor([[-1.0], [2.0], [-1.0]], dtype=dtype).expand(3, 4)
+    operators = (torch.eye(4, dtype=dtype), kt.algebra.Banded(bands, (-1, 0, 1)), kt.algebra.Diagonal(bands[1]))
+    for operator in operators:
+        with pytest.raises(TypeError, match=r"solves in single or double precision; got b of torch"):
+            solved(operator, torch.ones(4, dtype=dtype))

@@ -65,12 +65,51 @@ class TestEveryMethod:
         assert sol.result is kt.Result.STAGNATION and not sol.result.failed
         assert relative_error(sol.y1, exact(definite(20, dtype=torch.float32), random(20, dtype=torch.float32))) < 1e-5
 
+    def test_as_exact_as_rounding_allows(self, method):
+        for n in (20, 50):
+            b = random(n)
+            sol = solved(symmetric(n), b, method, rtol=0.0, max_steps=2000)
+            assert sol.result in (kt.Result.STAGNATION, kt.Result.SUCCESS)
+            assert relative_error(sol.y1, exact(symmetric(n).matrix, b)) < 1e-13
+
+    def test_a_system_without_a_solution_leaves_no_garbage(self, method):
+        def periodic(u):
+            return 2.0 * u - u.roll(1, -1) - u.roll(-1, -1)
+
+        b, operator = random(50), kt.algebra.MatrixFree(periodic, axes=1, definite=True)
+        if isinstance(method, kt.SOR):
+            operator = kt.algebra.Dense(operator.dense(b), definite=True)
+        sol = solved(operator, b, method, throw=False, max_steps=500)
+        assert sol.result.failed
+        assert sol.stats.residual_norms <= float(b.norm()) and float(sol.y1.norm()) < 1e4 * float(b.norm())
+
     def test_one_read_an_iteration(self, method, monkeypatch):
         reads = []
         honest = iteration.read
         monkeypatch.setattr(iteration, "read", lambda values: reads.append(1) or honest(values))
         sol = solved(symmetric(), random(5, 20), method)
         assert len(reads) <= int(sol.stats.steps.max()) + 2
+
+    @pytest.mark.parametrize("scale", [1e-25, 1e-22, 1e19, 1e25])
+    def test_small_and_large_right_hand_sides_in_single_precision(self, method, scale):
+        b, operator = random(2, 20, dtype=torch.float32), symmetric(dtype=torch.float32)
+        b[0] *= scale
+        sol = solved(operator, b, method, rtol=1e-5)
+        unit = torch.tensor([[scale], [1.0]])
+        assert relative_error(sol.y1 / unit, exact(operator.matrix, b / unit)) < 1e-4
+        assert sol.result[0] is kt.Result.SUCCESS and bool((sol.stats.residual_norms <= 1e-5 * 10 * unit[:, 0]).all())
+        guess = exact(operator.matrix, b / unit) * unit
+        again = kt.solve(kt.LinearProblem(operator, b, guess), method, rtol=1e-4)
+        assert again.stats.steps.tolist() == [0, 0]
+
+    @pytest.mark.parametrize("scale", [1e-200, 1e-165, 1e200])
+    def test_small_and_large_right_hand_sides(self, method, scale):
+        b = random(20)
+        sol = solved(symmetric(), scale * b, method, rtol=1e-8)
+        assert relative_error(sol.y1 / scale, exact(symmetric().matrix, b)) < 1e-7
+        assert 0.0 < sol.stats.residual_norms <= 1e-8 * scale * float(b.norm())
+        within = solved(symmetric(), scale * b, method, rtol=0.0, atol=1e-3 * scale)
+        assert 1e-8 * scale < within.stats.residual_norms <= 1e-3 * scale
 
     def test_one_unknown(self, method):
         sol = solved(kt.algebra.Dense(torch.tensor([[4.0]], dtype=F64), definite=True), random(3, 1), method)

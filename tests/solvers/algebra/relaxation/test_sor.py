@@ -112,3 +112,8 @@ def test_options_are_checked():
             kt.SOR(omega)
     with pytest.raises(ValueError, match=r"SOR sweeps through.*got a Banded operator of 5000"):
         solved(laplacian(5000), torch.ones(5000, dtype=F64), kt.SOR())
+
+
+def test_a_large_dense_matrix_is_written_out_already():
+    matrix = torch.eye(4100) + 0.1 * torch.ones(4100).diag_embed(0).roll(1, 0)
+    assert solved(matrix, torch.ones(4100), kt.SOR(), max_steps=20).result is kt.Result.SUCCESS

@@ -98,3 +98,11 @@ def test_least_is_a_number():
             kt.algebra.TsallisINF(wrong)
     with pytest.raises(TypeError, match="least must be a number"):
         kt.algebra.TsallisINF("one")
+
+
+def test_costs_below_the_least_are_refused():
+    tuner = kt.algebra.Tuner(["a", "b"], kt.algebra.TsallisINF(least=5.0))
+    tuner.suggest()
+    with pytest.raises(ValueError, match=r"cost must be at least least=5.*got 1"):
+        tuner.report(1.0)
+    tuner.report(5.0)

@@ -187,3 +187,14 @@ def test_a_strategy_of_ones_own():
     for _ in range(5):
         tuner.report(tuner.suggest())
     assert tuner.favourite() == 1.0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=NAMES)
+def test_costs_that_would_overflow_are_refused(strategy):
+    tuner, context = kt.algebra.Tuner(["a", "b"], strategy), None if strategy is STRATEGIES[0] else 0.5
+    for _ in range(50):
+        chosen = tuner.suggest(context)
+        with pytest.raises(ValueError, match="cost must lie between -1e150 and 1e150"):
+            tuner.report(1e308)
+        tuner.report(1e150 if chosen == "a" else 1e149)
+    assert bool(torch.isfinite(tuner.probabilities(context)).all()) and tuner.favourite(context) == "b"
