@@ -45,5 +45,5 @@ def _word(value: Any) -> str:
         return repr(value)
     if isinstance(value, Sequence):
         words = [_word(one) for one in value]
-        return f"({', '.join(words)})" if all(words) else ""
+        return f"({', '.join(words)}{',' * (len(words) == 1)})" if all(words) else ""
     return "function" if callable(value) and not is_dataclass(value) else ""

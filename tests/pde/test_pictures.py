@@ -144,6 +144,7 @@ def test_sequences_are_told():
     equation = kt.pde.Advection((torch.ones(4, 4), 0.5))
     assert in_words(equation) == "Advection(velocity=(tensor(4, 4), 0.5))"
     assert in_words(kt.pde.GrayScott()) == "GrayScott(feed=0.035, kill=0.065, diffusivities=(2e-05, 1e-05))"
+    assert in_words(kt.pde.Advection((2.0,))) == "Advection(velocity=(2.0,))"
     assert in_words(kt.pde.Advection((object(),))) == "Advection()"
 
 

@@ -217,7 +217,7 @@ def test_right_hand_sides_can_be_traced(scheme):
 )
 def test_the_method_that_is_chosen(scheme, boundary, method):
     grid = P.Grid((16, 8) if isinstance(boundary, tuple) else 16, boundary=boundary)
-    assert isinstance(default_method(burgers(scheme, grid)), method)
+    assert isinstance(default_method(burgers(scheme, grid), {}), method)
     assert isinstance(default_method(P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)), kt.Tsit5)
 
 
