@@ -190,8 +190,9 @@ def prepare(
 ) -> tuple[Any, Layout, Options]:
     """Check all arguments of a solve and fill in those left open."""
     if not isinstance(problem, ODEProblem | SplitODEProblem | EnsembleProblem):
+        made = ": call its method problem(grid, ...)" if hasattr(problem, "problem") else ""
         raise TypeError(
-            f"problem must be an ODEProblem, SplitODEProblem or EnsembleProblem; got {type(problem).__name__}"
+            f"problem must be an ODEProblem, SplitODEProblem or EnsembleProblem; got {type(problem).__name__}{made}"
         )
     if not callable(problem.f):
         raise TypeError(f"f must be callable; got {type(problem.f).__name__}")

@@ -7,6 +7,7 @@ panels of an unknown share their scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,9 @@ STYLE: dict[Any, Any] = {
 
 # Lines or panels of more times than these are too many to tell apart.
 LINES, PANELS, ROWS = 6, 4, 3
+
+# Letters of a title to an inch.
+TITLE = 12
 
 # Of two signs, if the lesser side has this part of the greater one.
 _TWO_SIGNS = 0.05
@@ -72,7 +76,7 @@ class Shown:
 
 
 def shown(solution: Solution) -> Shown:
-    """The fields of a solution; of a batch the first one, of complex values their size."""
+    """The fields of a solution; of a batch the first one, of complex values their real part and their size."""
     from kutta.labelled import array, leading_dimensions
 
     space = solution.space
@@ -80,10 +84,10 @@ def shown(solution: Solution) -> Shown:
     ys: Tensor = solution.ys
     for _ in range(ys.dim() - 1 - several - space.grid.dim):
         ys = ys[:, 0]
-    names = space.components
+    ys, names = ys.transpose(0, 1) if several else ys.unsqueeze(0), space.components
     if ys.is_complex():
-        ys, names = ys.abs(), tuple(f"|{name}|" for name in names)
-    ys = ys.transpose(0, 1) if several else ys.unsqueeze(0)
+        ys = torch.stack([ys.real, ys.abs()], 1).flatten(0, 1)
+        names = tuple(shown for name in names for shown in (f"Re {name}", f"|{name}|"))
     if not bool(torch.isfinite(ys).any()):
         raise ValueError("there is nothing to draw: all values are NaN or infinite")
     times = array(solution.ts) if evolves else None
@@ -98,7 +102,7 @@ def plot(solution: Solution) -> Any:
     draw = {1: _draw_lines, 2: _draw_planes, 3: _draw_slices}[what.grid.dim]
     with plt.rc_context(STYLE):
         figure = draw(what, plt)
-        figure.suptitle(what.title)
+        figure.suptitle(fill(what.title, int(TITLE * figure.get_figwidth())))
     return figure
 
 
@@ -174,8 +178,9 @@ def _draw_slices(what: Shown, plt: Any) -> Any:
 
 
 def _panels(plt: Any, rows: int, columns: int, grid: Grid, layout: str = "compressed") -> tuple[Any, Any]:
-    width, height = panel_size(grid)
-    size = (0.9 + columns * (width + 0.35), 0.9 + rows * (height + 0.45))
+    width, height = panel_size(grid, columns)
+    between = 0.1 if layout == "compressed" else 0.45
+    size = (0.9 + columns * (width + 0.35), 0.9 + rows * (height + between))
     return plt.subplots(rows, columns, figsize=size, squeeze=False, layout=layout)
 
 
@@ -215,11 +220,17 @@ def frame(axis: Any, name: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def panel_size(grid: Grid) -> tuple[float, float]:
-    """Width and height in inches of a panel of the first two axes, with lengths in proportion unless one is tiny."""
+def panel_size(grid: Grid, columns: int = PANELS) -> tuple[float, float]:
+    """Width and height in inches of a panel of the first two axes, with lengths in proportion unless one is tiny.
+
+    Args:
+        grid: whose axes they are.
+        columns: how many panels stand beside each other; where there are few they are larger.
+    """
     ratio = grid.length[1] / grid.length[0]  # type: ignore[index]
     ratio = min(max(ratio, 0.25), 4.0)
-    return (2.6, 2.6 * ratio) if ratio <= 1.0 else (2.6 / ratio**0.5, 2.6 * ratio**0.5)
+    side = 2.6 * max(PANELS / columns, 1.0) ** 0.5
+    return (side, side * ratio) if ratio <= 1.0 else (side / ratio**0.5, side * ratio**0.5)
 
 
 def draw_plane(axis: Any, values: np.ndarray, grid: Grid, axes: tuple[int, int], colours: dict[str, Any]) -> Any:

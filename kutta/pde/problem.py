@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,8 +32,8 @@ class PDEProblem:
             of the scheme; see `kutta.pde.Discretisation`.
         grid: with its boundary conditions.
         u0: the initial state, ``(..., *grid.shape)``; or a function of the coordinates ``(d, *shape)``, which are
-            float64. Leading axes are a batch that shares its step size. Gradients flow to it, to the coefficients of
-            the equation and to the data of the boundary.
+            float64, that returns it, or a list of its components. Leading axes are a batch that shares its step size.
+            Gradients flow to it, to the coefficients of the equation and to the data of the boundary.
         t_span: initial and final time.
         scheme: how it is discretised in space; by default what the equation says.
 
@@ -68,7 +70,7 @@ class PDEProblem:
         scheme = equation.scheme(self.grid) if self.scheme is None else self.scheme
         if not isinstance(scheme, Scheme):
             raise TypeError(f"scheme must be such as kutta.pde.FiniteDifference(); got {scheme!r}")
-        u0 = scheme.sampled(self.u0, self.grid) if callable(self.u0) else self.u0
+        u0 = scheme.sampled(_of_places(self.u0), self.grid) if callable(self.u0) else self.u0
         u0 = _checked_state(u0, self.grid, equation)
         equation.check(self.grid, scheme, u0)
         u0 = equation.admissible(u0, self.grid)
@@ -136,7 +138,29 @@ def _of_function(function: Any) -> Evolution:
         def nonlinear(self, ops: Any, t: Any, u: Any) -> Any:
             return function(ops, t, u)
 
+    name = getattr(function, "__name__", "")
+    Given.__name__ = name if name.isidentifier() else "Given"
     return Given()
+
+
+def _of_places(u0: Callable[..., Any]) -> Callable[[Tensor], Any]:
+    """An initial state as a function of the coordinates, whose components may come in a list."""
+    with suppress(ValueError):  # of functions without a signature
+        try:
+            signature(u0).bind(None)
+        except TypeError as problem:
+            raise TypeError(
+                "u0 must be a tensor, or a function of one argument, the coordinates (d, *shape), such as "
+                f"lambda x: torch.sin(x[0]): {problem}"
+            ) from problem
+
+    def sampled(x: Tensor) -> Any:
+        value = u0(x)
+        if not isinstance(value, list | tuple):
+            return value
+        return torch.stack(torch.broadcast_tensors(*(torch.as_tensor(one) for one in value)))
+
+    return sampled
 
 
 def _checked_state(u0: Any, grid: Grid, equation: Evolution) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Space:
 
 
 def in_words(record: Any) -> str:
-    """A record with those of its fields that are numbers or text, such as ``Burgers(viscosity=0.01)``."""
+    """A record with its fields, such as ``Burgers(viscosity=0.01)``, but for those that no word says."""
     if not is_dataclass(record):
         return type(record).__name__
     named = ((one.name, _word(getattr(record, one.name))) for one in fields(record) if one.init)
@@ -43,4 +43,7 @@ def _word(value: Any) -> str:
         return f"{{{', '.join(f'{name}: {_word(one)}' for name, one in value.items())}}}" if value else ""
     if isinstance(value, bool | int | float | str):
         return repr(value)
+    if isinstance(value, Sequence):
+        words = [_word(one) for one in value]
+        return f"({', '.join(words)}{',' * (len(words) == 1)})" if all(words) else ""
     return "function" if callable(value) and not is_dataclass(value) else ""

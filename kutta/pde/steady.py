@@ -11,7 +11,7 @@ from torch import Tensor
 from kutta.pde.grid import Grid
 from kutta.pde.lowering import filled
 from kutta.pde.padding import check_field
-from kutta.pde.space import Space
+from kutta.pde.space import Space, in_words
 from kutta.problems import LinearProblem
 from kutta.solution import Solution, SolveError
 from kutta.solvers.algebra.method import LinearMethod
@@ -124,4 +124,6 @@ def _shown(problem: SteadyProblem, solution: Solution) -> Solution:
     grid, equation = problem.grid, problem.equation
     assert grid is not None and equation is not None
     y1 = filled(grid, solution.y1, 0.0)
-    return replace(solution, y1=y1, ys=y1.unsqueeze(0), space=Space(grid, equation.components, type(equation).__name__))
+    settings = {"equation": in_words(equation)}
+    space = Space(grid, equation.components, type(equation).__name__, settings)
+    return replace(solution, y1=y1, ys=y1.unsqueeze(0), space=space)

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 import kutta as kt
-from kutta.pde.pictures import scale, shown
+from kutta.pde.pictures import panel_size, scale, shown
+from kutta.pde.space import in_words
 
 matplotlib.use("Agg")
 F64 = torch.float64
@@ -102,12 +103,49 @@ def test_of_a_batch_the_first_is_drawn():
     np.testing.assert_array_equal(shown(sol).values[0], sol.ys[:, 0, 0].numpy())
 
 
-def test_complex_values_and_gradients():
-    sol = fields((8,))
-    made = kt.Solution(**{**vars(sol), "ys": (sol.ys * 3j).requires_grad_()})
+@pytest.mark.parametrize("names", [("u",), ("u", "v")], ids=["one", "two"])
+def test_of_complex_values_the_real_part_and_the_size_are_drawn(names):
+    sol = fields((8, 6), names, TIMES[:2])
+    ys = (sol.ys * (3 + 4j)).requires_grad_()
+    made = kt.Solution(**{**vars(sol), "ys": ys})
     what = shown(made)
-    assert what.names == ("|u|",)
-    np.testing.assert_allclose(what.values[0], 3 * sol.ys.abs().numpy())
+    assert what.names == tuple(f"{form % name}" for name in names for form in ("Re %s", "|%s|"))
+    values = sol.ys.unsqueeze(1) if len(names) == 1 else sol.ys
+    np.testing.assert_allclose(what.values[::2], 3 * values.transpose(0, 1).numpy())
+    np.testing.assert_allclose(what.values[1::2], 5 * values.transpose(0, 1).abs().numpy())
+    assert len(panels(made.plot())) == 4 * len(names) and made.animate().frames == 2
+
+
+def test_few_panels_are_larger():
+    grid = fields((8, 6), length=(1.5, 1.0)).space.grid
+    widths = [panel_size(grid, columns)[0] for columns in (1, 2, 4, 9)]
+    assert widths == sorted(widths, reverse=True) and widths[0] == 2 * widths[2] and widths[2] == widths[3]
+    one = fields((8, 6), times=TIMES[:1], evaluations=0, length=(1.5, 1.0)).plot()
+    assert one.get_figwidth() > 6.0
+
+
+def test_long_titles_have_several_lines():
+    sol = fields((8,), times=TIMES[:1], evaluations=0)
+    words = f"Made({', '.join(f'coefficient_{k}={k}' for k in range(9))})"
+    space = kt.pde.Space(sol.space.grid, ("u",), "Made", {"equation": words})
+    lines = kt.Solution(**{**vars(sol), "space": space}).plot().get_suptitle().splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= 60 and " ".join(lines) == words
+
+
+def test_steady_equations_say_what_they_are():
+    grid = kt.pde.Grid((12, 8), boundary=kt.pde.Dirichlet())
+    sol = kt.solve(kt.pde.Helmholtz(20.0, absorbing=0.3).problem(grid, 1.0))
+    figure = sol.plot()
+    assert figure.get_suptitle() == "Helmholtz(wavenumber=20.0, absorbing=0.3)"
+    assert len(panels(figure)) == 2 and sol.space.settings == {"equation": figure.get_suptitle()}
+
+
+def test_sequences_are_told():
+    equation = kt.pde.Advection((torch.ones(4, 4), 0.5))
+    assert in_words(equation) == "Advection(velocity=(tensor(4, 4), 0.5))"
+    assert in_words(kt.pde.GrayScott()) == "GrayScott(feed=0.035, kill=0.065, diffusivities=(2e-05, 1e-05))"
+    assert in_words(kt.pde.Advection((2.0,))) == "Advection(velocity=(2.0,))"
+    assert in_words(kt.pde.Advection((object(),))) == "Advection()"
 
 
 def test_scales():

@@ -15,10 +15,34 @@ def test_an_initial_state_from_a_function_or_a_number():
     assert P.Heat().problem(GRID, 2.0, (0.0, 1.0)).u0.shape == (8,)
 
 
+@pytest.mark.parametrize("kind", [list, tuple], ids=["list", "tuple"])
+def test_the_components_of_an_initial_state_may_be_listed(kind):
+    u0 = P.Wave().problem(GRID, lambda x: kind([torch.sin(x[0]), 2.0]), (0.0, 1.0)).u0
+    assert u0.dtype == F64
+    assert torch.equal(u0, torch.stack([torch.sin(GRID.points()[0]), torch.full((8,), 2.0, dtype=F64)]))
+
+
+def test_a_function_without_a_signature():
+    assert torch.equal(P.Heat().problem(GRID, torch.squeeze, (0.0, 1.0)).u0, GRID.points()[0])
+
+
+def test_solve_wants_a_problem():
+    with pytest.raises(TypeError, match=r"got Heat: call its method problem\(grid, ...\)"):
+        kt.solve(P.Heat())
+
+
 def test_the_scheme_that_is_chosen():
     assert isinstance(P.Heat().problem(GRID, 1.0, (0.0, 1.0)).scheme, P.PseudoSpectral)
     walls = P.Grid(8, boundary=P.Neumann())
     assert isinstance(P.Heat().problem(walls, 1.0, (0.0, 1.0)).scheme, P.FiniteDifference)
+
+
+def test_a_function_lends_its_name():
+    def fisher(ops, t, u):
+        return ops.laplacian(u) + u * (1 - u)
+
+    found = [kt.solve(P.PDEProblem(one, GRID, 0.5, (0.0, 0.01))) for one in (fisher, lambda ops, t, u: -u)]
+    assert [one.space.equation for one in found] == ["fisher", "Given"]
 
 
 def test_a_function_is_an_equation():
@@ -33,6 +57,7 @@ def test_a_function_is_an_equation():
         (lambda: P.Heat().problem(GRID, torch.full((8,), torch.nan), (0, 1)), ValueError, "holds NaN or infinite"),
         (lambda: P.Heat().problem(GRID, torch.zeros(8, dtype=torch.int64), (0, 1)), TypeError, "floating-point"),
         (lambda: P.Heat().problem(GRID, "sin", (0, 1)), TypeError, "u0 must be a tensor or a function"),
+        (lambda: P.Heat().problem(GRID, lambda x, y: x, (0, 1)), TypeError, r"one argument, the coordinates.*'y'"),
         (lambda: P.Heat().problem(8, torch.zeros(8), (0, 1)), TypeError, "grid must be a kutta.pde.Grid"),
         (lambda: P.Heat().problem(GRID, 1.0, (0, 1), P.PseudoSpectral), TypeError, "scheme must be such as"),
         (
@@ -43,7 +68,7 @@ def test_a_function_is_an_equation():
         (lambda: P.PDEProblem("u_xx", GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
         (lambda: P.PDEProblem(P.Heat, GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
     ],
-    ids=["shape", "NaN", "dtype", "text", "grid", "scheme", "dimension", "equation", "class"],
+    ids=["shape", "NaN", "dtype", "text", "arguments", "grid", "scheme", "dimension", "equation", "class"],
 )
 def test_what_does_not_fit(make, error, match):
     with pytest.raises(error, match=match):

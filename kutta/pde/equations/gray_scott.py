@@ -23,7 +23,8 @@ class GrayScott(Evolution):
     Attributes:
         feed: ``F``.
         kill: ``k``.
-        diffusivities: ``Du`` and ``Dv``. With the defaults of all three, spots divide on a square of side 2.5.
+        diffusivities: ``Du`` and ``Dv``. With the defaults of all three there are spots about 0.1 wide; with
+            ``F = 0.03`` and ``k = 0.062`` they divide, with ``F = 0.035`` and ``k = 0.06`` there are stripes.
 
     Source: Gray and Scott, Autocatalytic reactions in the isothermal, continuous stirred tank reactor, Chemical
     Engineering Science 39, 1984; Pearson, Complex patterns in a simple system, Science 261, 1993.
