@@ -69,8 +69,10 @@ def waves(problem: PDEProblem) -> Lowered:
     linear = of_each_wave(problem, ops)
     if linear is None:
         return split(problem)
-    f = partial(_remainder_of_waves, problem.equation, ops)
-    start = basis.forward(problem.u0)
+    remainder, start = _remainder_of_waves, basis.forward(problem.u0)
+    if len(basis.wrapped) > 1 and _some_wave_grows(linear):
+        remainder, start = _remainder_of_real_fields, basis.of_real_fields(start)
+    f = partial(remainder, problem.equation, ops)
     return Lowered(SplitODEProblem(linear, f, start, problem.t_span), basis.backward)
 
 
@@ -118,6 +120,15 @@ def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
 def _remainder_of_waves(equation: Any, ops: WaveSpace, t: Any, coefficients: Tensor) -> Tensor:
     remainder = equation.nonlinear(ops, t, ops.of(coefficients))
     return torch.zeros_like(coefficients) if remainder is None else ops.coefficients(remainder)
+
+
+def _remainder_of_real_fields(equation: Any, ops: WaveSpace, t: Any, coefficients: Tensor) -> Tensor:
+    return ops.basis(ops.kinds).of_real_fields(_remainder_of_waves(equation, ops, t, coefficients))
+
+
+def _some_wave_grows(linear: Diagonal | BlockDiagonal) -> bool:
+    """By itself, as in phase separation; of matrices it is taken for granted."""
+    return isinstance(linear, BlockDiagonal) or under_transform() or bool((linear.symbols.detach().real > 0.0).any())
 
 
 def _sum(first: Field | None, second: Field | None) -> Field:

@@ -78,6 +78,22 @@ class Basis:
                 u = _of_both_parts(transform.backward, u, axis - self.grid.dim)
         return u
 
+    def of_real_fields(self, coefficients: Tensor) -> Tensor:
+        """The part of coefficients that real fields have, ``c(-k) = conj c(k)``.
+
+        On the planes where the halved axis has its lowest and its highest wave both of the two are kept, and `backward`
+        does not see what they differ by. Where waves grow, that would grow from rounding.
+        """
+        if not self.real or len(self.wrapped) < 2:
+            return coefficients
+        *others, last = self.wrapped
+        highest = self.grid.shape[last] // 2
+        for place in [0] if self.grid.shape[last] % 2 else [0, highest]:
+            plane = coefficients.narrow(last, place, 1)
+            mirrored = plane.flip(others).roll([1] * len(others), others).conj()
+            coefficients = coefficients.slice_scatter(0.5 * (plane + mirrored), last, place, place + 1)
+        return coefficients
+
     def numbers(self, axis: int) -> Tensor:
         """The whole numbers ``n`` of the waves along an axis, as it stands in the shape of coefficients."""
         count = self.grid.shape[axis]

@@ -110,3 +110,12 @@ def test_a_wall_that_prefers_a_phase():
     sol = kt.solve(P.CahnHilliard(0.2).problem(grid, torch.zeros(16, dtype=F64), (0.0, 0.1)), kt.ROCK4(), rtol=1e-6)
     assert sol.y1[0] > sol.y1[8] and sol.y1[-1] > sol.y1[8]
     assert abs(float(sol.y1.mean())) < 1e-12
+
+
+def test_what_no_field_shows_does_not_grow():
+    """Long waves grow by exp(t / 4); so would what the two halves of a plane of coefficients differ by."""
+    grid = kt.pde.Grid((16, 16), 25.0)
+    noise = torch.randn(16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    problem = kt.pde.CahnHilliard(1.0).problem(grid, 0.1 * noise, (0.0, 300.0))
+    y1 = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.5)).y1
+    assert float(y1.abs().max()) < 1.2

@@ -117,3 +117,14 @@ def test_transforms_are_differentiable(kind, centring):
     u = torch.randn(6, dtype=F64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda u: torch.view_as_real(basis.forward(u) + 0j), u)
     assert torch.autograd.gradcheck(lambda u: basis.backward(basis.forward(u)), u)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (6, 7), (4, 5, 6)])
+def test_coefficients_of_real_fields(shape):
+    basis = Basis(P.Grid(shape), ("periodic",) * len(shape))
+    c = basis.forward(torch.randn(2, *shape, dtype=F64))
+    assert torch.allclose(basis.of_real_fields(c), c, atol=1e-13)
+    noise = torch.randn_like(c)
+    kept = basis.of_real_fields(noise)
+    assert torch.allclose(basis.forward(basis.backward(kept)), kept, atol=1e-13)
+    assert torch.allclose(basis.backward(kept), basis.backward(noise), atol=1e-13)

@@ -331,3 +331,17 @@ def test_kept_functions_serve_later_solves_and_follow_the_symbols():
     torch.testing.assert_close(gradient, symbols.exp())
     symbols.mul_(3.0)
     torch.testing.assert_close(end().detach(), symbols.exp())
+
+
+@pytest.mark.parametrize("method", ["ETDRK2", "ETDRK3", "ETDRK4", "Krogstad4", "Lawson4"])
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6])
+def test_error_estimates_see_time_in_the_remainder(method, rtol):
+    """dy/dt = -y / 10 + cos(20 t): stages at one time have one slope, whatever their states."""
+    linear = kt.algebra.Diagonal(torch.tensor([-0.1], dtype=torch.float64))
+    problem = kt.SplitODEProblem(
+        linear, lambda t, y: torch.cos(20 * t) + 0 * y, torch.ones(1, dtype=torch.float64), (0.0, 1.0)
+    )
+    a, w = 0.1, 20.0
+    forced = (a * math.cos(w) + w * math.sin(w) - a * math.exp(-a)) / (a**2 + w**2)
+    y1 = kt.solve(problem, getattr(kt, method)(), rtol=rtol, atol=rtol).y1
+    assert abs(float(y1) - math.exp(-a) - forced) < 5 * rtol
