@@ -218,7 +218,8 @@ def test_right_hand_sides_can_be_traced(scheme):
 def test_the_method_that_is_chosen(scheme, boundary, method):
     grid = P.Grid((16, 8) if isinstance(boundary, tuple) else 16, boundary=boundary)
     assert isinstance(default_method(burgers(scheme, grid), {}), method)
-    assert isinstance(default_method(P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)), kt.Tsit5)
+    decay = P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)
+    assert isinstance(default_method(decay, {}), kt.Tsit5)
 
 
 def test_an_integrator_takes_the_ordinary_problem():
