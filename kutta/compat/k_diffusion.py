@@ -50,8 +50,8 @@ def sampler_function(make: Callable[..., Sampler], name: str = "sample") -> Samp
         - ``model``: called as ``model(x, sigma, **extra_args)`` with ``sigma`` of shape ``(B,)``,
         - ``x``: the state, ``(B, ...)``, of standard deviation ``sigmas[0]``,
         - ``sigmas``: noise levels, decreasing; the last one may be 0,
-        - ``callback``: called once a step with a dictionary: the step ``i``, its ``sigma`` and ``sigma_hat``, the state
-          ``x`` at which the model was evaluated, and what it returned, ``denoised``,
+        - ``callback``: called once a step with a dictionary: ``i``, ``sigma``, ``sigma_hat``, the state ``x`` at which
+        the model was evaluated, and what it returned, ``denoised``,
         - ``disable``: ``False`` shows a progress bar, which needs the extra ``progress``,
         - ``generator``: of the noise, if there is any.
 
