@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +79,8 @@ def numbers_and_tensors(constants: Mapping[str, Any]) -> tuple[dict[str, float],
             raise TypeError(f"parameter {name} must be a number or a tensor; got {value!r}")
         elif isinstance(value, complex):
             tensors[name] = torch.as_tensor(value, dtype=torch.complex128)
-        elif not abs(value) < math.inf:
-            raise ValueError(f"parameter {name} must be finite; got {value!r}")
+        elif not abs(value) <= sys.float_info.max:
+            raise ValueError(f"parameter {name} must be finite, and no larger than floats are")
         else:
             numbers[name] = float(value)
     return numbers, tensors

@@ -22,6 +22,7 @@ from kutta.problem_files.section import (
     ProblemFileError,
     Section,
     count,
+    line,
     number,
     one_of,
     positive,
@@ -76,7 +77,7 @@ def read(path: Path) -> Task:
     source = _source(path)
     try:
         content = tomllib.loads(source)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ProblemFileError(f"{path} is not TOML: {problem or 'nested too deeply'}") from problem
     try:
         return task_of(content, path.parent, source, path.stem)
@@ -103,7 +104,7 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
         name: the title, if the file has none.
     """
     file = Section(content)
-    title = file.take("title", text, name)
+    title = file.take("title", line, "".join(one if one.isprintable() else "?" for one in name))
     if ("equation" in file) == ("ode" in file):
         raise ProblemFileError("expected either a table equation, or a table ode for ordinary differential equations")
     solving = file.section("solve", needed=False)
@@ -130,8 +131,8 @@ def _saved(value: Any, t_span: tuple[float, float]) -> Tensor:
 def _partial(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, folder: Path) -> kt.pde.PDEProblem:
     described, gridded = file.section("equation"), file.section("grid")
     in_words = _in_words(described) if "text" in described else None
-    known = in_words or EQUATIONS[described.take("name", one_of(sorted(EQUATIONS)))]
-    words = space.Words(known.components, _numbers_of(described) if in_words else {}, dtype)
+    components = in_words.components if in_words else _components(described)
+    words = space.Words(components, _numbers_of(described) if in_words else {}, dtype)
     grid = space.grid(gridded, words)
     equation = in_words or record(described.values, EQUATIONS, "equation", lambda one: _coefficient(one, grid, words))
     scheme = solving.take("scheme", lambda given: record(given, SCHEMES, solving.named("scheme")), None)
@@ -148,6 +149,15 @@ def _in_words(described: Section) -> Equation:
     described.close()
     with told("equation.text"):
         return Equation(right, found)
+
+
+def _components(described: Section) -> tuple[str, ...]:
+    """The unknowns of an equation of the library, which may depend on its coefficients, but on no formula."""
+    kind = EQUATIONS[described.take("name", one_of(sorted(EQUATIONS)))]
+    if not isinstance(kind.components, property):
+        return kind.components
+    numbers = {key: one for key, one in described.values.items() if not isinstance(one, str) or key == "name"}
+    return record(numbers, EQUATIONS, "equation").components
 
 
 def _numbers_of(described: Section) -> dict[str, float]:

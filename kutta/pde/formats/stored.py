@@ -52,6 +52,8 @@ def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
     if not isinstance(dataset, xarray.Dataset):
         raise TypeError(f"dataset must be an xarray.Dataset, such as sol.to_xarray(); got {type(dataset).__name__}")
     for name, variable in dataset.variables.items():
+        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise ValueError(f"the variable {name!r} must have another name: files take / and . for folders")
         if variable.dtype.kind not in "biufcSU":
             raise TypeError(f"the variable {name!r} must hold numbers or text; its dtype is {variable.dtype}")
     if not path.parent.is_dir():
@@ -61,8 +63,7 @@ def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
         with replacing(path) as temporary:
             plain.to_netcdf(temporary, engine="h5netcdf")
     else:
-        if path.exists() and not _is_store(path):
-            raise ValueError(f"{path} is there and is no Zarr folder; it is not replaced")
+        check_replaceable(path)
         with replacing_folder(path) as temporary:
             plain.to_zarr(temporary, mode="w", zarr_format=2, consolidated=True)
 
@@ -102,6 +103,16 @@ def _xarray(path: Any, verb: str) -> tuple[Any, Path]:
         raise ValueError(f"path must end in .nc or .zarr; got {path}")
     needed("h5netcdf" if path.suffix == ".nc" else "zarr", f"kutta.pde.formats.{verb}", "pde")
     return needed("xarray", f"kutta.pde.formats.{verb}", "pde"), path
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to put a data set in the place of anything else.
+
+    Raises:
+        ValueError: for a ``.zarr`` that is there and is no Zarr folder.
+    """
+    if path.suffix == ".zarr" and path.exists() and not _is_store(path):
+        raise ValueError(f"{path} is there and is no Zarr folder; it is not replaced")
 
 
 def _is_store(path: Path) -> bool:

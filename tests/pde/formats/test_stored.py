@@ -167,7 +167,11 @@ def test_a_link_to_a_store_is_one(heat, tmp_path):
     assert formats.read(tmp_path / "last.zarr").identical(heat)
 
 
-@pytest.mark.parametrize("named", [["bytes", "anything"], [{"name": "numcodecs.pickle"}], [{"id": "msgpack2"}]])
+@pytest.mark.parametrize(
+    "named",
+    [["bytes", "anything"], [{"name": "numcodecs.pickle"}], [{"id": "msgpack2"}]],
+    ids=["short", "third version", "second version"],
+)
 def test_unknown_codecs_are_refused(heat, named, tmp_path):
     path = tmp_path / "heat.zarr"
     formats.write(heat, path)
@@ -176,8 +180,9 @@ def test_unknown_codecs_are_refused(heat, named, tmp_path):
         formats.read(path)
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
 def test_the_codecs_of_the_third_version_are_read(heat, tmp_path):
-    heat.to_zarr(tmp_path / "heat.zarr", zarr_format=3, consolidated=False)
+    heat.to_zarr(tmp_path / "heat.zarr", zarr_format=3, consolidated=True)
     assert formats.read(tmp_path / "heat.zarr").identical(heat)
 
 
