@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import kutta as kt
-from kutta.formulas.formula import Formula, numbers_and_tensors
+from kutta.formulas.formula import Formula, is_name, numbers_and_tensors
 from kutta.formulas.functions import FUNCTIONS
 from kutta.pde.strings.equation import Equation
 from kutta.pde.strings.operators import AXES
@@ -116,9 +116,19 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
     build = _partial if "equation" in file else _ordinary
     problem = build(file, solving, t_span, dtype, folder)
     file.close()
+    _check_size(problem, len(save_at))
     method, options = _solving(solving)
     solving.close()
     return Task(title, problem, method, {"save_at": save_at, **options}, source)
+
+
+def _check_size(problem: Any, saved: int) -> None:
+    """Refuse a solution that has no room in memory."""
+    if isinstance(problem, kt.pde.PDEProblem) and problem.u0.numel() * saved > space.MOST_POINTS:
+        raise ProblemFileError(
+            f"time.save: expected at most {space.MOST_POINTS} values in the solution; got {saved} times of "
+            f"{problem.u0.numel()} values"
+        )
 
 
 def _saved(value: Any, t_span: tuple[float, float]) -> Tensor:
@@ -181,7 +191,7 @@ def _ordinary(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, 
         numbers_and_tensors(parameters)
     names = tuple(rates.values)
     for name in names:
-        if not name.isascii() or not name.isidentifier() or name in {"t", "pi", *FUNCTIONS, *parameters}:
+        if not is_name(name) or name in {"t", "pi", *FUNCTIONS, *parameters}:
             raise ProblemFileError(f"ode.rates: {shown(name)} cannot be the name of an unknown, or has another meaning")
     if not names:
         raise ProblemFileError("ode.rates: expected the rate of change of at least one unknown")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.formulas.formula import numbers_and_tensors
+from kutta.formulas.formula import is_name, numbers_and_tensors
 from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
@@ -117,7 +117,7 @@ def _parameters(parameters: Any) -> tuple[dict[str, float], dict[str, Tensor]]:
 
 
 def _check_name(what: str, name: Any) -> None:
-    if not isinstance(name, str) or not (name.isascii() and name.isidentifier()) or name in RESERVED:
+    if not is_name(name) or name in RESERVED:
         raise ValueError(f"{what}: {name!r} cannot be a name; names are letters, digits and _, and none of {_RESERVED}")
 
 

@@ -88,7 +88,8 @@ def _unknowns(texts: Mapping, trees: Mapping, tensors: Mapping[str, Tensor]) -> 
         return tuple(found)
     first, *others = found or ["u"]
     if not others:
-        raise FormulaError(f'there is no unknown; if it is u, write {{"{first}": ...}}', texts[None], 0)
+        hint = f'write {{"{first}": ...}}, in a problem file text = {{ {first} = ... }}'
+        raise FormulaError(f"there is no unknown; if it is {first}, {hint}", texts[None], 0)
     raise FormulaError(
         f"{', '.join(found)} are unknown, and an equation has one; give the others as parameters, or a dict of texts",
         texts[None],
