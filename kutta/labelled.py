@@ -69,12 +69,12 @@ def array(values: Tensor) -> np.ndarray:
 
 
 def _fields(ys: Tensor, leading: tuple[str, ...], space: Space) -> Variables:
-    from kutta.pde.formats.axes import NAMES
+    from kutta.pde.grid import AXES
 
     several, dim = len(space.components) > 1, space.grid.dim
     batch = _numbered("batch", ys.dim() - len(leading) - several - dim)
     parts = torch.unbind(ys, -dim - 1) if several else (ys,)
-    dimensions = (*leading, *batch, *NAMES[:dim])
+    dimensions = (*leading, *batch, *AXES[:dim])
     names = _unique(space.components, dimensions)
     return {name: (dimensions, array(part)) for name, part in zip(names, parts, strict=True)}
 
@@ -99,8 +99,7 @@ def _key(step: Any) -> str:
 
 def _unique(names: Sequence[str], dimensions: Sequence[str]) -> list[str]:
     """Names for variables: as they are, or with ``_`` at the end where a coordinate or one before is called so."""
-    reserved = {"time", "trajectory", "result", *COUNTS, *dimensions} if "trajectory" in dimensions else {
-        "time", *dimensions}
+    reserved = {"time", *dimensions, *(("result", *COUNTS) if "trajectory" in dimensions else ())}
     found: list[str] = []
     taken, seen = {*reserved, *names}, set(reserved)
     for name in names:

@@ -31,6 +31,9 @@ SCHEMES = classes(kt.pde, Scheme)
 METHODS = classes(kt, Method)
 CONTROLLERS = classes(kt, Controller)
 
+# Parts of schemes, by the type of the argument.
+_PARTS = {one.__name__: classes(kt.pde, one) for one in (kt.pde.Reconstruction, kt.pde.NumericalFlux)}
+
 # What files can hold, and how the types of arguments that take it begin.
 _IN_FILES = {
     "true or false": ("bool",),
@@ -77,6 +80,8 @@ def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | No
 def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any:
     """An argument, if it is of a kind that a file can hold and the class takes."""
     kinds = {one.strip() for one in str(field.type).split("|")}
+    for part in kinds & _PARTS.keys():
+        return record(value, _PARTS[part], path)
     if isinstance(value, bool):
         fits, wanted = "bool" in kinds, value
     elif isinstance(value, int | float):

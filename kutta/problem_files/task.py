@@ -14,8 +14,8 @@ from torch import Tensor
 import kutta as kt
 from kutta.formulas.formula import Formula, is_name, numbers_and_tensors
 from kutta.formulas.functions import FUNCTIONS
+from kutta.pde.grid import AXES
 from kutta.pde.strings.equation import Equation
-from kutta.pde.strings.operators import AXES
 from kutta.problem_files import space, start
 from kutta.problem_files.record import CONTROLLERS, EQUATIONS, METHODS, SCHEMES, record
 from kutta.problem_files.section import (

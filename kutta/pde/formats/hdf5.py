@@ -92,9 +92,13 @@ def held(group: Any, name: str) -> Any:
     within = links.get_info(key).type in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT)
     found = group.get(name) if within else None
     if found is None or found.file.filename != group.file.filename:
-        raise OutsideError(f"{name!r} in {group.name!r} of {group.file.filename} is a link to nothing, or out of this file")
+        raise OutsideError(
+            f"{name!r} in {group.name!r} of {group.file.filename} is a link to nothing, or out of this file"
+        )
     if is_array(found) and (found.is_virtual or found.external):
-        raise OutsideError(f"the values of {found.name!r} of {group.file.filename} are in other files; they are not read")
+        raise OutsideError(
+            f"the values of {found.name!r} of {group.file.filename} are in other files; they are not read"
+        )
     return found
 
 

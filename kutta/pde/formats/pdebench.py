@@ -22,7 +22,8 @@ import numpy as np
 
 from kutta.optional import needed
 from kutta.pde.formats import hdf5
-from kutta.pde.formats.axes import NAMES, axes_of, check_places
+from kutta.pde.formats.axes import axes_of, check_places
+from kutta.pde.grid import AXES
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -121,7 +122,7 @@ def _arrays(file: Any) -> list[Any]:
 
 def _read_arrays(file: Any, samples: int | slice | None, names: Sequence[str]) -> Dataset:
     arrays = _arrays(file)
-    axes = tuple(name for name in NAMES if f"{name}{_COORDINATE}" in file)
+    axes = tuple(name for name in AXES if f"{name}{_COORDINATE}" in file)
     places = {name: _coordinate(hdf5.member(file, f"{name}{_COORDINATE}"), name) for name in axes}
     sizes = tuple(len(places[name][1]) for name in axes)
     chosen = hdf5.part(samples, arrays[0].shape[0])
@@ -225,7 +226,7 @@ def _read_samples(file: Any, groups: list[str], samples: int | slice | None, nam
 
 def _read_sample(group: Any, names: Sequence[str]) -> Dataset:
     grid, data = hdf5.member(group, "grid", "group"), hdf5.member(group, "data")
-    axes = tuple(name for name in NAMES if name in grid)
+    axes = tuple(name for name in AXES if name in grid)
     places = {name: _coordinate(hdf5.member(grid, name), name) for name in axes}
     sizes = tuple(len(places[name][1]) for name in axes)
     if not axes or data.ndim != len(axes) + 2 or data.shape[1:-1] != sizes:

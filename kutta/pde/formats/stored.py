@@ -20,11 +20,11 @@ _METADATA = (".zarray", ".zmetadata", "zarr.json")
 
 # Where the metadata of a Zarr store name codecs, in versions 2 and 3 of the format, and those that make numbers and
 # text of bytes and nothing else.
-_OF_CODECS = ("codecs", "compressor", "filters", "index_codecs")
-_CODECS = frozenset(
-    "adler32 astype bitround blosc bytes bz2 crc32 crc32c delta endian fixedscaleoffset fletcher32 gzip jenkins_lookup3 "
-    "lz4 lzma packbits quantize sharding_indexed shuffle transpose vlen-array vlen-bytes vlen-utf8 zlib zstd".split()
-)
+_OF_CODECS = {
+    "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "endian",
+    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
+    "sharding_indexed", "shuffle", "transpose", "vlen-array", "vlen-bytes", "vlen-utf8", "zlib", "zstd",
+}  # fmt: skip
 
 
 def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
@@ -139,8 +139,8 @@ def _check_codecs(path: Path, file: Path) -> None:
     unknown = sorted(name for name in found if name.removeprefix("numcodecs.") not in _CODECS)
     if unknown:
         raise ValueError(
-            f"{path} holds values coded by {', '.join(unknown)}; only codes of numbers and text are read, since others, "
-            "such as pickle, could run code"
+            f"{path} holds values coded by {', '.join(unknown)}; only codes of numbers and text are read, since "
+            "others, such as pickle, could run code"
         )
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kutta.pde.grid import AXES
 from kutta.pde.schemes.scheme import Discretisation, Field
-
-AXES = "xyz"
 
 
 class Operator:

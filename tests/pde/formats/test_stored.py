@@ -175,7 +175,9 @@ def test_a_link_to_a_store_is_one(heat, tmp_path):
 def test_unknown_codecs_are_refused(heat, named, tmp_path):
     path = tmp_path / "heat.zarr"
     formats.write(heat, path)
-    (path / "u" / "zarr.json").write_text(json.dumps({"codecs": [{"configuration": {"codecs": named}, "name": "zstd"}]}))
+    (path / "u" / "zarr.json").write_text(
+        json.dumps({"codecs": [{"configuration": {"codecs": named}, "name": "zstd"}]})
+    )
     with pytest.raises(ValueError, match="coded by"):
         formats.read(path)
 
@@ -221,5 +223,20 @@ def test_nothing_outside_of_a_file_is_read(heat, kind, suffix, tmp_path):
     (formats.write if suffix == ".nc" else formats.pdebench.write)(heat, path)
     with h5py.File(path, "a") as file:
         outside(file, other)[kind]()
-    with pytest.raises(ValueError, match="out of this file|are in other files"):
+    with pytest.raises(ValueError, match=r"out of this file|are in other files"):
         (formats.read if suffix == ".nc" else formats.pdebench.read)(path)
+
+
+def test_a_link_to_a_store_is_replaced_by_one(heat, tmp_path):
+    formats.write(heat, tmp_path / "first.zarr")
+    (tmp_path / "last.zarr").symlink_to("first.zarr")
+    formats.write(heat.isel(time=slice(1)), tmp_path / "last.zarr")
+    assert sorted(os.listdir(tmp_path)) == ["first.zarr", "last.zarr"]
+    assert formats.read(tmp_path / "first.zarr").identical(heat)
+    assert formats.read(tmp_path / "last.zarr").sizes["time"] == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "../../evil"])
+def test_names_that_are_paths_are_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="must have another name"):
+        formats.write(xarray.Dataset({name: ("x", np.ones(3))}), tmp_path / "a.zarr")

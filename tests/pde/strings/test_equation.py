@@ -460,3 +460,9 @@ def test_what_is_the_same_everywhere_has_no_gradient(text):
     equation = P.Equation({"u": f"{text} - u", "v": "0"}, {"k": 2.0})
     state = torch.stack([waves(LINE), waves(LINE, 1)])
     torch.testing.assert_close(slope(equation, LINE, state)[0], -state[0])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**5000)], ids=["hundreds", "thousands"])
+def test_whole_numbers_that_no_float_holds_are_refused(value):
+    with pytest.raises(ValueError, match="parameter a must be finite"):
+        P.Equation("a*u", {"a": value})
