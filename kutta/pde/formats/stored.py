@@ -20,7 +20,8 @@ _METADATA = (".zarray", ".zmetadata", "zarr.json")
 
 # Where the metadata of a Zarr store name codecs, in versions 2 and 3 of the format, and those that make numbers and
 # text of bytes and nothing else.
-_OF_CODECS = {
+_OF_CODECS = ("codecs", "compressor", "filters", "index_codecs")
+_CODECS = {
     "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "endian",
     "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
     "sharding_indexed", "shuffle", "transpose", "vlen-array", "vlen-bytes", "vlen-utf8", "zlib", "zstd",
