@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,21 +114,22 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
     t_span, save_at = space.span(times), None
     save_at = times.take("save", lambda given: _saved(given, t_span), _saved(_SAVED + 1, t_span))
     times.close()
-    build = _partial if "equation" in file else _ordinary
-    problem = build(file, solving, t_span, dtype, folder)
+    if "equation" in file:
+        problem = _partial(file, solving, t_span, len(save_at), dtype, folder)
+    else:
+        problem = _ordinary(file, t_span, dtype)
     file.close()
-    _check_size(problem, len(save_at))
     method, options = _solving(solving)
     solving.close()
     return Task(title, problem, method, {"save_at": save_at, **options}, source)
 
 
-def _check_size(problem: Any, saved: int) -> None:
+def _check_size(size: int, saved: int) -> None:
     """Refuse a solution that has no room in memory."""
-    if isinstance(problem, kt.pde.PDEProblem) and problem.u0.numel() * saved > space.MOST_POINTS:
+    if size * saved > space.MOST_POINTS:
         raise ProblemFileError(
-            f"time.save: expected at most {space.MOST_POINTS} values in the solution; got {saved} times of "
-            f"{problem.u0.numel()} values"
+            f"time.save: expected at most {space.MOST_POINTS} values in the solution; "
+            f"got {saved} times of {size} values"
         )
 
 
@@ -138,12 +140,15 @@ def _saved(value: Any, t_span: tuple[float, float]) -> Tensor:
     return torch.linspace(*t_span, count(2, 1_000_000)(value), dtype=torch.float64)
 
 
-def _partial(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, folder: Path) -> kt.pde.PDEProblem:
+def _partial(
+    file: Section, solving: Section, t_span: Any, saved: int, dtype: torch.dtype, folder: Path
+) -> kt.pde.PDEProblem:
     described, gridded = file.section("equation"), file.section("grid")
     in_words = _in_words(described) if "text" in described else None
     components = in_words.components if in_words else _components(described)
     words = space.Words(components, _numbers_of(described) if in_words else {}, dtype)
     grid = space.grid(gridded, words)
+    _check_size(math.prod(grid.shape) * len(components), saved)
     equation = in_words or record(described.values, EQUATIONS, "equation", lambda one: _coefficient(one, grid, words))
     scheme = solving.take("scheme", lambda given: record(given, SCHEMES, solving.named("scheme")), None)
     u0 = start.state(file.section("start"), grid, words, folder)
@@ -182,7 +187,7 @@ def _coefficient(words_of: str, grid: kt.pde.Grid, words: space.Words) -> Any:
     return start.values(formula, grid).to(words.dtype)
 
 
-def _ordinary(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, folder: Path) -> kt.ODEProblem:
+def _ordinary(file: Section, t_span: Any, dtype: torch.dtype) -> kt.ODEProblem:
     described = file.section("ode")
     rates, given = described.section("rates"), described.section("parameters", needed=False)
     parameters = {name: given.take(name, number) for name in given.values}

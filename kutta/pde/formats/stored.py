@@ -29,7 +29,10 @@ _CODECS = {
 
 
 def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a data set to a NetCDF file or a Zarr folder; what stood there is replaced at the end, at once.
+    """Write a data set to a NetCDF file or a Zarr folder, which takes the place of what stood there when it is whole.
+
+    A file is replaced at once; of a folder there is none between the moments at which the old one goes and the new one
+    comes.
 
     Args:
         dataset: such as ``sol.to_xarray()``.
