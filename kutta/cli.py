@@ -135,7 +135,7 @@ def _add_solve(app: "typer.Typer") -> None:
         except SolveError as failed:
             _fail(f"{problem}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}. Nothing is written.")
         except OSError as refused:
-            _fail(f"--out must name a folder that can be written to: {refused}")
+            _fail(f"the solution of {problem} cannot be written: {refused}")
 
 
 _OF_FORMATS = {"netcdf": {"h5netcdf": "h5netcdf"}, "zarr": {"zarr": "zarr"}}

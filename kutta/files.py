@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,24 +31,51 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The same for a folder. Between the two moments at which the old one goes and the new one comes there is none."""
+    """The same for a folder, or a link to one, which it replaces.
+
+    Between the two moments at which the old one goes and the new one comes there is none.
+    """
     path = Path(path)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix))
-    aside = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
         temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rename(aside)
-        temporary.rename(path)
+        put(temporary, path)
     finally:
-        if aside.exists() and not path.exists():
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put(source: Path, path: Path) -> None:
+    """Give what is whole its place in the same file system; what stood there goes, unless an error brings it back."""
+    aside = source.with_name(f"{source.name}.old")
+    try:
+        if source.is_dir() and os.path.lexists(path):
+            path.rename(aside)
+        source.rename(path)
+    finally:
+        if os.path.lexists(aside) and not os.path.lexists(path):
             aside.rename(path)
-        for folder in (temporary, aside):
-            shutil.rmtree(folder, ignore_errors=True)
+        if aside.is_symlink():
+            aside.unlink()
+        else:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def making_folder(path: Path) -> Iterator[Path]:
+    """A folder, which after an error is taken away with all those above it that are new and empty."""
+    new = [one for one in (path, *path.parents) if not one.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    except BaseException:
+        for one in new:
+            with suppress(OSError):  # it is not empty, or was never made
+                one.rmdir()
+        raise
 
 
 def _sync(path: Path) -> None:

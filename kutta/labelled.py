@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -68,22 +69,25 @@ def array(values: Tensor) -> np.ndarray:
 
 
 def _fields(ys: Tensor, leading: tuple[str, ...], space: Space) -> Variables:
-    from kutta.pde.formats.axes import NAMES
+    from kutta.pde.grid import AXES
 
     several, dim = len(space.components) > 1, space.grid.dim
     batch = _numbered("batch", ys.dim() - len(leading) - several - dim)
-    parts = zip(space.components, torch.unbind(ys, -dim - 1) if several else (ys,), strict=True)
-    dimensions = (*leading, *batch, *NAMES[:dim])
-    return {_free(name, dimensions): (dimensions, array(part)) for name, part in parts}
+    parts = torch.unbind(ys, -dim - 1) if several else (ys,)
+    dimensions = (*leading, *batch, *AXES[:dim])
+    names = _unique(space.components, dimensions)
+    return {name: (dimensions, array(part)) for name, part in zip(names, parts, strict=True)}
 
 
 def _states(ys: Any, leading: tuple[str, ...]) -> Variables:
     leaves, _ = pytree.tree_flatten_with_path(ys)
+    own = ("component",) if len(leaves) == 1 else ()
+    names = _unique(["_".join(_key(one) for one in path) or "y" for path, _ in leaves], (*leading, *own))
     variables: Variables = {}
-    for path, leaf in leaves:
-        name = _free("_".join(_key(one) for one in path) or "y", ("time", *leading))
-        dimension = "component" if len(leaves) == 1 else f"{name}_component"
-        variables[name] = ((*leading, *_numbered(dimension, leaf.dim() - len(leading))), array(leaf))
+    for name, (_, leaf) in zip(names, leaves, strict=True):
+        count = leaf.dim() - len(leading)
+        dimensions = _numbered(*own, count) if own else _apart(f"{name}_component", count, names)
+        variables[name] = ((*leading, *dimensions), array(leaf))
     return variables
 
 
@@ -93,9 +97,26 @@ def _key(step: Any) -> str:
     return f"y{found}" if isinstance(found, int) else str(found)
 
 
-def _free(name: str, dimensions: tuple[str, ...]) -> str:
-    """A name that no dimension has."""
-    return f"{name}_" if name in dimensions else name
+def _unique(names: Sequence[str], dimensions: Sequence[str]) -> list[str]:
+    """Names for variables: as they are, or with ``_`` at the end where a coordinate or one before is called so."""
+    reserved = {"time", *dimensions, *(("result", *COUNTS) if "trajectory" in dimensions else ())}
+    found: list[str] = []
+    taken, seen = {*reserved, *names}, set(reserved)
+    for name in names:
+        if name in seen:
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        seen.add(name)
+        found.append(name)
+    return found
+
+
+def _apart(name: str, count: int, variables: Sequence[str]) -> tuple[str, ...]:
+    """Dimensions that no variable is called."""
+    while set(_numbered(name, count)) & set(variables):
+        name += "_"
+    return _numbered(name, count)
 
 
 def _numbered(name: str, count: int) -> tuple[str, ...]:

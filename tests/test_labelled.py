@@ -101,3 +101,25 @@ def test_gradients_half_precision_and_complex_numbers():
         kt.Result.SUCCESS,
     )
     assert sol.to_xarray().y.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "y0",
+    [{"time": 1, "time_": 2}, {"a": {"b": 1}, "a_b": 2}, {"a": 1, "a_component": 2}, {0: 1, "y0": 2}],
+    ids=["time", "nested", "dimension", "place"],
+)
+def test_no_variable_is_lost(y0):
+    state = torch.utils._pytree.tree_map(lambda value: torch.full((3,), float(value), dtype=F64), y0)
+    found = kt.solve(kt.ODEProblem(stays, state, (0.0, 1.0))).to_xarray()
+    assert sorted(float(one.values.max()) for one in found.data_vars.values()) == [1.0, 2.0]
+
+
+def stays(t, y):
+    return torch.utils._pytree.tree_map(torch.zeros_like, y)
+
+
+def test_no_unknown_of_a_field_is_lost():
+    equation = kt.pde.Equation({"time": "0*time", "time_": "0*time_"})
+    start = torch.arange(1.0, 3.0, dtype=F64)[:, None].expand(2, 4).clone()
+    found = kt.solve(equation.problem(kt.pde.Grid(4), start, (0.0, 1.0))).to_xarray()
+    assert {name: float(one.max()) for name, one in found.data_vars.items()} == {"time__": 1.0, "time_": 2.0}

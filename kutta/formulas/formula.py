@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +62,11 @@ class Formula:
         return f"Formula({self.text!r})"
 
 
+def is_name(name: Any) -> bool:
+    """Whether this is a text that formulas read as a name."""
+    return isinstance(name, str) and name.isascii() and name.isidentifier()
+
+
 def numbers_and_tensors(constants: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
     """What may stand in a formula as a number, and what must have a name.
 
@@ -71,7 +76,7 @@ def numbers_and_tensors(constants: Mapping[str, Any]) -> tuple[dict[str, float],
     """
     numbers, tensors = {}, {}
     for name, value in constants.items():
-        if not (isinstance(name, str) and name.isascii() and name.isidentifier()) or name in TAKEN:
+        if not is_name(name) or name in TAKEN:
             raise ValueError(f"{name!r} cannot be the name of a parameter")
         if isinstance(value, Tensor):
             tensors[name] = value
@@ -79,8 +84,8 @@ def numbers_and_tensors(constants: Mapping[str, Any]) -> tuple[dict[str, float],
             raise TypeError(f"parameter {name} must be a number or a tensor; got {value!r}")
         elif isinstance(value, complex):
             tensors[name] = torch.as_tensor(value, dtype=torch.complex128)
-        elif not abs(value) < math.inf:
-            raise ValueError(f"parameter {name} must be finite; got {value!r}")
+        elif not abs(value) <= sys.float_info.max:
+            raise ValueError(f"parameter {name} must be finite, and no larger than floats are")
         else:
             numbers[name] = float(value)
     return numbers, tensors

@@ -42,9 +42,10 @@ class FormulaError(ValueError):
     def __init__(self, reason: str, text: str, place: int):
         self.reason, self.place = reason, place
         first = max(place - _SHOWN, 0)
-        line = "".join(one if " " <= one <= "~" else " " if one.isspace() else "?" for one in text)
-        before, after = "... " if first else "", " ..." if len(line) > place + _SHOWN else ""
-        shown = f"{before}{line[first : place + _SHOWN]}{after}"
+        part = text[first : place + _SHOWN]  # of a text that may be of any length
+        line = "".join(one if " " <= one <= "~" else " " if one.isspace() else "?" for one in part)
+        before, after = "... " if first else "", " ..." if len(text) > place + _SHOWN else ""
+        shown = f"{before}{line}{after}"
         pointer = " " * (len(before) + place - first) + "^"
         super().__init__(f"{reason}, at character {place + 1} of\n    {shown}\n    {pointer}")
 

@@ -115,7 +115,8 @@ def _lines(figure: Any, what: Shown) -> Updates:
     updates: Updates = []
     for axis, name, values in zip(axes, what.names, what.values, strict=True):
         (line,) = axis.plot(what.grid.axis_points(0), values[0], color="#2b6cb0", linewidth=1.8)
-        low, high = np.nanmin(values), np.nanmax(values)
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
         room = 0.06 * (high - low) or 0.5
         frame(axis, name)
         axis.set(ylim=(low - room, high + room))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kutta.pde.boundary import Boundary, Condition, Periodic
 
+AXES = ("x", "y", "z")
 CENTRINGS = ("periodic", "cell", "node")
 Sides = tuple[Boundary, Boundary]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -29,6 +30,17 @@ EQUATIONS = classes(kt.pde, Evolution, kt.pde.Equation)
 SCHEMES = classes(kt.pde, Scheme)
 METHODS = classes(kt, Method)
 CONTROLLERS = classes(kt, Controller)
+
+# Parts of schemes, by the type of the argument.
+_PARTS = {one.__name__: classes(kt.pde, one) for one in (kt.pde.Reconstruction, kt.pde.NumericalFlux)}
+
+# What files can hold, and how the types of arguments that take it begin.
+_IN_FILES = {
+    "true or false": ("bool",),
+    "a whole number": ("int",),
+    "a number": ("float", "Any"),
+    "a list of numbers": ("Any", "Sequence", "tuple"),
+}
 
 # What a text among the arguments stands for, such as a field by its formula.
 Reader = Callable[[str], Any]
@@ -68,10 +80,12 @@ def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | No
 def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any:
     """An argument, if it is of a kind that a file can hold and the class takes."""
     kinds = {one.strip() for one in str(field.type).split("|")}
+    for part in kinds & _PARTS.keys():
+        return record(value, _PARTS[part], path)
     if isinstance(value, bool):
         fits, wanted = "bool" in kinds, value
     elif isinstance(value, int | float):
-        fits, wanted = bool(kinds & {"int", "float", "Any"}), value
+        fits, wanted = bool(kinds & {"int", "float", "Any"}), _number(value, path)
     elif isinstance(value, list):
         fits, wanted = any(one.startswith(("Any", "Sequence", "tuple")) for one in kinds), _numbers(value, path)
     elif isinstance(value, str) and reader is not None and "Any" in kinds:
@@ -80,12 +94,22 @@ def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any
     else:
         fits, wanted = False, None
     if not fits:
-        raise ProblemFileError(f"{path}: expected {' or '.join(sorted(kinds))}; got {shown(value)}")
+        known = [words for words, of in _IN_FILES.items() if any(one.startswith(of) for one in kinds)]
+        if not known:
+            raise ProblemFileError(f"{path} cannot be given in a file, only in Python; got {shown(value)}")
+        raise ProblemFileError(f"{path}: expected {' or '.join(known)}; got {shown(value)}")
     return wanted
+
+
+def _number(value: Any, path: str) -> Any:
+    """A number as it is, whole or not; infinite where a class has a meaning for it."""
+    if value != value or (isinstance(value, int) and abs(value) > sys.float_info.max):
+        raise ProblemFileError(f"{path}: expected a number; got {shown(value)}")
+    return value
 
 
 def _numbers(values: list[Any], path: str) -> tuple[Any, ...]:
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | float):
             raise ProblemFileError(f"{path}: expected a list of numbers; got {shown(one)} in it")
-    return tuple(values)
+    return tuple(_number(one, path) for one in values)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import kutta as kt
-from kutta.files import replacing
+from kutta.files import making_folder, put, replacing
+from kutta.pde.formats.stored import check_replaceable
 from kutta.problem_files.section import ProblemFileError
 from kutta.problem_files.task import Task, read
 from kutta.solvers.engines.compiled import Compiled
@@ -39,36 +39,48 @@ def run(
     Returns:
         the files that were written.
 
+    All are rendered before the first takes its place, so that after an error none is there, or the old ones are.
+
     Raises:
-        ProblemFileError: for a file that describes no problem, before anything is solved or written.
-        SolveError: when the solve fails; nothing is written then.
+        ProblemFileError: for a file that describes no problem, or one that `kutta.solve` refuses.
+        ValueError: for fields that cannot be written or drawn, or in the place of something else.
+        SolveError: when the solve fails.
+        OSError: when the folder cannot be written to.
     """
+    if format not in SUFFIXES:
+        raise ProblemFileError(f"format must be one of {', '.join(SUFFIXES)}; got {format!r}")
     task = read(path)
     if animated and not task.space:
         raise ProblemFileError(f"{path} has ordinary differential equations, of which there is no animation")
-    with _folder(Path(path.stem) if out is None else out) as folder:
+    with making_folder(Path(path.stem) if out is None else out) as folder:
+        check_replaceable(folder / f"{path.stem}{SUFFIXES[format]}")
         began = time.perf_counter()
         try:
             solution = kt.solve(task.problem, task.method, **task.options, progress=_shows_progress(task, quiet))
         except (TypeError, ValueError, NotImplementedError) as problem:
             raise ProblemFileError(f"{path}: {problem}") from problem
         seconds = time.perf_counter() - began
-        written = write(task, solution, folder / path.stem, format)
-        if animated:
-            written.append(folder / f"{path.stem}.gif")
-            solution.animate(written[-1], progress=not quiet and find_spec("tqdm") is not None)
+        with TemporaryDirectory(dir=folder, prefix=f".{path.stem}.") as hidden:
+            rendered = write(task, solution, Path(hidden), path.stem, format)
+            if animated:
+                rendered.append(Path(hidden) / f"{path.stem}.gif")
+                solution.animate(rendered[-1], progress=not quiet and find_spec("tqdm") is not None)
+            written = [folder / one.name for one in rendered]
+            for source, target in zip(rendered, written, strict=True):
+                put(source, target)
     if not quiet:
         _summarise(task, solution, seconds, written)
     return written
 
 
-def write(task: Task, solution: Solution, stem: Path, format: str) -> list[Path]:
+def write(task: Task, solution: Solution, folder: Path, name: str, format: str) -> list[Path]:
     """Write a solution and its picture.
 
     Args:
         task: whose title and text the files keep.
         solution: of it.
-        stem: path of the files without their endings.
+        folder: of the files.
+        name: of the files, without their endings.
         format: of the solution.
 
     Returns:
@@ -76,28 +88,15 @@ def write(task: Task, solution: Solution, stem: Path, format: str) -> list[Path]
     """
     from kutta.pde.formats import write as write_dataset
 
-    values, picture = stem.with_suffix(SUFFIXES[format]), stem.with_suffix(".png")
+    values, picture = folder / f"{name}{SUFFIXES[format]}", folder / f"{name}.png"
     dataset = solution.to_xarray().assign_attrs(title=task.title, problem_file=task.source)
     figure = solution.plot()
-    figure.suptitle(task.title)
+    figure.suptitle(task.title, parse_math=False)
     write_dataset(dataset, values)
     with replacing(picture) as temporary:
         figure.savefig(temporary, dpi=150)
     figure.clear()
     return [values, picture]
-
-
-@contextmanager
-def _folder(path: Path) -> Iterator[Path]:
-    """A folder, which is taken away after an error if it is new and empty."""
-    new = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield path
-    except BaseException:
-        if new and not any(path.iterdir()):
-            path.rmdir()
-        raise
 
 
 def _shows_progress(task: Task, quiet: bool) -> bool:
@@ -110,16 +109,17 @@ def _summarise(task: Task, solution: Solution, seconds: float, written: list[Pat
     console = Console()
     console.print(summary(task, solution, seconds))
     for path in written:
-        console.print("Written:", str(path), soft_wrap=True, highlight=False)
+        console.print("Written:", str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def summary(task: Task, solution: Solution, seconds: float) -> Table:
     """What was solved, how, and what it cost, as a rich table."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=task.title, title_justify="left", show_header=False)
+    table = Table(title=escape(task.title), title_justify="left", show_header=False)
     for name, value in rows(task, solution, seconds):
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     return table
 
 

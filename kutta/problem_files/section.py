@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -100,12 +100,19 @@ def text(value: Any) -> str:
     return _of(value, str, "a text")
 
 
+def line(value: Any) -> str:
+    """A text without what moves the cursor of a terminal, or ends a text in a file."""
+    if not text(value).isprintable():
+        raise ValueError(f"expected one line of printable letters; got {shown(value)}")
+    return value
+
+
 def number(value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"expected a number; got {shown(value)}")
-    if not math.isfinite(value):
-        raise ValueError(f"expected a finite number; got {value}")
+    if not abs(value) <= sys.float_info.max:  # which also holds for whole numbers that have no float
+        raise ValueError(f"expected a finite number; got {shown(value)}")
     return float(value)
 
 
@@ -163,7 +170,10 @@ def hint(name: str, names: Collection[str]) -> str:
 
 def shown(value: Any) -> str:
     """A value in an error."""
-    words = repr(value)
+    try:
+        words = repr(value)
+    except ValueError:  # a whole number with thousands of digits
+        return "a number with thousands of digits"
     return words if len(words) <= 60 else f"{words[:57]}..."
 
 

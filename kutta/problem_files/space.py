@@ -12,8 +12,7 @@ from torch import Tensor
 
 from kutta.formulas.formula import Formula
 from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
-from kutta.pde.grid import CENTRINGS, Grid
-from kutta.pde.strings.operators import AXES
+from kutta.pde.grid import AXES, CENTRINGS, Grid
 from kutta.problem_files.section import (
     ProblemFileError,
     Section,

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from kutta.formulas.formula import Formula
-from kutta.pde.grid import Grid
-from kutta.pde.strings.operators import AXES
+from kutta.pde.grid import AXES, Grid
 from kutta.problem_files.section import ProblemFileError, Section, count, number, shown, text, told
 from kutta.problem_files.space import Words
 
@@ -90,14 +89,19 @@ def _from_file(path: Path, grid: Grid, words: Words) -> Tensor:
         raise ValueError(f"expected the shape {wanted}; {path.name} has {found.shape}")
     if found.dtype.kind not in "fiu":
         raise ValueError(f"expected real numbers; {path.name} has the dtype {found.dtype}")
-    return torch.as_tensor(np.ascontiguousarray(found), dtype=words.dtype)
+    return torch.as_tensor(np.array(found, dtype=found.dtype.newbyteorder("="), order="C"), dtype=words.dtype)
 
 
 def _from_array(path: Path) -> np.ndarray:
+    """The array, mapped, so that no header makes this ask for more memory than the file has bytes."""
     try:
-        return np.load(path, allow_pickle=False)  # pickles could run code
-    except (ValueError, OSError, EOFError) as problem:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)  # pickles could run code
+    except (ValueError, OSError, EOFError, OverflowError, TypeError) as problem:
         raise ValueError(f"{path.name} holds no array of numbers: {problem}") from problem
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ValueError(f"{path.name} holds no array of numbers, but an archive of arrays")
+    return found
 
 
 def _from_dataset(path: Path, grid: Grid, words: Words) -> np.ndarray:

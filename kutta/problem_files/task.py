@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +13,17 @@ import torch
 from torch import Tensor
 
 import kutta as kt
-from kutta.formulas.formula import Formula, numbers_and_tensors
+from kutta.formulas.formula import Formula, is_name, numbers_and_tensors
 from kutta.formulas.functions import FUNCTIONS
+from kutta.pde.grid import AXES
 from kutta.pde.strings.equation import Equation
-from kutta.pde.strings.operators import AXES
 from kutta.problem_files import space, start
 from kutta.problem_files.record import CONTROLLERS, EQUATIONS, METHODS, SCHEMES, record
 from kutta.problem_files.section import (
     ProblemFileError,
     Section,
     count,
+    line,
     number,
     one_of,
     positive,
@@ -76,7 +78,7 @@ def read(path: Path) -> Task:
     source = _source(path)
     try:
         content = tomllib.loads(source)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ProblemFileError(f"{path} is not TOML: {problem or 'nested too deeply'}") from problem
     try:
         return task_of(content, path.parent, source, path.stem)
@@ -103,7 +105,7 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
         name: the title, if the file has none.
     """
     file = Section(content)
-    title = file.take("title", text, name)
+    title = file.take("title", line, "".join(one if one.isprintable() else "?" for one in name))
     if ("equation" in file) == ("ode" in file):
         raise ProblemFileError("expected either a table equation, or a table ode for ordinary differential equations")
     solving = file.section("solve", needed=False)
@@ -112,12 +114,23 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
     t_span, save_at = space.span(times), None
     save_at = times.take("save", lambda given: _saved(given, t_span), _saved(_SAVED + 1, t_span))
     times.close()
-    build = _partial if "equation" in file else _ordinary
-    problem = build(file, solving, t_span, dtype, folder)
+    if "equation" in file:
+        problem = _partial(file, solving, t_span, len(save_at), dtype, folder)
+    else:
+        problem = _ordinary(file, t_span, dtype)
     file.close()
     method, options = _solving(solving)
     solving.close()
     return Task(title, problem, method, {"save_at": save_at, **options}, source)
+
+
+def _check_size(size: int, saved: int) -> None:
+    """Refuse a solution that has no room in memory."""
+    if size * saved > space.MOST_POINTS:
+        raise ProblemFileError(
+            f"time.save: expected at most {space.MOST_POINTS} values in the solution; "
+            f"got {saved} times of {size} values"
+        )
 
 
 def _saved(value: Any, t_span: tuple[float, float]) -> Tensor:
@@ -127,12 +140,15 @@ def _saved(value: Any, t_span: tuple[float, float]) -> Tensor:
     return torch.linspace(*t_span, count(2, 1_000_000)(value), dtype=torch.float64)
 
 
-def _partial(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, folder: Path) -> kt.pde.PDEProblem:
+def _partial(
+    file: Section, solving: Section, t_span: Any, saved: int, dtype: torch.dtype, folder: Path
+) -> kt.pde.PDEProblem:
     described, gridded = file.section("equation"), file.section("grid")
     in_words = _in_words(described) if "text" in described else None
-    known = in_words or EQUATIONS[described.take("name", one_of(sorted(EQUATIONS)))]
-    words = space.Words(known.components, _numbers_of(described) if in_words else {}, dtype)
+    components = in_words.components if in_words else _components(described)
+    words = space.Words(components, _numbers_of(described) if in_words else {}, dtype)
     grid = space.grid(gridded, words)
+    _check_size(math.prod(grid.shape) * len(components), saved)
     equation = in_words or record(described.values, EQUATIONS, "equation", lambda one: _coefficient(one, grid, words))
     scheme = solving.take("scheme", lambda given: record(given, SCHEMES, solving.named("scheme")), None)
     u0 = start.state(file.section("start"), grid, words, folder)
@@ -150,6 +166,15 @@ def _in_words(described: Section) -> Equation:
         return Equation(right, found)
 
 
+def _components(described: Section) -> tuple[str, ...]:
+    """The unknowns of an equation of the library, which may depend on its coefficients, but on no formula."""
+    kind = EQUATIONS[described.take("name", one_of(sorted(EQUATIONS)))]
+    if not isinstance(kind.components, property):
+        return kind.components
+    numbers = {key: one for key, one in described.values.items() if not isinstance(one, str) or key == "name"}
+    return record(numbers, EQUATIONS, "equation").components
+
+
 def _numbers_of(described: Section) -> dict[str, float]:
     return described.values.get("parameters", {})
 
@@ -162,7 +187,7 @@ def _coefficient(words_of: str, grid: kt.pde.Grid, words: space.Words) -> Any:
     return start.values(formula, grid).to(words.dtype)
 
 
-def _ordinary(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, folder: Path) -> kt.ODEProblem:
+def _ordinary(file: Section, t_span: Any, dtype: torch.dtype) -> kt.ODEProblem:
     described = file.section("ode")
     rates, given = described.section("rates"), described.section("parameters", needed=False)
     parameters = {name: given.take(name, number) for name in given.values}
@@ -171,7 +196,7 @@ def _ordinary(file: Section, solving: Section, t_span: Any, dtype: torch.dtype, 
         numbers_and_tensors(parameters)
     names = tuple(rates.values)
     for name in names:
-        if not name.isascii() or not name.isidentifier() or name in {"t", "pi", *FUNCTIONS, *parameters}:
+        if not is_name(name) or name in {"t", "pi", *FUNCTIONS, *parameters}:
             raise ProblemFileError(f"ode.rates: {shown(name)} cannot be the name of an unknown, or has another meaning")
     if not names:
         raise ProblemFileError("ode.rates: expected the rate of change of at least one unknown")

@@ -164,3 +164,12 @@ def test_garbage_is_a_formula_or_a_formula_error(text):
         assert isinstance(read(text, ARITIES), Tree)
     except FormulaError as refused:
         assert 0 <= refused.place <= len(text)
+
+
+def test_an_error_reads_no_more_of_a_text_than_it_shows():
+    class Endless(str):
+        def __iter__(self):
+            raise AssertionError("all of it")
+
+    with pytest.raises(FormulaError, match="a formula may have 10000 characters"):
+        read(Endless("x+" * LONGEST), ARITIES)

@@ -242,3 +242,9 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         fields((8,), times=TIMES[:2]).animate(path)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.gif"]
+
+
+def test_infinite_values_are_animated():
+    sol = kt.solve(kt.pde.Heat(0.1).problem(kt.pde.Grid(8), torch.ones(8), (0.0, 0.1)), save_at=[0.0, 0.1])
+    sol.ys[1, 2:4] = torch.tensor([torch.inf, -torch.inf])
+    assert sol.animate().frames == 2

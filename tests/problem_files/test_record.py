@@ -15,6 +15,11 @@ def test_by_name_alone_or_with_arguments():
     assert record({"name": "StepTo", "ts": [0, 1.5, 2]}, CONTROLLERS, "c") == kt.StepTo((0, 1.5, 2))
 
 
+def test_parts_of_schemes_by_name():
+    found = record({"name": "FiniteVolume", "reconstruction": "WENO5", "flux": "Rusanov"}, SCHEMES, "s")
+    assert (type(found.reconstruction), type(found.flux)) == (kt.pde.WENO5, kt.pde.Rusanov)
+
+
 def test_all_equations_schemes_and_methods_are_known():
     assert {"Heat", "Burgers", "KortewegDeVries", "KuramotoSivashinsky"} <= set(EQUATIONS)
     assert {"FiniteDifference", "PseudoSpectral"} <= set(SCHEMES)
@@ -39,12 +44,34 @@ REFUSED = {
         r"s.acuracy has no meaning here; did you mean accuracy\?",
     ),
     "refused value": ({"name": "FiniteDifference", "accuracy": 3}, SCHEMES, "s: accuracy must be 2, 4 or 6; got 3"),
-    "text for a number": ({"name": "FiniteDifference", "accuracy": "4"}, SCHEMES, "s.accuracy: expected int; got '4'"),
-    "truth for a number": ({"name": "FiniteDifference", "accuracy": True}, SCHEMES, "s.accuracy: expected int; got"),
-    "number for a function": ({"name": "PID", "norm": 3}, CONTROLLERS, "s.norm: expected .*; got 3"),
+    "text for a number": (
+        {"name": "FiniteDifference", "accuracy": "4"},
+        SCHEMES,
+        "s.accuracy: expected a whole number; got '4'",
+    ),
+    "truth for a number": (
+        {"name": "FiniteDifference", "accuracy": True},
+        SCHEMES,
+        "s.accuracy: expected a whole number; got",
+    ),
+    "number for a function": (
+        {"name": "PID", "norm": 3},
+        CONTROLLERS,
+        "s.norm cannot be given in a file, only in Python",
+    ),
     "text in a list": ({"name": "StepTo", "ts": [0, "1"]}, CONTROLLERS, "s.ts: expected a list of numbers; got '1'"),
     "missing argument": ("RungeKutta", METHODS, "s.tableau is missing"),
-    "text without a reader": ({"name": "Heat", "diffusivity": "x"}, EQUATIONS, "s.diffusivity: expected Any; got 'x'"),
+    "text for a part": ({"name": "FiniteVolume", "reconstruction": "WENO7"}, SCHEMES, "s.reconstruction.name: expect"),
+    "formula for a force": (
+        {"name": "NavierStokesVorticity", "viscosity": 1, "forcing": "x"},
+        EQUATIONS,
+        "s.forcing cannot be given in a file, only in Python",
+    ),
+    "text without a reader": (
+        {"name": "Heat", "diffusivity": "x"},
+        EQUATIONS,
+        "s.diffusivity: expected a number or .*; got 'x'",
+    ),
 }
 
 

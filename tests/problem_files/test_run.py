@@ -116,7 +116,45 @@ def test_options_are_checked(written, tmp_path):
     assert result.exit_code == 2 and "--format must be one of netcdf, zarr; got csv" in result.stderr
     (tmp_path / "taken").write_text("")
     result = invoke(path, "--out", tmp_path / "taken")
-    assert result.exit_code == 2 and "--out must name a folder" in result.stderr
+    assert result.exit_code == 2 and "cannot be written" in result.stderr and "taken" in result.stderr
+
+
+def test_formats_are_checked_before_the_solve(written, tmp_path):
+    with pytest.raises(ValueError, match="format must be one of netcdf, zarr; got 'csv'"):
+        run(written("no TOML at all"), tmp_path / "out", format="csv")
+
+
+def test_dots_in_the_names_of_files_stay(written, tmp_path):
+    for name in ("a.0.1.toml", "a.0.2.toml"):
+        assert invoke(written(PARTIAL, name), "--quiet", "--out", tmp_path / "out").exit_code == 0
+    names = sorted(one.name for one in (tmp_path / "out").iterdir())
+    assert names == ["a.0.1.nc", "a.0.1.png", "a.0.2.nc", "a.0.2.png"]
+
+
+def test_titles_are_text(written, tmp_path):
+    title = "rod [a] of [/bold] $\\\\frac{1$"
+    result = invoke(written(f'title = "{title}"' + PARTIAL))
+    assert result.exit_code == 0, result.output
+    assert "rod [a] of [/bold]" in result.output
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_a_picture_that_fails_leaves_what_was_there(format, written, tmp_path, monkeypatch):
+    path = written(PARTIAL)
+    assert invoke(path, "--quiet", "--format", format).exit_code == 0
+    before = kt.pde.formats.read(next((tmp_path / "small").glob("small.[nz]*")))
+    written(PARTIAL.replace("0.1]", "0.2]"))
+    with monkeypatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", broken)
+        result = invoke(path, "--quiet", "--format", format)
+        assert result.exit_code == 2 and "the disk is full" in result.stderr
+        assert invoke(path, "--out", tmp_path / "a" / "b" / "c", "--quiet").exit_code == 2
+    assert kt.pde.formats.read(next((tmp_path / "small").glob("small.[nz]*"))).identical(before)
+    assert len(list((tmp_path / "small").iterdir())) == 2 and not (tmp_path / "a").exists()
+
+
+def broken(*_, **__):
+    raise OSError("the disk is full")
 
 
 @pytest.mark.parametrize("module", ["xarray", "h5netcdf", "matplotlib"])

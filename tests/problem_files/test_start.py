@@ -81,7 +81,19 @@ def truncated(folder):
     (folder / "file.npy").write_bytes(whole[:-9])
 
 
+def archived(folder):
+    with open(folder / "file.npy", "wb") as file:
+        np.savez(file, np.ones(8))
+
+
+def larger_than_any_memory(folder):
+    with open(folder / "file.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**14,)})
+
+
 FILES = {
+    "archived": (archived, "but an archive of arrays"),
+    "larger than any memory": (larger_than_any_memory, "holds no array of numbers"),
     "pickled": (pickled, "holds no array of numbers"),
     "nothing": (nothing, "holds no array of numbers"),
     "truncated": (truncated, "holds no array of numbers"),

@@ -1,11 +1,13 @@
 """Problem files as problems: they are those that one would write in Python, or are refused."""
 
 import math
+from dataclasses import MISSING, fields
 
 import pytest
 import torch
 
 import kutta as kt
+from kutta.problem_files.record import EQUATIONS
 from kutta.problem_files.section import ProblemFileError
 from kutta.problem_files.task import read, task_of
 from tests.problem_files._files import ORDINARY, PARTIAL, changed
@@ -103,6 +105,15 @@ def test_parameters_are_known_to_all_formulas():
 
 REFUSED = {
     "title": (PARTIAL, "title", 3, "title: expected a text"),
+    "title that moves the cursor": (PARTIAL, "title", "a\x1b[31m", "title: expected one line of printable letters"),
+    "title with an end": (PARTIAL, "title", "a\0", "title: expected one line of printable letters"),
+    "huge whole number": (PARTIAL, "time.span", [0.0, 10**400], "time.span: expected a finite number"),
+    "huge parameter": (PARTIAL, "equation.parameters.k", 10**400, "equation.parameters.k: expected a finite number"),
+    "number of thousands of digits": (PARTIAL, "time.span", [0, 10**5000], "time.span: .*thousands of digits"),
+    "huge coefficient": (PARTIAL, "equation", {"name": "Heat", "diffusivity": 10**400}, "equation.diffusivity: expec"),
+    "nan coefficient": (PARTIAL, "equation", {"name": "Heat", "diffusivity": math.nan}, "equation.diffusivity: expec"),
+    "too much to save": (PARTIAL, "time.save", 2**30 // 16 + 1, "time.save: expected a whole number from 2 to 1000000"),
+    "no unknown": (PARTIAL, "equation.text", "0", r"equation.text: .*in a problem file text = \{ u = ... \}"),
     "unknown table": (PARTIAL, "gird", {}, r"gird has no meaning here; did you mean grid\?"),
     "no equation": (PARTIAL, "equation", None, "expected either a table equation, or a table ode"),
     "both": (PARTIAL, "ode", {}, "expected either a table equation, or a table ode"),
@@ -179,6 +190,7 @@ FILES = {
     "no toml": (b"[equation", "is not TOML"),
     "key twice": (b"title = '1'\ntitle = '2'", "is not TOML"),
     "empty": (b"", "expected either a table equation"),
+    "number of thousands of digits": (b"a = " + b"1" * 5000, "is not TOML"),
     "deep": (b"a = " + b"[" * 100_000, "is not TOML"),
     "large": (b"#" * 1_000_001, "is larger than 1000000 bytes"),
 }
@@ -191,3 +203,30 @@ def test_files_that_cannot_be_read_are_refused(case, tmp_path):
         (tmp_path / "file.toml").write_bytes(content)
     with pytest.raises(ProblemFileError, match=rf"file.toml\W.*{reason}"):
         read(tmp_path / "file.toml")
+
+
+@pytest.mark.parametrize("name", sorted(EQUATIONS))
+def test_every_equation_of_the_library_has_a_file(name):
+    kind = EQUATIONS[name]
+    needed = {one.name: 0.1 for one in fields(kind) if one.init and one.default is MISSING}
+    made = kind(**needed)
+    content = changed(PARTIAL, "equation", {"name": name, **needed})
+    content["grid"] = {"shape": [8] * made.dimensions[0]}
+    content["start"] = dict.fromkeys(made.components, "1")
+    task = of(content)
+    assert task.components == made.components and task.problem.u0.numel() == 8 ** made.dimensions[0] * len(
+        made.components
+    )
+
+
+def test_water_in_two_dimensions_has_two_momenta():
+    content = changed(PARTIAL, "equation", {"name": "ShallowWater", "dimension": 2})
+    content |= {"grid": {"shape": [4, 4]}, "start": {"h": 1, "hu": 0, "hv": 0}}
+    assert of(content).components == ("h", "hu", "hv")
+
+
+def test_a_solution_that_fills_the_memory_is_refused():
+    content = changed(PARTIAL, "time.save", 1_000_000)
+    content["grid"]["shape"] = 2000
+    with pytest.raises(ProblemFileError, match=r"time\.save: .* got 1000000 times of 2000 values"):
+        of(content)

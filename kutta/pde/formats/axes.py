@@ -10,12 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from kutta.pde.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
-from kutta.pde.grid import Grid
+from kutta.pde.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-NAMES = ("x", "y", "z")
 KINDS: dict[str, type[Boundary]] = {one.__name__: one for one in (Periodic, Dirichlet, Neumann, Robin)}
 
 # Places stored in single precision are this far, in parts of the spacing, from those of the grid; a third of it is not.
@@ -40,7 +39,7 @@ def attributes(grid: Grid, axis: int) -> dict[str, Any]:
 
 
 def _named(grid: Grid) -> list[tuple[str, int]]:
-    return [(NAMES[axis], axis) for axis in range(grid.dim)]
+    return [(AXES[axis], axis) for axis in range(grid.dim)]
 
 
 def text_of(boundary: Boundary) -> str:
@@ -149,7 +148,7 @@ def _through(places: list[np.ndarray], boundary: Any, centring: Any) -> Grid:
 
 def axes_of(dataset: Dataset) -> tuple[str, ...]:
     """The names of the axes of space, whose places have been checked."""
-    names = tuple(name for name in NAMES if name in dataset.dims)
+    names = tuple(name for name in AXES if name in dataset.dims)
     if not names:
         found = ", ".join(map(str, dataset.dims))
         raise ValueError(f"the data set must have an axis x, or x and y, or x, y and z; its dimensions are {found}")

@@ -16,13 +16,21 @@ from kutta.optional import needed
 SUFFIXES = (".h5", ".hdf5")
 
 
+class NoSuchSampleError(IndexError):
+    """A sample that the file does not hold."""
+
+
+class OutsideError(ValueError):
+    """A part of a file that is in another one."""
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """An HDF5 file for reading.
+    """An HDF5 file for reading; what is in it is reached by `items`, `held` and `member`, which stay within it.
 
     Raises:
         FileNotFoundError: where there is none.
-        ValueError: for what is no such file, or a truncated one.
+        ValueError: for what is no such file, or a damaged one.
     """
     h5py, path = needed("h5py", "kutta.pde.formats", "pde"), Path(path)
     if not path.is_file():
@@ -30,8 +38,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as problem:
-        raise ValueError(f"{path} is not an HDF5 file, or it is truncated: {problem}") from problem
+    except NoSuchSampleError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, IndexError) as problem:
+        raise ValueError(f"{path} is not an HDF5 file, or it is truncated or damaged: {problem}") from problem
 
 
 @contextmanager
@@ -52,11 +62,70 @@ def member(group: Any, name: str, kind: str = "array") -> Any:
     Raises:
         ValueError: where there is none.
     """
-    found = group.get(name)
-    if found is None or hasattr(found, "shape") != (kind == "array"):
-        there = ", ".join(sorted(group)) or "nothing"
+    found = held(group, name)
+    if found is None or not (is_array(found) if kind == "array" else is_group(found)):
+        there = ", ".join(sorted(map(str, group))) or "nothing"
         raise ValueError(f"there is no {kind} {name!r} in {group.name!r} of {group.file.filename}; it holds {there}")
     return found
+
+
+def items(group: Any) -> Iterator[tuple[str, Any]]:
+    """All that a group holds, by name.
+
+    Raises:
+        OutsideError: as `held` does.
+    """
+    return ((name, held(group, name)) for name in group)
+
+
+def held(group: Any, name: str) -> Any:
+    """What a group holds under a name, or nothing.
+
+    Raises:
+        OutsideError: for a link to nothing or to another file, and for an array whose values are in other files: a file
+            that was sent by somebody could show what is in others on this machine.
+    """
+    h5py = needed("h5py", "kutta.pde.formats", "pde")
+    links, key = group.id.links, name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+    if not links.exists(key):
+        return None
+    within = links.get_info(key).type in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT)
+    found = group.get(name) if within else None
+    if found is None or found.file.filename != group.file.filename:
+        raise OutsideError(
+            f"{name!r} in {group.name!r} of {group.file.filename} is a link to nothing, or out of this file"
+        )
+    if is_array(found) and (found.is_virtual or found.external):
+        raise OutsideError(
+            f"the values of {found.name!r} of {group.file.filename} are in other files; they are not read"
+        )
+    return found
+
+
+def check_within(path: Path) -> None:
+    """Refuse a file any part of which is in others.
+
+    Raises:
+        OutsideError: as `held` does.
+    """
+    with opened(path) as file:
+        waiting, seen = [file], set()
+        while waiting:
+            group = waiting.pop()
+            address = needed("h5py", "kutta.pde.formats", "pde").h5o.get_info(group.id).addr
+            if address not in seen:
+                seen.add(address)
+                waiting += [one for _, one in items(group) if is_group(one)]
+
+
+def is_array(item: Any) -> bool:
+    """Whether this is an array."""
+    return isinstance(item, needed("h5py", "kutta.pde.formats", "pde").Dataset)
+
+
+def is_group(item: Any) -> bool:
+    """Whether this is a group."""
+    return isinstance(item, needed("h5py", "kutta.pde.formats", "pde").Group)
 
 
 def attribute(item: Any, name: str) -> Any:
@@ -96,18 +165,26 @@ def describe(item: Any, named: Mapping[str, Any]) -> None:
             item.attrs[name] = value
 
 
+def check_samples(samples: Any) -> None:
+    """Refuse what asks for no samples.
+
+    Raises:
+        TypeError: for what is neither a whole number nor a slice.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int | slice | None):
+        raise TypeError(f"samples must be a whole number or a slice; got {samples!r}")
+
+
 def part(samples: int | slice | None, count: int) -> int | slice:
     """The asked part of so many samples.
 
     Raises:
-        IndexError, TypeError: for samples that are not there.
+        NoSuchSampleError: for samples that are not there; it is an ``IndexError``.
     """
     if samples is None:
         return slice(0, count)
-    if isinstance(samples, bool) or not isinstance(samples, int | slice):
-        raise TypeError(f"samples must be a whole number or a slice; got {samples!r}")
     if isinstance(samples, slice):
         return slice(*samples.indices(count))
     if not -count <= samples < count:
-        raise IndexError(f"there are {count} samples; got {samples}")
+        raise NoSuchSampleError(f"there are {count} samples; got {samples}")
     return samples % count

@@ -22,7 +22,8 @@ import numpy as np
 
 from kutta.optional import needed
 from kutta.pde.formats import hdf5
-from kutta.pde.formats.axes import NAMES, axes_of, check_places
+from kutta.pde.formats.axes import axes_of, check_places
+from kutta.pde.grid import AXES
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -56,6 +57,7 @@ def read(path: str | os.PathLike[str], samples: int | slice | None = None, names
         >>> len(means)
         3
     """
+    hdf5.check_samples(samples)
     with hdf5.opened(path) as file:
         groups = _groups(file)
         if groups:
@@ -109,7 +111,7 @@ def write(dataset: Dataset, path: str | os.PathLike[str], layout: str | None = N
 
 
 def _arrays(file: Any) -> list[Any]:
-    found = [item for name, item in file.items() if hasattr(item, "shape") and not name.endswith(_COORDINATE)]
+    found = [item for name, item in hdf5.items(file) if hdf5.is_array(item) and not name.endswith(_COORDINATE)]
     if not found or f"x{_COORDINATE}" not in file:
         raise ValueError(
             f"{file.filename} is not a file of PDEBench: it has neither x-coordinate with fields beside it nor groups "
@@ -120,8 +122,8 @@ def _arrays(file: Any) -> list[Any]:
 
 def _read_arrays(file: Any, samples: int | slice | None, names: Sequence[str]) -> Dataset:
     arrays = _arrays(file)
-    axes = tuple(name for name in NAMES if f"{name}{_COORDINATE}" in file)
-    places = {name: _coordinate(file[f"{name}{_COORDINATE}"], name) for name in axes}
+    axes = tuple(name for name in AXES if f"{name}{_COORDINATE}" in file)
+    places = {name: _coordinate(hdf5.member(file, f"{name}{_COORDINATE}"), name) for name in axes}
     sizes = tuple(len(places[name][1]) for name in axes)
     chosen = hdf5.part(samples, arrays[0].shape[0])
     variables, layout, steps = {}, "arrays", None
@@ -134,7 +136,7 @@ def _read_arrays(file: Any, samples: int | slice | None, names: Sequence[str]) -
         if own == "tensor":
             layout = "channels" if dimensions[-1] == "channel" else "tensor"
         variables |= _unknowns(own, dimensions, values, item, names)
-    coordinates = places | _times(file.get(f"t{_COORDINATE}"), steps)
+    coordinates = places | _times(file, f"t{_COORDINATE}", steps)
     return _made(variables, coordinates, hdf5.attributes(file) | {LAYOUT: layout})
 
 
@@ -196,17 +198,17 @@ def _write_array(group: Any, name: str, values: np.ndarray, components: list[str
 
 
 def _groups(file: Any) -> list[str]:
-    return sorted(name for name, item in file.items() if not hasattr(item, "shape") and "data" in item)
+    return sorted(name for name, item in hdf5.items(file) if hdf5.is_group(item) and "data" in item)
 
 
 def _read_samples(file: Any, groups: list[str], samples: int | slice | None, names: Sequence[str]) -> Dataset:
     chosen = hdf5.part(samples, len(groups))
     if isinstance(chosen, int):
-        made = _read_sample(file[groups[chosen]], names)
+        made = _read_sample(hdf5.member(file, groups[chosen], "group"), names)
         return made.assign_attrs(hdf5.attributes(file) | made.attrs | {LAYOUT: "samples"})
     if not groups[chosen]:
         raise ValueError(f"there are {len(groups)} samples; got none of them by {samples!r}")
-    found = [_read_sample(file[name], names) for name in groups[chosen]]
+    found = [_read_sample(hdf5.member(file, name, "group"), names) for name in groups[chosen]]
     xarray = needed("xarray", "kutta.pde.formats", "pde")
     for name, one in zip(groups[chosen], found, strict=True):
         if not all(one[axis].equals(found[0][axis]) for axis in found[0].coords) or one.sizes != found[0].sizes:
@@ -224,8 +226,8 @@ def _read_samples(file: Any, groups: list[str], samples: int | slice | None, nam
 
 def _read_sample(group: Any, names: Sequence[str]) -> Dataset:
     grid, data = hdf5.member(group, "grid", "group"), hdf5.member(group, "data")
-    axes = tuple(name for name in NAMES if name in grid)
-    places = {name: _coordinate(grid[name], name) for name in axes}
+    axes = tuple(name for name in AXES if name in grid)
+    places = {name: _coordinate(hdf5.member(grid, name), name) for name in axes}
     sizes = tuple(len(places[name][1]) for name in axes)
     if not axes or data.ndim != len(axes) + 2 or data.shape[1:-1] != sizes:
         raise ValueError(
@@ -237,7 +239,7 @@ def _read_sample(group: Any, names: Sequence[str]) -> Dataset:
         name: (("time", *axes), values[..., place])
         for place, name in enumerate(_names("u", data, names, values.shape[-1]))
     }
-    return _made(unknowns, places | _times(grid.get("t"), len(values)), hdf5.attributes(group))
+    return _made(unknowns, places | _times(grid, "t", len(values)), hdf5.attributes(group))
 
 
 def _write_samples(file: Any, dataset: Dataset, axes: tuple[str, ...], moving: list[str], layout: str) -> None:
@@ -268,10 +270,11 @@ def _coordinate(item: Any, name: str) -> tuple[str, np.ndarray, dict[str, Any]]:
     return name, places, hdf5.attributes(item)
 
 
-def _times(item: Any, steps: int | None) -> dict[str, Any]:
+def _times(group: Any, name: str, steps: int | None) -> dict[str, Any]:
     """The times of the fields; and as an attribute of theirs where the last one ends, if the file says."""
-    if item is None or steps is None:
+    if name not in group or steps is None:
         return {}
+    item = hdf5.member(group, name)
     times = item[()]
     if times.ndim != 1 or len(times) not in (steps, steps + 1) or not np.isfinite(times).all():
         raise ValueError(

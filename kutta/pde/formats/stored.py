@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kutta.files import replacing, replacing_folder
 from kutta.optional import needed
+from kutta.pde.formats import hdf5
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -17,15 +18,28 @@ if TYPE_CHECKING:
 SUFFIXES = (".nc", ".zarr")
 _METADATA = (".zarray", ".zmetadata", "zarr.json")
 
+# Where the metadata of a Zarr store name codecs, in versions 2 and 3 of the format, and those that make numbers and
+# text of bytes and nothing else.
+_OF_CODECS = ("codecs", "compressor", "filters", "index_codecs")
+_CODECS = {
+    "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "endian",
+    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
+    "sharding_indexed", "shuffle", "transpose", "vlen-array", "vlen-bytes", "vlen-utf8", "zlib", "zstd",
+}  # fmt: skip
+
 
 def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a data set to a NetCDF file or a Zarr folder; what stood there is replaced at the end, at once.
+    """Write a data set to a NetCDF file or a Zarr folder, which takes the place of what stood there when it is whole.
+
+    A file is replaced at once; of a folder there is none between the moments at which the old one goes and the new one
+    comes.
 
     Args:
         dataset: such as ``sol.to_xarray()``.
         path: ends in ``.nc`` or ``.zarr``.
 
     Raises:
+        FileNotFoundError: where there is no folder to write to.
         ValueError, TypeError: for another ending, a folder that is no Zarr store, and variables that are neither
             numbers nor text, which would have to be pickled.
 
@@ -42,6 +56,8 @@ def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
     if not isinstance(dataset, xarray.Dataset):
         raise TypeError(f"dataset must be an xarray.Dataset, such as sol.to_xarray(); got {type(dataset).__name__}")
     for name, variable in dataset.variables.items():
+        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise ValueError(f"the variable {name!r} must have another name: files take / and . for folders")
         if variable.dtype.kind not in "biufcSU":
             raise TypeError(f"the variable {name!r} must hold numbers or text; its dtype is {variable.dtype}")
     if not path.parent.is_dir():
@@ -51,8 +67,7 @@ def write(dataset: Dataset, path: str | os.PathLike[str]) -> None:
         with replacing(path) as temporary:
             plain.to_netcdf(temporary, engine="h5netcdf")
     else:
-        if path.exists() and not _is_store(path):
-            raise ValueError(f"{path} is there and is no Zarr folder; it is not replaced")
+        check_replaceable(path)
         with replacing_folder(path) as temporary:
             plain.to_zarr(temporary, mode="w", zarr_format=2, consolidated=True)
 
@@ -65,8 +80,8 @@ def read(path: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         FileNotFoundError: where there is none.
-        ValueError: for what is no such file, or a damaged one, and for Zarr folders with pickled values, which could
-            run code.
+        ValueError: for what is no such file, or a damaged one; for Zarr folders whose codecs are not known to be
+            harmless, as pickled values could run code; and for files and folders with links out of them.
     """
     xarray, path = _xarray(path, "read")
     if not path.exists():
@@ -75,8 +90,10 @@ def read(path: str | os.PathLike[str]) -> Dataset:
         _check_store(path)
     engine: dict[str, Any] = {"engine": "h5netcdf"} if path.suffix == ".nc" else {"engine": "zarr", "chunks": None}
     try:
+        if path.suffix == ".nc":
+            hdf5.check_within(path)
         return xarray.load_dataset(path, decode_times=False, **engine).drop_encoding()
-    except ImportError:
+    except (ImportError, hdf5.OutsideError):
         raise
     except Exception as problem:
         kind = "NetCDF file" if path.suffix == ".nc" else "Zarr folder"
@@ -92,26 +109,56 @@ def _xarray(path: Any, verb: str) -> tuple[Any, Path]:
     return needed("xarray", f"kutta.pde.formats.{verb}", "pde"), path
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse to put a data set in the place of anything else.
+
+    Raises:
+        ValueError: for a ``.zarr`` that is there and is no Zarr folder.
+    """
+    if path.suffix == ".zarr" and path.exists() and not _is_store(path):
+        raise ValueError(f"{path} is there and is no Zarr folder; it is not replaced")
+
+
 def _is_store(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in (".zgroup", "zarr.json"))
 
 
 def _check_store(path: Path) -> None:
+    """Refuse stores that could run code, or show other files, when they are read."""
     if not _is_store(path):
         raise ValueError(f"{path} is not a Zarr folder: it holds neither .zgroup nor zarr.json")
-    for name in _METADATA:
-        for file in path.rglob(name):
-            try:
-                content = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError as problem:
-                raise ValueError(f"{path} is damaged: {file.relative_to(path)} is no JSON") from problem
-            if any("pickle" in word.lower() for word in _codecs(content)):
-                raise ValueError(f"{path} holds pickled values, which could run code when they are read")
+    for folder, folders, files in os.walk(path):
+        for file in (Path(folder, name) for name in (*folders, *files)):
+            if file.is_symlink():
+                raise ValueError(f"{path} holds a link to another place, {file.relative_to(path)}; it is not followed")
+            if file.name in _METADATA:
+                _check_codecs(path, file)
+
+
+def _check_codecs(path: Path, file: Path) -> None:
+    try:
+        found = set(_codecs(json.loads(file.read_text(encoding="utf-8"))))
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{path} is damaged: {file.relative_to(path)} is no JSON") from problem
+    unknown = sorted(name for name in found if name.removeprefix("numcodecs.") not in _CODECS)
+    if unknown:
+        raise ValueError(
+            f"{path} holds values coded by {', '.join(unknown)}; only codes of numbers and text are read, since "
+            "others, such as pickle, could run code"
+        )
 
 
 def _codecs(content: Any) -> Iterator[str]:
     """The names of all codecs in the metadata of a store."""
-    if isinstance(content, dict):
-        yield from (str(content[key]) for key in ("id", "name") if key in content)
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key in _OF_CODECS:
+            yield from _named(value)
     for one in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
         yield from _codecs(one)
+
+
+def _named(codecs: Any) -> Iterator[str]:
+    """The names of one codec, or of a list."""
+    for one in codecs if isinstance(codecs, list) else [codecs]:
+        names = [one[key] for key in ("id", "name") if key in one] if isinstance(one, dict) else [one]
+        yield from (str(name) for name in names if name is not None)

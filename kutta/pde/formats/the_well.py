@@ -56,6 +56,7 @@ def read(path: str | os.PathLike[str], samples: int | slice | None = None) -> Da
     Raises:
         FileNotFoundError, ValueError: for what is no such file.
     """
+    hdf5.check_samples(samples)
     with hdf5.opened(path) as file:
         total, axes = _checked(file)
         chosen = hdf5.part(samples, total)
@@ -132,7 +133,10 @@ def _checked(file: Any) -> tuple[int, tuple[str, ...]]:
     kind = hdf5.attribute(file, "grid_type")
     if kind != "cartesian":
         raise ValueError(f"the grid of {file.filename} must be cartesian; got {kind!r}")
-    return int(hdf5.attribute(file, "n_trajectories")), tuple(_texts(file["dimensions"], "spatial_dims"))
+    total = hdf5.attribute(file, "n_trajectories")
+    if not isinstance(total, int | np.integer) or total < 0:
+        raise ValueError(f"n_trajectories of {file.filename} must be a whole number; got {total!r}")
+    return int(total), tuple(_texts(file["dimensions"], "spatial_dims"))
 
 
 def _texts(item: Any, name: str) -> list[str]:
@@ -212,7 +216,7 @@ def _fields(
 def _boundaries(file: Any, coordinates: dict[str, Any], axes: Any, sizes: Any, chosen: Any) -> dict[str, Any]:
     """Attributes for the coordinates, of what holds at the sides of an axis; variables for all else."""
     others: dict[str, Any] = {}
-    for name, item in file["boundary_conditions"].items():
+    for name, item in hdf5.items(file["boundary_conditions"]):
         where, mask = _texts(item, "associated_dims"), hdf5.member(item, "mask")
         dimensions = (*_leading(item), *where)
         unknown = [one for one in where if one not in axes]
@@ -223,7 +227,7 @@ def _boundaries(file: Any, coordinates: dict[str, Any], axes: Any, sizes: Any, c
         if sides:
             coordinates[where[0]][2].update(sides)
             continue
-        values = {VALUES: item[VALUES][()]} if VALUES in item else {}
+        values = {VALUES: hdf5.member(item, VALUES)[()]} if VALUES in item else {}
         described = hdf5.attributes(item, without=("associated_dims", *_VARYING)) | values
         others[name] = (*_selected(mask, dimensions, chosen), described)
     return others
@@ -250,7 +254,7 @@ def _condition(item: Any, kind: str) -> Boundary:
         raise ValueError(f"bc_type of {item.name!r} must be periodic, wall or open; got {kind.lower()!r}")
     if kind == "PERIODIC":
         return Periodic()
-    values = item[VALUES][()].reshape(-1) if VALUES in item else np.zeros(0)
+    values = hdf5.member(item, VALUES)[()].reshape(-1) if VALUES in item else np.zeros(0)
     constant = len(values) > 0 and bool(np.isfinite(values).all()) and bool((values == values[0]).all())
     value = float(values[0]) if constant else 0.0
     return Dirichlet(value) if kind == "WALL" else Neumann(value)

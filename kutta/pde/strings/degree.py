@@ -10,6 +10,10 @@ from kutta.pde.strings.parts import Combination, Diffusion, DiffusionOfUnknown, 
 # Functions such as exp are products of any number of fields; the waves of three are kept apart.
 OF_FUNCTIONS = 3
 
+# The same of products of more fields than this. Keeping them all apart would leave hardly any wave: of a product of 64
+# fields on 64 points the mean alone.
+HIGHEST = 4
+
 
 def degree_of(tree: Tree, unknowns: Collection[str], data: Collection[str]) -> int:
     """The degree of an expression as a polynomial in fields.

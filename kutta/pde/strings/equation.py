@@ -8,15 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.formulas.formula import numbers_and_tensors
+from kutta.formulas.formula import is_name, numbers_and_tensors
 from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
 from kutta.formulas.tree import Tree
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grid import AXES
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.strings.meaning import Meaning, meaning_of
-from kutta.pde.strings.operators import AXES, OPERATORS
+from kutta.pde.strings.operators import OPERATORS
 from kutta.pde.strings.scope import FieldScope
 
 WORDS = {**ARITIES, **OPERATORS}
@@ -41,6 +42,11 @@ class Equation(Evolution):
     The unknowns have the boundary conditions of the grid; even derivatives of them have the same with zeros for data.
     Of functions of the unknowns, such as ``laplace(c**3)``, it is the unknown that is continued beyond walls.
     Derivatives of anything else are refused at walls, where `kutta.pde.PseudoSpectral` does not know them by symmetry.
+    ``inverse_laplace(f)`` is the field whose Laplacian is ``f``, at walls with the boundary conditions of the grid and
+    zeros for their data; where only its slopes are determined, both it and ``f`` are freed of their means.
+
+    By default `kutta.pde.PseudoSpectral` keeps products of up to four fields free of aliasing; those of more, such as
+    ``u**8``, and functions such as ``exp`` have some, which vanishes as fast as the waves that the grid does not hold.
 
     Attributes:
         text: the right-hand side, whose unknown is the one name that has no other meaning; or of each unknown, by name.
@@ -107,11 +113,12 @@ def _parameters(parameters: Any) -> tuple[dict[str, float], dict[str, Tensor]]:
         raise TypeError(f"parameters must be a dict of values by name; got {type(parameters).__name__}")
     for name in parameters:
         _check_name("parameters", name)
-    return numbers_and_tensors(parameters)
+    numbers, tensors = numbers_and_tensors(parameters)
+    return numbers, {name: value.reshape(()) if value.numel() == 1 else value for name, value in tensors.items()}
 
 
 def _check_name(what: str, name: Any) -> None:
-    if not isinstance(name, str) or not (name.isascii() and name.isidentifier()) or name in RESERVED:
+    if not is_name(name) or name in RESERVED:
         raise ValueError(f"{what}: {name!r} cannot be a name; names are letters, digits and _, and none of {_RESERVED}")
 
 

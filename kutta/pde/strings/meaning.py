@@ -11,8 +11,9 @@ from kutta.formulas.formula import check_names
 from kutta.formulas.program import Program, program_of
 from kutta.formulas.reading import FormulaError
 from kutta.formulas.tree import Call, Name, Tree, added, multiplied, names_of, parts_of
-from kutta.pde.strings.degree import degree_of, depends_on
-from kutta.pde.strings.operators import AXES, SCALAR_OPERATORS, Along
+from kutta.pde.grid import AXES
+from kutta.pde.strings.degree import HIGHEST, degree_of, depends_on
+from kutta.pde.strings.operators import SCALAR_OPERATORS, Along
 from kutta.pde.strings.splitting import ZERO, Parts, Splitter, term_tree
 
 
@@ -23,7 +24,7 @@ class Meaning:
     Attributes:
         components: the names of its unknowns.
         dimensions: of the space in which it makes sense.
-        degree: of the products of fields in what is not linear.
+        degree: of the products of fields in what is not linear, at most `kutta.pde.strings.degree.HIGHEST`.
         tensors: the parameters that are tensors.
         axes: the coordinates that it depends on.
         linear: what is linear, for all unknowns.
@@ -68,7 +69,7 @@ def meaning_of(
     return Meaning(
         components=unknowns,
         dimensions=tuple(range(1 + max([0, *axes, *_directions(trees.values())]), 4)),
-        degree=max([1, *(degree_of(one, unknowns, varying) for one in rest)]),
+        degree=min(max([1, *(degree_of(one, unknowns, varying) for one in rest)]), HIGHEST),
         tensors={name: value for name, value in tensors.items() if name in used},
         axes=axes,
         linear=None if _vanishes(linear) else _program(linear, unknowns),
@@ -88,7 +89,8 @@ def _unknowns(texts: Mapping, trees: Mapping, tensors: Mapping[str, Tensor]) -> 
         return tuple(found)
     first, *others = found or ["u"]
     if not others:
-        raise FormulaError(f'there is no unknown; if it is u, write {{"{first}": ...}}', texts[None], 0)
+        hint = f'write {{"{first}": ...}}, in a problem file text = {{ {first} = ... }}'
+        raise FormulaError(f"there is no unknown; if it is {first}, {hint}", texts[None], 0)
     raise FormulaError(
         f"{', '.join(found)} are unknown, and an equation has one; give the others as parameters, or a dict of texts",
         texts[None],

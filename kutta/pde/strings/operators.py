@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kutta.pde.grid import AXES
 from kutta.pde.schemes.scheme import Discretisation, Field
-
-AXES = "xyz"
 
 
 class Operator:
@@ -62,12 +61,15 @@ class Laplace(Operator):
 
 @dataclass(frozen=True)
 class InverseLaplace(Operator):
-    """The field whose Laplacian this is."""
+    """The field whose Laplacian this is, with the boundary conditions of the operations without their data.
+
+    Without, since the inverses of the terms of a sum would otherwise have the data once each.
+    """
 
     even = True
 
     def of_field(self, ops: Discretisation, u: Field) -> Field:
-        return ops.inverse_laplacian(u)
+        return ops.homogeneous().inverse_laplacian(u)
 
     def of_function(self, ops: Discretisation, function: Callable[[Field], Field], u: Field) -> Field:
         return ops.homogeneous().inverse_laplacian(function(u))

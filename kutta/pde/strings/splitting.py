@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from kutta.formulas.reading import FormulaError
 from kutta.formulas.tree import Call, Name, Number, Power, Product, Sum, Tree, added, multiplied, parts_of, raised
-from kutta.pde.strings.operators import SCALAR_OPERATORS, Along, Gradient, Laplace, Operator
+from kutta.pde.strings.operators import SCALAR_OPERATORS, Along, Gradient, InverseLaplace, Laplace, Operator
 from kutta.pde.strings.parts import (
     Combination,
     Diffusion,
@@ -154,11 +154,25 @@ class Splitter:
         return self._opaque(Call(call.function, tuple(one.whole for one in arguments), call.place), *arguments)
 
     def _applied(self, operator: Operator, parts: Parts, call: Call) -> Parts:
-        """An operator of an expression, of which constants have no part."""
+        """An operator of an expression; derivatives of constants vanish, and inverse ones between walls do not."""
         of_terms = [
             Parts(linear={(name, chained(before, operator)): factor}) for (name, before), factor in parts.linear.items()
         ]
-        return Parts(rest=tuple(self._of_terms(operator, parts.rest, call))).plus(*of_terms)
+        if isinstance(operator, InverseLaplace):
+            rest = self._inverses((parts.constant, *parts.rest), call)
+        else:
+            rest = self._of_terms(operator, parts.rest, call)
+        return Parts(rest=tuple(rest)).plus(*of_terms)
+
+    def _inverses(self, terms: Sequence[Tree], call: Call) -> list[Tree]:
+        """The inverse Laplacian of what is not linear, which needs only the values at the points of the grid."""
+        plain, others = added(*filter(_is_plain, terms)), [one for one in terms if not _is_plain(one)]
+        found: list[Tree] = [OfField(InverseLaplace(), added(*others), self._what(call))] if others else []
+        if plain == ZERO:
+            return found
+        if not self.unknowns & {one.name for one in parts_of(plain) if isinstance(one, Name)}:
+            plain = added(plain, multiplied(ZERO, Name(min(self.unknowns))))  # or a constant would be no field
+        return [OfFunction(InverseLaplace(), plain), *found]
 
     def _of_terms(self, operator: Operator, terms: Sequence[Tree], call: Call) -> list[Tree]:
         """An operator of what is not linear: of all functions of the unknowns at once, and of the others."""
@@ -204,8 +218,9 @@ class Splitter:
             coefficient = multiplied(number, factor.whole)
             known = DiffusionOfUnknown(coefficient, name)
             rest.append(Diffusion(coefficient, term_tree((name, before)), self._what(call)) if before else known)
-        if parts.rest:
-            rest.append(Diffusion(factor.whole, added(*parts.rest), self._what(call)))
+        varying = [one for one in parts.rest if not self._is_uniform(one)]
+        if varying:
+            rest.append(Diffusion(factor.whole, added(*varying), self._what(call)))
         return Parts(rest=tuple(rest))
 
     def _is_function(self, tree: Tree) -> bool:

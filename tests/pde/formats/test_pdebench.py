@@ -266,3 +266,35 @@ def test_nan_in_fields_is_kept(tmp_path):
     data = xarray.Dataset({"u": (("batch", "time", "x"), np.full((1, 1, 4), np.nan))}, {"x": places(4), "time": [0.0]})
     pdebench.write(data, tmp_path / "a.h5")
     assert bool(np.isnan(pdebench.read(tmp_path / "a.h5").u).all())
+
+
+DAMAGES = {
+    "a group for coordinates": lambda file: (file.__delitem__("x-coordinate"), file.create_group("x-coordinate")),
+    "a group for times": lambda file: (file.__delitem__("t-coordinate"), file.create_group("t-coordinate")),
+    "texts for times": lambda file: (
+        file.__delitem__("t-coordinate"),
+        file.__setitem__("t-coordinate", np.array([b"a", b"b", b"c"])),
+    ),
+    "no values": lambda file: file.__setitem__("empty", h5py.Empty("f8")),
+    "one number": lambda file: file.__setitem__("aaa", 3.0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_refused_in_words(damage, tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["tensor"] = np.zeros((2, 3, 8))
+        file["x-coordinate"], file["t-coordinate"] = np.arange(8.0), np.arange(3.0)
+        DAMAGES[damage](file)
+    with pytest.raises(ValueError, match=r"a\.h5"):
+        pdebench.read(path)
+
+
+def test_a_wrong_sample_is_no_damage(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["tensor"] = np.zeros((2, 3, 8))
+        file["x-coordinate"], file["t-coordinate"] = np.arange(8.0), np.arange(3.0)
+    with pytest.raises(IndexError, match="there are 2 samples; got 2"):
+        pdebench.read(path, 2)

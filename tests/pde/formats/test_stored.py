@@ -4,6 +4,7 @@ import errno
 import json
 import os
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -145,5 +146,97 @@ def test_pickled_values_are_never_read(heat, where, tmp_path):
     metadata[where] = [codec] if where == "filters" else codec
     text = json.dumps(metadata).replace("pickle", "\\u0070ickle")
     (path / "u" / ".zarray").write_text(text)
-    with pytest.raises(ValueError, match="pickled values"):
+    with pytest.raises(ValueError, match="coded by pickle"):
         formats.read(path)
+
+
+def test_a_link_in_a_store_is_not_followed(heat, tmp_path):
+    path, hidden = tmp_path / "heat.zarr", tmp_path / "hidden"
+    formats.write(heat, path)
+    (path / "u").rename(hidden)
+    metadata = json.loads((hidden / ".zarray").read_text())
+    (hidden / ".zarray").write_text(json.dumps(metadata | {"compressor": {"id": "pickle"}}))
+    (path / "u").symlink_to("../hidden")
+    with pytest.raises(ValueError, match="a link to another place, u"):
+        formats.read(path)
+
+
+def test_a_link_to_a_store_is_one(heat, tmp_path):
+    formats.write(heat, tmp_path / "heat.zarr")
+    (tmp_path / "last.zarr").symlink_to("heat.zarr")
+    assert formats.read(tmp_path / "last.zarr").identical(heat)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [["bytes", "anything"], [{"name": "numcodecs.pickle"}], [{"id": "msgpack2"}]],
+    ids=["short", "third version", "second version"],
+)
+def test_unknown_codecs_are_refused(heat, named, tmp_path):
+    path = tmp_path / "heat.zarr"
+    formats.write(heat, path)
+    (path / "u" / "zarr.json").write_text(
+        json.dumps({"codecs": [{"configuration": {"codecs": named}, "name": "zstd"}]})
+    )
+    with pytest.raises(ValueError, match="coded by"):
+        formats.read(path)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_the_codecs_of_the_third_version_are_read(heat, tmp_path):
+    heat.to_zarr(tmp_path / "heat.zarr", zarr_format=3, consolidated=True)
+    assert formats.read(tmp_path / "heat.zarr").identical(heat)
+
+
+def test_metadata_nested_without_end_are_refused(heat, tmp_path):
+    formats.write(heat, tmp_path / "heat.zarr")
+    (tmp_path / "heat.zarr" / ".zmetadata").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="no JSON"):
+        formats.read(tmp_path / "heat.zarr")
+
+
+def outside(file, other):
+    return {
+        "external link": lambda: file.__setitem__("more", h5py.ExternalLink(other.name, "/secret")),
+        "link to a link": lambda: (
+            file.__setitem__("away", h5py.ExternalLink(other.name, "/")),
+            file.__setitem__("more", h5py.SoftLink("/away/secret")),
+        ),
+        "link to nothing": lambda: file.__setitem__("more", h5py.SoftLink("/nowhere")),
+        "external storage": lambda: file.create_dataset("more", (8,), "u1", external=[(str(other), 0, 8)]),
+        "virtual": lambda: file.create_virtual_dataset("more", virtual(other)),
+    }
+
+
+def virtual(other):
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource(str(other), "secret", (4,))
+    return layout
+
+
+@pytest.mark.parametrize("kind", sorted(outside(None, None)))
+@pytest.mark.parametrize("suffix", [".nc", ".h5"])
+def test_nothing_outside_of_a_file_is_read(heat, kind, suffix, tmp_path):
+    path, other = tmp_path / f"heat{suffix}", tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.full(4, 42.0)
+    (formats.write if suffix == ".nc" else formats.pdebench.write)(heat, path)
+    with h5py.File(path, "a") as file:
+        outside(file, other)[kind]()
+    with pytest.raises(ValueError, match=r"out of this file|are in other files"):
+        (formats.read if suffix == ".nc" else formats.pdebench.read)(path)
+
+
+def test_a_link_to_a_store_is_replaced_by_one(heat, tmp_path):
+    formats.write(heat, tmp_path / "first.zarr")
+    (tmp_path / "last.zarr").symlink_to("first.zarr")
+    formats.write(heat.isel(time=slice(1)), tmp_path / "last.zarr")
+    assert sorted(os.listdir(tmp_path)) == ["first.zarr", "last.zarr"]
+    assert formats.read(tmp_path / "first.zarr").identical(heat)
+    assert formats.read(tmp_path / "last.zarr").sizes["time"] == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "../../evil"])
+def test_names_that_are_paths_are_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="must have another name"):
+        formats.write(xarray.Dataset({name: ("x", np.ones(3))}), tmp_path / "a.zarr")

@@ -310,3 +310,11 @@ def test_a_full_disk_leaves_what_was_there(path, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         the_well.write(data.isel(time=slice(1)), where)
     assert os.listdir(tmp_path) == ["a.h5"] and the_well.read(where).identical(data)
+
+
+@pytest.mark.parametrize("total", [2.5, -1, "two", [1, 2]], ids=["half", "negative", "text", "list"])
+def test_the_number_of_trajectories_is_one(path, total):
+    with h5py.File(path, "a") as file:
+        file.attrs["n_trajectories"] = total
+    with pytest.raises(ValueError, match=r"n_trajectories of .* must be a whole number"):
+        the_well.read(path)

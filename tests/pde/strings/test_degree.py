@@ -33,3 +33,14 @@ import kutta as kt
 def test_degrees(text, degree):
     parameters = {"k": torch.tensor(1.0), "a": torch.ones(4, 4)}
     assert kt.pde.Equation({"u": text, "v": "0"}, parameters).degree == degree
+
+
+@pytest.mark.parametrize(("text", "most"), [("u**8", 1e-4), ("u**64", 5e-2)], ids=["8", "64"])
+def test_high_powers_keep_their_waves(text, most):
+    grid = kt.pde.Grid(256)
+    u = 0.9 + 0.1 * torch.sin(2 * torch.pi * grid.points()[0])
+    equation = kt.pde.Equation(text)
+    ops = kt.pde.PseudoSpectral().on(grid, equation.degree).like(u)
+    found = ops.leave(equation.nonlinear(ops, 0.0, ops.enter(u)))
+    wanted = u ** float(text[3:])
+    assert float((found - wanted).abs().max()) < most * float(wanted.max())

@@ -421,3 +421,48 @@ def test_the_compiled_engine_traces_equations():
         kt.solve(problem, kt.RK4(), controller=kt.Fixed(1e-3), engine=engine).y1 for engine in ("eager", kt.Compiled())
     )
     torch.testing.assert_close(compiled, eager, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", ["inverse_laplace(1)", "inverse_laplace(exp(u))", "inverse_laplace(cos(t))"])
+def test_the_inverse_of_a_constant_between_walls_is_a_parabola(text):
+    grid, u = P.Grid(64, boundary=P.Dirichlet(0.0)), torch.zeros(64, dtype=F64)
+    x = grid.points()[0]
+    found = slope(P.Equation({"u": text}), grid, u, P.FiniteDifference(), t=0.0)
+    torch.testing.assert_close(found, -0.5 * x * (1 - x), rtol=0.0, atol=3e-3)
+    with pytest.raises(ValueError, match="PseudoSpectral"):  # sines have no constant
+        slope(P.Equation({"u": text}), grid, u, P.PseudoSpectral(), t=0.0)
+
+
+@pytest.mark.parametrize("text", ["inverse_laplace(u)", "inverse_laplace(u + u**2 - u**2)", "inverse_laplace(abs(u))"])
+def test_inverses_have_no_data_at_walls(text):
+    grid = P.Grid(32, boundary=P.Dirichlet(1.0))
+    u = torch.ones(32, dtype=F64)
+    wanted = slope(P.Equation({"u": "inverse_laplace(1)"}), P.Grid(32, boundary=P.Dirichlet(0.0)), u)
+    torch.testing.assert_close(slope(P.Equation({"u": text}), grid, u), wanted, rtol=0.0, atol=1e-12)
+
+
+def test_the_inverse_of_a_function_of_the_place_between_walls():
+    grid = P.Grid(64, boundary=P.Dirichlet(0.0))
+    x = grid.points()[0]
+    found = slope(P.Equation({"u": "inverse_laplace(6*x)"}), grid, torch.zeros(64, dtype=F64), P.FiniteDifference())
+    torch.testing.assert_close(found, x**3 - x, rtol=0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1)], ids=["1", "2", "3"])
+def test_a_tensor_with_one_entry_is_a_number(shape):
+    u = noise(*SQUARE.shape)
+    found = slope(P.Equation("a*laplace(u)", {"a": torch.full(shape, 2.0, dtype=F64)}), SQUARE, u)
+    torch.testing.assert_close(found, slope(P.Equation("2*laplace(u)"), SQUARE, u))
+
+
+@pytest.mark.parametrize("text", ["divergence(v*gradient(t))", "divergence(v*gradient(t*k + 1))"])
+def test_what_is_the_same_everywhere_has_no_gradient(text):
+    equation = P.Equation({"u": f"{text} - u", "v": "0"}, {"k": 2.0})
+    state = torch.stack([waves(LINE), waves(LINE, 1)])
+    torch.testing.assert_close(slope(equation, LINE, state)[0], -state[0])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**5000)], ids=["hundreds", "thousands"])
+def test_whole_numbers_that_no_float_holds_are_refused(value):
+    with pytest.raises(ValueError, match="parameter a must be finite"):
+        P.Equation("a*u", {"a": value})
