@@ -25,6 +25,7 @@ from kutta.autodiff import read, under_transform
 from kutta.pde.boundary import Dirichlet
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.structure import random_field, real_if_it_is, structured
@@ -79,6 +80,12 @@ def operations(problem: PDEProblem) -> Discretisation:
 
     So the operations have computed what they keep, and an equation that does not fit is found before the first step.
     """
+    start, end = (torch.as_tensor(t).detach() for t in problem.t_span)
+    if isinstance(problem.scheme, FiniteVolume) and read((end < start).any()):
+        raise ValueError(
+            f"t_span must rise for FiniteVolume(), whose fluxes look to where waves come from and grow without bound "
+            f"backwards in time; got {problem.t_span!r}: use kutta.pde.FiniteDifference()"
+        )
     ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
     ops = ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
     with torch.no_grad():
