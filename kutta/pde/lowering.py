@@ -21,13 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import under_transform
+from kutta.autodiff import read, under_transform
 from kutta.pde.boundary import Dirichlet
 from kutta.pde.grid import Grid, conditions
 from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
-from kutta.pde.structure import real_if_it_is, structured
+from kutta.pde.structure import random_field, real_if_it_is, structured
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -81,6 +82,12 @@ def operations(problem: PDEProblem) -> Discretisation:
 
     So the operations have computed what they keep, and an equation that does not fit is found before the first step.
     """
+    start, end = (torch.as_tensor(t).detach() for t in problem.t_span)
+    if isinstance(problem.scheme, FiniteVolume) and read((end < start).any()):
+        raise ValueError(
+            f"t_span must rise for FiniteVolume(), whose fluxes look to where waves come from and grow without bound "
+            f"backwards in time; got {problem.t_span!r}: use kutta.pde.FiniteDifference()"
+        )
     ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
     ops = ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
     with torch.no_grad():
@@ -206,14 +213,11 @@ def _blocks(problem: PDEProblem, ops: WaveSpace) -> Tensor | None:
     ones = torch.ones(basis.shape, dtype=ops.coefficient_dtype, device=ops.device)
     units = torch.eye(count, dtype=ones.dtype, device=ops.device).reshape(count, count, *[1] * ones.dim()) * ones
     blocks = _image(problem, ops, units).transpose(0, 1)
-    if not under_transform():  # whose values cannot be read
-        noise = torch.randn((count, *problem.grid.shape), generator=torch.Generator().manual_seed(0))
-        probe = basis.forward(noise.to(ops.device, ops.dtype))
-        with torch.no_grad():
-            parts = blocks * probe
-            error, size = (parts.sum(1) - _image(problem, ops, probe)).abs(), parts.abs().sum(1)
-        if bool((error > 1e-6 * size + 1e-12 * size.amax()).any()):
-            return None
+    probe = basis.forward(random_field((count, *problem.grid.shape)).to(ops.device, ops.dtype))
+    parts = blocks * probe
+    error, size = (parts.sum(1) - _image(problem, ops, probe)).detach().abs(), parts.detach().abs().sum(1)
+    if read((error > 1e-6 * size + 1e-12 * size.amax()).any()):
+        return None
     return blocks
 
 

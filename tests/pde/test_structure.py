@@ -96,3 +96,54 @@ def test_gradients_reach_coefficients_through_diffusion():
         return kt.solve(problem, kt.ARS222(), controller=kt.Fixed(0.05)).y1
 
     assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
+
+
+class Coupled(P.Evolution):
+    """``u_t = laplacian(u) + 10 v``, ``v_t = laplacian(v)``."""
+
+    components = ("u", "v")
+
+    def linear(self, ops, u):
+        first, second = ops.split(u)
+        return ops.join([ops.laplacian(first) + 10.0 * second, ops.laplacian(second)])
+
+
+@pytest.mark.parametrize("dtype", [F64, torch.float32], ids=["double", "single"])
+def test_a_coupling_far_slower_than_diffusion_is_kept(dtype):
+    u0 = torch.stack([torch.zeros(256, dtype=dtype), torch.ones(256, dtype=dtype)])
+    problem = P.PDEProblem(Coupled(), P.Grid(256), u0, (0.0, 1.0), P.FiniteDifference())
+    assert isinstance(lowering.split(problem).problem.linear, MatrixFree)
+    few = P.PDEProblem(Coupled(), P.Grid(32), u0[:, :32], (0.0, 1.0), P.FiniteDifference())
+    assert torch.allclose(kt.solve(few, kt.ETDRK4(), controller=kt.Fixed(0.1)).y1[0].mean(), u0.new_tensor(10.0))
+
+
+def test_in_single_precision_slow_diffusion_that_varies_is_no_diagonal():
+    class Slow(P.Evolution):
+        components = ("u", "v")
+
+        def linear(self, ops, u):
+            fast, slow = ops.split(u)
+            left = torch.where(ops.points(u)[0] < 0.5, 1e-5, 1e-6).to(u.dtype)
+            return ops.join([ops.laplacian(fast), ops.diffusion(slow, left)])
+
+    u0 = torch.ones(2, 64, dtype=torch.float32)
+    problem = P.PDEProblem(Slow(), P.Grid(64), u0, (0.0, 1.0), P.FiniteDifference())
+    assert not isinstance(lowering.split(problem).problem.linear, Diagonal)
+
+
+@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference(6)], ids=["spectral", "differences"])
+def test_what_does_not_mix_waves_is_found_under_transformations_and_nothing_else(scheme):
+    """Advection by a wind that varies: its derivative is that of the plain solve, along all directions."""
+    grid = P.Grid(32)
+    x = grid.points()[0]
+    wind, turn = 1.0 + 0.5 * torch.sin(2 * torch.pi * x), 2 * torch.pi * x
+
+    def solved(u):
+        problem = P.Advection((wind,)).problem(grid, u, (0.0, 0.1), scheme)
+        return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.005)).y1
+
+    plain, linear_too = solved(turn.sin()), solved(turn.cos())
+    value, change = torch.func.jvp(solved, (turn.sin(),), (turn.cos(),))
+    both = torch.func.vmap(solved)(torch.stack([turn.sin(), turn.cos()]))
+    for found, wanted in ((value, plain), (change, linear_too), (both[0], plain), (both[1], linear_too)):
+        assert torch.allclose(found, wanted, atol=1e-8)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grid import Grid
+from kutta.pde.schemes.finite_difference import FiniteDifference
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +21,8 @@ class AllenCahn(Evolution):
     ``tanh(x / (sqrt(2) eps))``; a curved one moves towards its centre with the speed ``m eps^2`` times its curvature.
 
     Attributes:
-        width: ``eps``, of fronts.
+        width: ``eps``, of fronts: a number, or a tensor at the points of the grid, for which differences are the
+            default.
         mobility: ``m``.
 
     Source: Allen and Cahn, A microscopic theory for antiphase boundary motion and its application to antiphase domain
@@ -35,6 +40,11 @@ class AllenCahn(Evolution):
     width: Any = 0.05
     mobility: Any = 1.0
     degree: ClassVar[int] = 3
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """Waves where all is periodic and the width is a number, else differences of order 2."""
+        varies = isinstance(self.width, Tensor) and self.width.dim() > 0
+        return FiniteDifference() if varies else super().scheme(grid)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return self.mobility * (ops.diffusion(u, self.width**2) + u)

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from kutta.autodiff import read
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grid import Grid
+from kutta.pde.padding import check_field
+from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +25,8 @@ class Heat(Evolution):
     Attributes:
         diffusivity: ``a``: a number, or a tensor of positive ones at the points of the grid. What flows between two
             points is then, for differences of order 2, as `kutta.pde.Darcy` has it; higher orders need periodic axes.
+            Differences are the default for it, on periodic axes too: `PseudoSpectral` has the products of all waves,
+            for coefficients as smooth as the solution.
         source: ``s``: a number, a tensor at the points, or a function of ``(x, t)``.
 
     Example:
@@ -34,11 +41,6 @@ class Heat(Evolution):
     source: float | Any | Callable[..., Any] = 0.0
 
     @property
-    def degree(self) -> int:  # type: ignore[override]
-        """A coefficient that varies makes a product of fields."""
-        return 2 if self._varies else 1
-
-    @property
     def _varies(self) -> bool:
         return isinstance(self.diffusivity, Tensor) and self.diffusivity.dim() > 0
 
@@ -51,6 +53,20 @@ class Heat(Evolution):
             return source
         spread = ops.diffusion(u, ops.constant(self.diffusivity, u))
         return spread if source is None else spread + source
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """Waves where all is periodic and nothing varies, else differences of order 2."""
+        return FiniteDifference() if self._varies else super().scheme(grid)
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        if self._varies:
+            check_field("diffusivity", self.diffusivity, grid)
+        values = torch.as_tensor(self.diffusivity).detach()
+        if not values.is_complex() and read((~(values >= 0)).any()):
+            raise ValueError(
+                f"diffusivity must be positive everywhere, or the fastest waves grow without bound; its smallest value "
+                f"is {-read((-values).amax()):g}"
+            )
 
     def _mixes_waves(self, ops: Discretisation) -> bool:
         """Whether diffusion is not diagonal in waves, and no part for the methods that need one that is."""

@@ -143,7 +143,7 @@ class WaveSpace(Discretisation):
         kinds = tuple(kind if kind == PERIODIC else EVEN for kind in self.kinds)
         values = torch.as_tensor(values, dtype=self.dtype, device=self.device)
         if values.dim():
-            return SpectralField(self, kinds, values=values)
+            return SpectralField(self, kinds, values=values, given=True)
         ones = lambda: (self.basis(kinds).forward(torch.ones(self.grid.shape, dtype=self.real_dtype)), 0)  # noqa: E731
         return SpectralField(self, kinds, coefficients=values * self._remembered((kinds, "constant"), ones)[0])
 
@@ -175,8 +175,9 @@ class WaveSpace(Discretisation):
 
     def join(self, components: Sequence[SpectralField]) -> SpectralField:
         dim, kinds = -self.grid.dim - 1, components[0].kinds
-        if all(one._coefficients is None for one in components):
-            return SpectralField(self, kinds, values=torch.stack([one.values for one in components], dim))
+        if all(one._coefficients is None and one.given == components[0].given for one in components):
+            values = torch.stack([one.values for one in components], dim)
+            return SpectralField(self, kinds, values=values, given=components[0].given)
         return SpectralField(self, kinds, coefficients=torch.stack([one.coefficients for one in components], dim))
 
     def weighted(self, u: SpectralField, weights: Sequence[Any]) -> SpectralField:

@@ -20,15 +20,25 @@ Kinds = tuple[str, ...]
 class SpectralField:
     """A field in a space of waves; see `kutta.pde.schemes.pseudo_spectral.WaveSpace`.
 
-    What a product is made of, and the product itself, are without the waves that would be mistaken for others.
+    What a product is made of, and the product itself, are without the waves that would be mistaken for others. Data,
+    such as a source, are no product: all of their waves count.
 
     Attributes:
         space: what it is a sum of.
         kinds: periodic, even or odd, along each axis.
+        given: whether the values are data.
     """
 
-    def __init__(self, space: Any, kinds: Kinds, values: Tensor | None = None, coefficients: Tensor | None = None):
+    def __init__(
+        self,
+        space: Any,
+        kinds: Kinds,
+        values: Tensor | None = None,
+        coefficients: Tensor | None = None,
+        given: bool = False,
+    ):
         self.space, self.kinds, self._values, self._coefficients = space, kinds, values, coefficients
+        self.given = given
 
     @property
     def dtype(self) -> torch.dtype:
@@ -51,7 +61,8 @@ class SpectralField:
     def coefficients(self) -> Tensor:
         """Of the waves."""
         if self._coefficients is None:
-            self._coefficients = self.space.kept(self.kinds, self.space.basis(self.kinds).forward(self._values))
+            found = self.space.basis(self.kinds).forward(self._values)
+            self._coefficients = found if self.given else self.space.kept(self.kinds, found)
         return self._coefficients
 
     def scaled(self, symbol: Any, kinds: Kinds | None = None) -> SpectralField:
@@ -61,7 +72,7 @@ class SpectralField:
     def mapped(self, function: Callable[[Tensor], Tensor]) -> SpectralField:
         """The field whose components are chosen or put in order by a function of tensors."""
         if self._coefficients is None:
-            return SpectralField(self.space, self.kinds, values=function(self.values))
+            return SpectralField(self.space, self.kinds, values=function(self.values), given=self.given)
         return SpectralField(self.space, self.kinds, coefficients=function(self._coefficients))
 
     def __neg__(self) -> SpectralField:
@@ -72,15 +83,15 @@ class SpectralField:
 
     def __add__(self, other: Any) -> SpectralField:
         if _is_number(other) and self._coefficients is None and ODD not in self.kinds:
-            return self.pointwise(lambda values: values + other)
+            return self.mapped(lambda values: values + other)
         other = self._as_field(other)
         if other.kinds != self.kinds:
             raise ValueError(
                 f"PseudoSpectral cannot add a field that is {_named(other.kinds)} to one that is {_named(self.kinds)} "
                 "at its walls; use kutta.pde.FiniteDifference()"
             )
-        if self._coefficients is None and other._coefficients is None:
-            return SpectralField(self.space, self.kinds, values=self.values + other.values)
+        if self._coefficients is None and other._coefficients is None and self.given == other.given:
+            return SpectralField(self.space, self.kinds, values=self.values + other.values, given=self.given)
         return SpectralField(self.space, self.kinds, coefficients=self.coefficients + other.coefficients)
 
     __radd__ = __add__
@@ -127,7 +138,7 @@ class SpectralField:
 
     def _times(self, number: Any) -> SpectralField:
         if self._coefficients is None:
-            return SpectralField(self.space, self.kinds, values=number * self.values)
+            return self.mapped(lambda values: number * values)
         return self.scaled(number)
 
     def _even(self, what: str) -> SpectralField:

@@ -106,3 +106,31 @@ def test_steps_that_explode_are_refused():
     problem = P.Heat(1.0).problem(P.Grid(32), lambda x: torch.sin(2 * math.pi * x[0]), (0.0, 1.0), P.FiniteDifference())
     with pytest.raises(ValueError, match="Courant-Friedrichs-Lewy"):
         kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.1))
+
+
+def test_a_jump_spreads_until_nothing_is_left_of_it_where_the_coefficient_varies():
+    grid = P.Grid(64)
+    x = grid.points()[0]
+    problem = P.Heat(1 + 0.5 * torch.sin(2 * math.pi * x)).problem(grid, (x < 0.5).double(), (0.0, 1.0))
+    found = kt.solve(problem, rtol=1e-8, atol=1e-10).y1
+    assert torch.allclose(found, torch.full_like(found, 0.5), atol=1e-6)
+
+
+def test_waves_with_a_coefficient_that_varies_leave_none_out():
+    """All but the shortest, which has no first derivative, decay."""
+    grid = P.Grid(33)
+    x = grid.points()[0]
+    short = torch.cos(2 * math.pi * 15 * x)
+    problem = P.Heat(1 + 0.5 * torch.sin(2 * math.pi * x)).problem(grid, short, (0.0, 1.0), P.PseudoSpectral())
+    assert float(kt.solve(problem, kt.ROCK4(), rtol=1e-6, atol=1e-9).y1.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("diffusivity", [-1.0, math.nan, torch.linspace(-0.1, 1.0, 16)], ids=["number", "nan", "field"])
+def test_a_diffusivity_that_is_not_positive_is_refused(diffusivity):
+    with pytest.raises(ValueError, match="diffusivity must be positive"):
+        P.Heat(diffusivity).problem(P.Grid(16), torch.zeros(16, dtype=F64), (0.0, 1.0))
+
+
+def test_a_diffusivity_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="diffusivity must have the shape"):
+        P.Heat(torch.ones(8)).problem(P.Grid(16), torch.zeros(16, dtype=F64), (0.0, 1.0))

@@ -256,3 +256,11 @@ def test_a_step_that_is_too_large_is_refused():
     problem = P.Burgers(0.0).problem(P.Grid(100), lambda x: 1 + x[0], (0.0, 1.0))
     with pytest.raises(ValueError, match="violates the Courant-Friedrichs-Lewy condition"):
         kt.solve(problem, kt.SSPRK33(), controller=kt.Fixed(0.05))
+
+
+def test_backwards_in_time_is_refused():
+    problem = P.Advection(1.0).problem(P.Grid(16), lambda x: torch.sin(6.283 * x[0]), (1.0, 0.0), P.FiniteVolume())
+    with pytest.raises(ValueError, match="t_span must rise"):
+        kt.solve(problem)
+    with pytest.raises(ValueError, match="t_span must rise"):
+        problem.as_ode()

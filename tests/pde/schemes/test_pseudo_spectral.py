@@ -138,3 +138,29 @@ def test_the_part_follows_the_degree():
     assert PseudoSpectral().on(grid, 2).part == pytest.approx(2 / 3)
     assert PseudoSpectral().on(grid, 3).part == 0.5
     assert isinstance(PseudoSpectral(1.0).on(grid, 3), WaveSpace)
+
+
+@pytest.mark.parametrize("number", [9, 10, 11, 14])
+def test_all_waves_of_data_count(number):
+    """``u = (1 - exp(-a k^2 t)) / (a k^2) f`` for a force ``f`` of one wave, whether or not products have it."""
+    grid, a = P.Grid(32, TURN), 0.1
+    force = torch.sin(number * grid.points()[0])
+    exact = (1 - math.exp(-a * number**2)) / (a * number**2) * force
+    for given in (force, lambda x, t: force):
+
+        class Forced(P.Heat):
+            degree = 2  # so that products leave the highest third out
+
+        problem = Forced(a, given).problem(grid, torch.zeros(32, dtype=F64), (0.0, 1.0))
+        found = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.5)).y1
+        assert torch.allclose(found, exact, atol=1e-12)
+
+
+def test_a_force_of_short_waves_drives_vorticity():
+    grid = P.Grid((32, 32), TURN)
+    y = grid.points()[1]
+    force = torch.stack([torch.sin(11 * y), 0.0 * y])
+    problem = P.NavierStokesVorticity(0.1, forcing=force).problem(grid, torch.zeros(32, 32, dtype=F64), (0.0, 1.0))
+    found = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.1)).y1
+    exact = -11 * torch.cos(11 * y) * (1 - math.exp(-12.1)) / 12.1
+    assert torch.allclose(found, exact, atol=1e-10)
