@@ -118,7 +118,7 @@ def event(t, y):
     ("problem", "options", "why"),
     [
         (kt.EnsembleProblem(driven, torch.ones(2, 2), (0.0, 1.0)), {}, "EnsembleProblem"),
-        (kt.ODEProblem(driven, torch.ones(2, dtype=torch.complex64), (0.0, 1.0)), {}, "float32 and float64"),
+        (kt.ODEProblem(driven, torch.ones(2, dtype=torch.complex64), (0.0, 1.0)), {}, "fixed steps for complex states"),
         (kt.ODEProblem(driven, torch.ones(2, dtype=torch.bfloat16), (0.0, 1.0)), {}, "float32 and float64"),
         (None, {"method": kt.AdamsBashforth(2), "controller": kt.Fixed(0.1)}, "Runge-Kutta"),
         (None, {"events": [kt.Event(event)]}, "events"),
