@@ -88,6 +88,13 @@ def operations(problem: PDEProblem) -> Discretisation:
             f"t_span must rise for FiniteVolume(), whose fluxes look to where waves come from and grow without bound "
             f"backwards in time; got {problem.t_span!r}: use kutta.pde.FiniteDifference()"
         )
+    for axis, side, condition in conditions(problem.grid):
+        g, leading = condition.g, problem.u0.dim() - problem.grid.dim
+        if isinstance(g, Tensor) and g.dim() - (problem.grid.dim - 1) > leading:
+            raise ValueError(
+                f"boundary[{axis}][{side}]: g must have the axes of the face, {problem.grid.dim - 1}, and those before "
+                f"the axes of the grid in u0, {leading}; got shape {tuple(g.shape)}"
+            )
     ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
     ops = ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
     with torch.no_grad():

@@ -81,7 +81,8 @@ def _along(values: Tensor, dim: int) -> Tensor:
 def _transform(grid: Grid, axis: int) -> Transform | None:
     """That of an axis; nothing for periodic ones, and where there is none."""
     left, right = grid.boundary[axis]
-    kinds, count = (type(left), type(right)), grid.shape[axis]
+    kinds = tuple(next((kind for kind in (Dirichlet, Neumann) if isinstance(one, kind)), None) for one in (left, right))
+    count = grid.shape[axis]
     cells = grid.centring[axis] == "cell"  # type: ignore[index]
     unknowns = count if cells else count - kinds.count(Dirichlet)
     if kinds == (Dirichlet, Dirichlet):

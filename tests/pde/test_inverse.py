@@ -61,3 +61,12 @@ def test_what_has_no_transform_is_refused():
         P.FiniteDifference(4).on(P.Grid(9, boundary=P.Dirichlet())).inverse_laplacian(torch.ones(9))
     with pytest.raises(ValueError, match="no Robin"):
         P.FiniteDifference().on(P.Grid(9, boundary=P.Robin(1.0, 1.0))).inverse_laplacian(torch.ones(9))
+
+
+def test_a_wall_that_mirrors_is_one_where_slopes_vanish():
+    from kutta.pde.transforms import diagonalised
+
+    mirrored, flat = (diagonalised(P.Grid(8, boundary=side), 1.0, 1.0) for side in (P.Wall(), P.Neumann()))
+    u = torch.arange(8, dtype=torch.float64)
+    assert mirrored is not None
+    assert torch.equal(mirrored(u), flat(u))

@@ -229,3 +229,11 @@ def test_an_integrator_takes_the_ordinary_problem():
     while not loop.done:
         loop.step()
     assert torch.allclose(loop.y, kt.solve(problem, kt.Tsit5(), rtol=1e-6).y1)
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+def test_boundary_values_with_more_axes_than_the_state_are_refused(centring):
+    grid = P.Grid(12, centring=centring, boundary=P.Dirichlet(torch.ones(12)))
+    problem = P.Heat(1.0).problem(grid, torch.zeros(12), (0.0, 1.0), P.FiniteDifference())
+    with pytest.raises(ValueError, match=r"boundary\[0\]\[0\]: g must have the axes of the face"):
+        kt.solve(problem)

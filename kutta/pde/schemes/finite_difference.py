@@ -78,6 +78,11 @@ class CentralDifferences(Discretisation):
         return replace(self, grid=self.prepared.without_data)  # type: ignore[union-attr]
 
     def derivative(self, u: Tensor, axis: int, order: int = 1) -> Tensor:
+        if not 0 <= axis < self.grid.dim or order not in self.prepared.weights:  # type: ignore[union-attr]
+            raise ValueError(
+                f"derivative needs an axis from 0 to {self.grid.dim - 1} and an order from 1 to {HIGHEST_DERIVATIVE}; "
+                f"got axis {axis!r}, order {order!r}"
+            )
         weights = self.prepared.weights[order]  # type: ignore[union-attr]
         return differentiated(self._padded(u, axis, order), weights, self.grid, axis, order)
 
@@ -97,11 +102,18 @@ class CentralDifferences(Discretisation):
         if self.accuracy == 2:
             return diffusion(u, coefficient, self.grid, self.t)
         if self.grid.periodic:
-            return super().diffusion(u, coefficient)
+            return self._by_product_rule(u, coefficient)
         raise ValueError(
             f"diffusion with a coefficient that varies, between walls, has accuracy 2; got {self.accuracy}: use "
             "kutta.pde.FiniteDifference(2)"
         )
+
+    def _by_product_rule(self, u: Tensor, a: Tensor) -> Tensor:
+        """``a laplacian(u) + grad a . grad u``; the first differences of a first difference do not see a zigzag."""
+        total = a * self.laplacian(u)
+        for axis in range(self.grid.dim):
+            total = total + self.derivative(a, axis) * self.derivative(u, axis)
+        return total
 
     def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
         weights = self.prepared.weights[order]  # type: ignore[union-attr]

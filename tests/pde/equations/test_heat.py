@@ -134,3 +134,18 @@ def test_a_diffusivity_that_is_not_positive_is_refused(diffusivity):
 def test_a_diffusivity_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="diffusivity must have the shape"):
         P.Heat(torch.ones(8)).problem(P.Grid(16), torch.zeros(16, dtype=F64), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
+def test_a_zigzag_decays_where_the_coefficient_varies(accuracy):
+    grid = P.Grid(32)
+    a, zigzag = 1 + 1e-3 * torch.sin(2 * math.pi * grid.points()[0]), 1.0 - 2.0 * (torch.arange(32) % 2).double()
+    problem = P.Heat(a).problem(grid, zigzag, (0.0, 1.0), P.FiniteDifference(accuracy))
+    assert float(kt.solve(problem, rtol=1e-6).y1.abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize(("axis", "order"), [(0, 5), (0, 0), (1, 1), (-1, 2)])
+def test_derivatives_that_there_are_not(axis, order):
+    ops = P.FiniteDifference().on(P.Grid(16))
+    with pytest.raises(ValueError, match="derivative needs an axis from 0 to 0 and an order from 1 to 4"):
+        ops.derivative(torch.zeros(16), axis, order)
