@@ -196,7 +196,7 @@ _PLANNED = {
     "the engines to come": "Jax Ray",
     "stochastic and controlled differential equations": "SDEProblem CDEProblem SRA1 ReversibleHeun",
     "further stiff methods": "Kvaerno5",
-    "multigrid, root and least-squares problems": (
+    "root and least-squares problems": (
         "RootProblem FixedPointProblem LeastSquaresProblem "
         "Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
@@ -212,8 +212,7 @@ def __getattr__(name: str) -> object:
     for what, planned in _PLANNED.items():
         if name in planned.split():
             raise AttributeError(
-                f"kutta.{name} is not part of this version, which solves ordinary differential equations and samples "
-                f"from diffusion models; "
-                f"it comes with {what}"
+                f"kutta.{name} is not part of this version, which solves ordinary and partial differential "
+                f"equations and linear systems, and samples from diffusion models; it comes with {what}"
             )
     raise AttributeError(f"module 'kutta' has no attribute {name!r}")
