@@ -19,19 +19,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Condition, Dirichlet, Periodic
+from kutta.pde.boundary import Condition, Periodic
 from kutta.pde.grid import Grid, conditions
+from kutta.pde.padding import is_data
 from kutta.solvers.algebra.multigrid.network import Chain, Network
 
 MEANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "harmonic": lambda a, b: 2.0 * a * b / (a + b),
     "arithmetic": lambda a, b: 0.5 * (a + b),
 }
-
-
-def is_data(grid: Grid, axis: int, side: int) -> bool:
-    """Whether the outermost points of an axis are given by the boundary, and no unknowns."""
-    return grid.centring[axis] == "node" and isinstance(grid.boundary[axis][side], Dirichlet)  # type: ignore[index]
 
 
 def margins(grid: Grid) -> tuple[tuple[int, int], ...]:

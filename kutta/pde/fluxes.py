@@ -14,7 +14,7 @@ from torch import Tensor
 from kutta.pde import conductances
 from kutta.pde.boundary import Periodic
 from kutta.pde.grid import Grid
-from kutta.pde.padding import face_value, pad
+from kutta.pde.padding import face_value, is_data, pad
 
 
 def diffusion(u: Tensor, a: Tensor, grid: Grid, t: Any = 0.0, faces: str = "harmonic") -> Tensor:
@@ -48,7 +48,7 @@ def _along(u: Tensor, a: Tensor, grid: Grid, axis: int, t: Any, faces: str) -> T
 def _inflow(u: Tensor, a: Tensor, grid: Grid, axis: int, side: int, t: Any, faces: str) -> Tensor:
     """What flows in at a side, over the spacing; nothing that matters at nodes whose values are data."""
     end = u.narrow(axis - grid.dim, -side, 1)
-    if conductances.is_data(grid, axis, side):
+    if is_data(grid, axis, side):
         return torch.zeros_like(end)
     wall: Any = grid.boundary[axis][side]
     g = face_value(u, grid, axis, side, 0, t, ())

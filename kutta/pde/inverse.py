@@ -43,8 +43,8 @@ class InverseLaplacian:
         key = f.dtype, f.device
         if key not in self._ready:
             basis = Basis(self.grid, self.kinds, not f.is_complex())
-            symbol = sum(_second_difference(basis, axis, self.accuracy) for axis in range(self.grid.dim))
-            reciprocal = torch.where(symbol == 0.0, 0.0, 1.0 / symbol)  # type: ignore[operator, arg-type]
+            symbol = second_differences(basis, self.accuracy)
+            reciprocal = torch.where(symbol == 0.0, 0.0, 1.0 / symbol)
             self._ready[key] = basis, reciprocal.to(f.device, real_dtype(f.dtype))
         return self._ready[key]
 

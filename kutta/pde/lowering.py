@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read, under_transform
-from kutta.pde.boundary import Dirichlet
 from kutta.pde.grid import Grid, conditions
+from kutta.pde.padding import is_data
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
@@ -151,8 +151,8 @@ def _sum(first: Field | None, second: Field | None) -> Field:
 
 def _where_unknown(grid: Grid, slope: Tensor) -> Tensor:
     """Zero at the nodes whose values are the boundary's."""
-    for axis, side, condition in conditions(grid):
-        if isinstance(condition, Dirichlet) and grid.centring[axis] == "node":  # type: ignore[index]
+    for axis, side, _ in conditions(grid):
+        if is_data(grid, axis, side):
             ends = torch.ones(grid.shape[axis], dtype=slope.real.dtype, device=slope.device)
             ends[-side] = 0.0
             slope = slope * ends.reshape(-1, *[1] * (grid.dim - axis - 1))
@@ -162,7 +162,7 @@ def _where_unknown(grid: Grid, slope: Tensor) -> Tensor:
 def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
     """A state with the boundary's values at the nodes where they are given."""
     for axis, side, condition in conditions(grid):
-        if isinstance(condition, Dirichlet) and grid.centring[axis] == "node":  # type: ignore[index]
+        if is_data(grid, axis, side):
             dim, place = axis - grid.dim, side * (grid.shape[axis] - 1)
             face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
             value = torch.as_tensor(condition.value(face, t), dtype=u.dtype, device=u.device)

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.grid import Grid
+from kutta.pde.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from kutta.solution import Solution
 
-NAMES = ("x", "y", "z")
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#8c959f",
     "axes.labelcolor": "#24292f",
@@ -241,7 +240,7 @@ def draw_plane(axis: Any, values: np.ndarray, grid: Grid, axes: tuple[int, int],
         edges += [float(points[0]) - half, float(points[-1]) + half]
     ratio = grid.length[axes[1]] / grid.length[axes[0]]  # type: ignore[index]
     aspect = "equal" if 0.25 <= ratio <= 4.0 else "auto"
-    axis.set(xlabel=NAMES[axes[0]], ylabel=NAMES[axes[1]])
+    axis.set(xlabel=AXES[axes[0]], ylabel=AXES[axes[1]])
     axis.locator_params(nbins=5)
     return axis.imshow(values.T, origin="lower", extent=edges, aspect=aspect, **colours)
 
@@ -250,7 +249,7 @@ def draw_slice(axis: Any, what: Shown, row: int, place: int, normal: int, colour
     """The slice through the middle of an axis."""
     first, second = (one for one in range(3) if one != normal)
     where = float(what.grid.axis_points(normal)[middle(what.grid, normal)])
-    axis.set(title=f"{NAMES[normal]} = {where:.3g}")
+    axis.set(title=f"{AXES[normal]} = {where:.3g}")
     return draw_plane(axis, slice_of(what, row, place, normal), what.grid, (first, second), colours)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kutta.solvers.algebra.multigrid.network import Network
-from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, Scalar, is_zero
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, Scalar, Transposed, is_zero
 
 
 class NetworkOperator(LinearOperator):
@@ -93,7 +93,7 @@ class NetworkOperator(LinearOperator):
         return self if self.weights is None else Similar(self, self.weights)
 
 
-class Similar(LinearOperator):
+class Similar(Transposed):
     """``W A W^-1``: the transposed of a network's operator, and of what approximates its inverse.
 
     Attributes:
@@ -102,31 +102,12 @@ class Similar(LinearOperator):
     """
 
     def __init__(self, operator: LinearOperator, weights: Tensor):
-        self.operator, self.weights = operator, weights
-        self.axes, self.batch = operator.axes, operator.batch
-
-    def apply(self, x: Tensor) -> Tensor:
-        return self._turned(self.operator.apply, x)
-
-    def check(self, x: Tensor) -> None:
-        self.operator.check(x)
-
-    def transposed(self) -> LinearOperator:
-        return self.operator
-
-    def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
-        return self.operator.shifted(shift, scale).transposed()
-
-    def diagonal(self, like: Tensor) -> Tensor:
-        return self.operator.diagonal(like)
+        super().__init__(operator)
+        self.weights = weights
 
     def compatible(self, b: Tensor) -> Tensor:
-        return self._turned(self.operator.compatible, b)
+        return self._through(self.operator.compatible, b)
 
-    def inverse(self) -> Inverse | None:
-        inverse = self.operator.inverse()
-        return None if inverse is None else lambda x: self._turned(inverse, x)
-
-    def _turned(self, function: Inverse, x: Tensor) -> Tensor:
+    def _through(self, function: Inverse, x: Tensor) -> Tensor:
         weights = self.weights.to(x)
         return weights * function(x / weights)
