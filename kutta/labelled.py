@@ -17,7 +17,7 @@ from kutta.optional import needed
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from kutta.pde.space import Space
+    from kutta.pde.grids.space import Space
     from kutta.solution import Solution
 
 COUNTS = ("steps", "accepted", "rejected", "function_evaluations", "jacobian_evaluations", "linear_solves")
@@ -69,7 +69,7 @@ def array(values: Tensor) -> np.ndarray:
 
 
 def _fields(ys: Tensor, leading: tuple[str, ...], space: Space) -> Variables:
-    from kutta.pde.grid import AXES
+    from kutta.pde.grids.grid import AXES
 
     several, dim = len(space.components) > 1, space.grid.dim
     batch = _numbered("batch", ys.dim() - len(leading) - several - dim)

@@ -24,7 +24,7 @@ def plot(solution: Solution) -> Any:
     except ImportError as missing:
         raise ImportError('plot() needs matplotlib: pip install "kutta[plots]"') from missing
     if solution.space is not None and solution.stats.history is None:
-        from kutta.pde.pictures import plot as plot_fields
+        from kutta.pde.pictures.drawing import plot as plot_fields
 
         return plot_fields(solution)
     history = solution.stats.history

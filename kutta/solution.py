@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from xarray import Dataset
 
-    from kutta.pde.animation import Animation
+    from kutta.pde.pictures.animation import Animation
 
 
 class Result(IntEnum):
@@ -328,7 +328,7 @@ class Solution:
             >>> kt.solve(problem, save_at=torch.linspace(0.0, 0.3, 3)).animate().frames
             3
         """
-        from kutta.pde.animation import animate
+        from kutta.pde.pictures.animation import animate
 
         return animate(self, path, fps, progress)
 

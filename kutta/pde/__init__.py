@@ -1,9 +1,7 @@
 """Partial differential equations on grids: ``kutta.pde``."""
 
 from kutta.pde import formats
-from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin, Wall
-from kutta.pde.differences import derivative, laplacian
-from kutta.pde.elliptic import Elliptic
+from kutta.pde.elliptic.operator import Elliptic
 from kutta.pde.equations.advection import Advection
 from kutta.pde.equations.allen_cahn import AllenCahn
 from kutta.pde.equations.brusselator import Brusselator
@@ -22,13 +20,16 @@ from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
 from kutta.pde.equations.poisson import Poisson
 from kutta.pde.equations.shallow_water import ShallowWater
 from kutta.pde.equations.wave import Wave
-from kutta.pde.grid import Grid
-from kutta.pde.padding import pad
+from kutta.pde.grids.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin, Wall
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import pad
+from kutta.pde.grids.space import Space
 from kutta.pde.problem import PDEProblem
 from kutta.pde.reduced.angles import angles
 from kutta.pde.reduced.local_bases import LocalBases, Worth
 from kutta.pde.reduced.medoids import Medoids, k_medoids
 from kutta.pde.reduced.pod import POD
+from kutta.pde.schemes.differences import derivative, laplacian
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.numerical_fluxes import LaxFriedrichs, NumericalFlux, Rusanov
@@ -36,7 +37,6 @@ from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.schemes.reconstructions import MUSCL, WENO5, PiecewiseConstant, Reconstruction
 from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.schemes.staggered import Staggered
-from kutta.pde.space import Space
 from kutta.pde.steady import Steady, SteadyProblem
 from kutta.pde.strings.equation import Equation
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
-from kutta.pde.grid import Grid
+from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Scheme
 from kutta.problems import ODEProblem
 from kutta.solvers.controllers import CFL
@@ -83,7 +83,7 @@ class PDEProblem:
 
         For what takes no partial differential equation, such as `kutta.Integrator`.
         """
-        from kutta.pde.lowering import whole
+        from kutta.pde.lowering.forms import whole
 
         return whole(self).problem  # type: ignore[return-value]
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde import lowering
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.lowering import Lowered
+from kutta.pde.grids.space import Space, in_words
+from kutta.pde.lowering import forms
+from kutta.pde.lowering.forms import Lowered
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.space import Space, in_words
 from kutta.pde.stability import check_step
 from kutta.solution import Solution, SolveError
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
@@ -70,7 +70,7 @@ def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
         return SSPRK33()
     if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
         return Tsit5()
-    linear = lowering.split(problem).problem.linear  # type: ignore[union-attr]
+    linear = forms.split(problem).problem.linear  # type: ignore[union-attr]
     return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
 
 
@@ -85,16 +85,16 @@ def _takes_given_steps(method: Any) -> bool:
 
 def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:
     if not (isinstance(method, Method) and method.needs_split):
-        return lowering.whole(problem)
+        return forms.whole(problem)
     steps_are_given = isinstance(given.get("controller"), Fixed) and not any(name in given for name in _WATCHERS)
     if isinstance(problem.scheme, PseudoSpectral) and steps_are_given:
-        return lowering.waves(problem)
-    return lowering.split(problem)
+        return forms.waves(problem)
+    return forms.split(problem)
 
 
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:
     def shown(t: Any, states: Tensor) -> Tensor:
-        return lowering.filled(problem.grid, lowered.shown(states), t)
+        return forms.filled(problem.grid, lowered.shown(states), t)
 
     ys = [shown(t, y) for t, y in zip(solution.ts, solution.ys, strict=True)]
     inside = solution.interpolant

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kutta.pde.grid import Grid
-from kutta.pde.lowering import filled
-from kutta.pde.padding import check_field
-from kutta.pde.space import Space, in_words
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import check_field
+from kutta.pde.grids.space import Space, in_words
+from kutta.pde.lowering.forms import filled
 from kutta.problems import LinearProblem
 from kutta.solution import Solution, SolveError
 from kutta.solvers.algebra.method import LinearMethod

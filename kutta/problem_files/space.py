@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from kutta.formulas.formula import Formula
-from kutta.pde.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
-from kutta.pde.grid import AXES, CENTRINGS, Grid
+from kutta.pde.grids.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
+from kutta.pde.grids.grid import AXES, CENTRINGS, Grid
 from kutta.problem_files.section import (
     ProblemFileError,
     Section,

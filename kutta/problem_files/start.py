@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kutta.formulas.formula import Formula
-from kutta.pde.grid import AXES, Grid
+from kutta.pde.grids.grid import AXES, Grid
 from kutta.problem_files.section import ProblemFileError, Section, count, number, shown, text, told
 from kutta.problem_files.space import Words
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import kutta as kt
 from kutta.formulas.formula import Formula, is_name, numbers_and_tensors
 from kutta.formulas.functions import FUNCTIONS
-from kutta.pde.grid import AXES
+from kutta.pde.grids.grid import AXES
 from kutta.pde.strings.equation import Equation
 from kutta.problem_files import space, start
 from kutta.problem_files.record import CONTROLLERS, EQUATIONS, METHODS, SCHEMES, record

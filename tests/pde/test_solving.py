@@ -197,7 +197,7 @@ def test_right_hand_sides_can_be_traced(scheme):
     if isinstance(scheme, P.FiniteDifference):
         grids.append(P.Grid(16, boundary=(P.Dirichlet(lambda x, t: torch.sin(t)), P.Robin(1.0, 1.0, 0.3))))
     for grid in grids:
-        problem = kt.pde.lowering.whole(burgers(scheme, grid)).problem
+        problem = kt.pde.lowering.forms.whole(burgers(scheme, grid)).problem
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             traced = torch.compile(problem.f, fullgraph=True, backend="eager")

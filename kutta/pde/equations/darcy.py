@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.pde.elliptic import Elliptic
-from kutta.pde.grid import Grid
+from kutta.pde.elliptic.operator import Elliptic
+from kutta.pde.grids.grid import Grid
 from kutta.pde.steady import Steady, field_of, like_of
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import Grid
+from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 

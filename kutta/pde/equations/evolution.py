@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.grid import Grid
+from kutta.pde.grids.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kutta.autodiff import read
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import Grid
-from kutta.pde.padding import check_field
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import check_field
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import Grid
-from kutta.pde.padding import check_field
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import check_field
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral, WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 

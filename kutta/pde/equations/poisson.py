@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from kutta.pde.elliptic import Elliptic
-from kutta.pde.grid import Grid
+from kutta.pde.elliptic.operator import Elliptic
+from kutta.pde.grids.grid import Grid
 from kutta.pde.steady import Steady
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 

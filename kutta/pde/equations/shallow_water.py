@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import Grid
+from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme, components, joined
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Dirichlet
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import Grid, conditions
+from kutta.pde.grids.boundary import Dirichlet
+from kutta.pde.grids.grid import Grid, conditions
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 

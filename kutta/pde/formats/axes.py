@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from kutta.pde.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
-from kutta.pde.grid import AXES, Grid
+from kutta.pde.grids.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
+from kutta.pde.grids.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from xarray import Dataset

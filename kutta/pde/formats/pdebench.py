@@ -23,7 +23,7 @@ import numpy as np
 from kutta.optional import needed
 from kutta.pde.formats import hdf5
 from kutta.pde.formats.axes import axes_of, check_places
-from kutta.pde.grid import AXES
+from kutta.pde.grids.grid import AXES
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kutta.optional import needed
-from kutta.pde.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
 from kutta.pde.formats import hdf5
 from kutta.pde.formats.axes import axes_of, check_places, condition_of, text_of
+from kutta.pde.grids.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset

@@ -11,12 +11,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import without_data
-from kutta.pde.differences import ACCURACIES, differentiated, float_weights
-from kutta.pde.fluxes import diffusion
-from kutta.pde.grid import Grid, conditions
-from kutta.pde.inverse import inverse_laplacian
-from kutta.pde.padding import ghosts_at, pad
+from kutta.pde.elliptic.fluxes import diffusion
+from kutta.pde.elliptic.inverse import inverse_laplacian
+from kutta.pde.grids.boundary import without_data
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import ghosts_at, pad
+from kutta.pde.schemes.differences import ACCURACIES, differentiated, float_weights
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 

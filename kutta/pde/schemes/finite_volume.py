@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from kutta.pde.grid import Grid
-from kutta.pde.padding import pad
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import pad
 from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.numerical_fluxes import LaxFriedrichs, NumericalFlux, Rusanov
 from kutta.pde.schemes.reconstructions import MUSCL, WENO5, Reconstruction

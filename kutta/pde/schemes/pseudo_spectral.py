@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, under_transform
-from kutta.pde.boundary import Dirichlet, Neumann, Periodic
-from kutta.pde.grid import Grid
+from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
+from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField
-from kutta.pde.schemes.waves import EVEN, ODD, PERIODIC, Basis, shifted
+from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, Basis, shifted
 
 
 @dataclass(frozen=True)

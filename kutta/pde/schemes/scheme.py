@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from kutta.pde.grid import Grid, conditions
+from kutta.pde.grids.grid import Grid, conditions
 
 Field = Any
 

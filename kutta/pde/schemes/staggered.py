@@ -24,11 +24,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Condition, Periodic, without_data
-from kutta.pde.grid import Grid, conditions
-from kutta.pde.inverse import InverseLaplacian
+from kutta.pde.elliptic.inverse import InverseLaplacian
+from kutta.pde.grids.boundary import Condition, Periodic, without_data
+from kutta.pde.grids.grid import Grid, conditions
 from kutta.pde.schemes.scheme import Discretisation, Scheme, real_dtype
-from kutta.pde.schemes.waves import EVEN, PERIODIC
+from kutta.pde.waves.basis import EVEN, PERIODIC
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kutta.formulas.program import Program
 from kutta.formulas.reading import read
 from kutta.formulas.tree import Tree
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grid import AXES
+from kutta.pde.grids.grid import AXES
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.strings.meaning import Meaning, meaning_of
 from kutta.pde.strings.operators import OPERATORS

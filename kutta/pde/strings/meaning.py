@@ -11,7 +11,7 @@ from kutta.formulas.formula import check_names
 from kutta.formulas.program import Program, program_of
 from kutta.formulas.reading import FormulaError
 from kutta.formulas.tree import Call, Name, Tree, added, multiplied, names_of, parts_of
-from kutta.pde.grid import AXES
+from kutta.pde.grids.grid import AXES
 from kutta.pde.strings.degree import HIGHEST, degree_of, depends_on
 from kutta.pde.strings.operators import SCALAR_OPERATORS, Along
 from kutta.pde.strings.splitting import ZERO, Parts, Splitter, term_tree

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kutta.pde.grid import AXES
+from kutta.pde.grids.grid import AXES
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 

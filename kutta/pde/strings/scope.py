@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.pde.grid import AXES, conditions
+from kutta.pde.grids.grid import AXES, conditions
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
 from kutta.pde.strings.operators import Operator

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde import lowering
+from kutta.pde.lowering import forms
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
 
 P = kt.pde
@@ -148,7 +148,7 @@ def test_gradients_to_state_and_gravity(name):
 def test_the_right_hand_side_can_be_traced():
     grid = P.Grid((8, 6), boundary=(P.Wall(), P.Periodic()))
     problem = P.ShallowWater(1.0, 2).problem(grid, hill, (0.0, 1.0))
-    f, t = lowering.whole(problem).problem.f, torch.zeros((), dtype=F64)
+    f, t = forms.whole(problem).problem.f, torch.zeros((), dtype=F64)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(f, fullgraph=True, backend="eager")(t, problem.u0), f(t, problem.u0))
 

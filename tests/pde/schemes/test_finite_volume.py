@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde import lowering
+from kutta.pde.lowering import forms
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
 
 P = kt.pde
@@ -189,7 +189,7 @@ def test_gradients_of_constant_states_are_those_of_what_they_carry(name):
 @pytest.mark.parametrize("equation", [P.Burgers(0.0), P.Advection((1.0, -0.5))], ids=["burgers", "advection"])
 def test_right_hand_sides_can_be_traced(name, equation):
     problem = equation.problem(P.Grid((8, 6)), lambda x: torch.sin(2 * math.pi * x[0]), (0.0, 1.0), SCHEMES[name])
-    f = lowering.whole(problem).problem.f
+    f = forms.whole(problem).problem.f
     t = torch.zeros((), dtype=F64)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(f, fullgraph=True, backend="eager")(t, problem.u0), f(t, problem.u0))

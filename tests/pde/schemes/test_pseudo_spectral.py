@@ -76,7 +76,7 @@ def count_transforms(monkeypatch, f, *args):
 
 def test_burgers_takes_two_transforms(monkeypatch):
     problem = P.Burgers(0.1).problem(P.Grid(32), lambda x: torch.sin(TURN * x[0]), (0.0, 1.0))
-    lowered = kt.pde.lowering.waves(problem).problem
+    lowered = kt.pde.lowering.forms.waves(problem).problem
     counted = count_transforms(monkeypatch, lowered.f, torch.tensor(0.0), lowered.y0)
     assert sorted(counted) == ["irfftn", "rfftn"]
 

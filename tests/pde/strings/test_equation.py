@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import kutta as kt
 from kutta.formulas.reading import FormulaError
-from kutta.pde import lowering
+from kutta.pde.lowering import forms
 from tests.formulas._expressions import expressions, name, numbers
 from tests.formulas.test_formula import torch_or_math
 
@@ -21,7 +21,7 @@ LINE, SQUARE = P.Grid(32, 2 * math.pi), P.Grid((16, 12), (2 * math.pi, 4.0))
 def slope(equation, grid, u, scheme=None, t=0.3):
     """``du/dt`` at a state."""
     problem = P.PDEProblem(equation, grid, u, (0.0, 1.0), scheme)
-    return lowering.whole(problem).problem.derivative(torch.tensor(t, dtype=F64), u)
+    return forms.whole(problem).problem.derivative(torch.tensor(t, dtype=F64), u)
 
 
 def noise(*shape, seed=0):

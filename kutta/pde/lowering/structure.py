@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read, under_transform
-from kutta.pde.elliptic import Elliptic
-from kutta.pde.grid import Grid
+from kutta.pde.elliptic.operator import Elliptic
+from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.pseudo_spectral import kinds_of
-from kutta.pde.schemes.waves import Basis
+from kutta.pde.waves.basis import Basis
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.grid import AXES, Grid
+from kutta.pde.grids.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from kutta.solution import Solution

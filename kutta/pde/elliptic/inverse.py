@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.differences import central_weights
-from kutta.pde.elliptic import Elliptic
-from kutta.pde.grid import Grid
+from kutta.pde.elliptic.operator import Elliptic
+from kutta.pde.grids.grid import Grid
+from kutta.pde.schemes.differences import central_weights
 from kutta.pde.schemes.scheme import real_dtype
-from kutta.pde.schemes.waves import PERIODIC, Basis
+from kutta.pde.waves.basis import PERIODIC, Basis
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Boundary, Condition, Periodic
+from kutta.pde.grids.boundary import Boundary, Condition, Periodic
 
 AXES = ("x", "y", "z")
 CENTRINGS = ("periodic", "cell", "node")
@@ -57,7 +57,7 @@ class Grid:
     centring: tuple[str, ...] | str | None = None
     boundary: Any = field(default_factory=Periodic)
     origin: tuple[float, ...] | float = 0.0
-    # What `kutta.pde.padding` has computed for the sides.
+    # What `kutta.pde.grids.padding` has computed for the sides.
     ghosts: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Dirichlet, Periodic, Wall
-from kutta.pde.grid import Grid
+from kutta.pde.grids.boundary import Dirichlet, Periodic, Wall
+from kutta.pde.grids.grid import Grid
 
 # The number of the first point that a ghost depends on, and for each ghost, the nearest first, the weights of the
 # points and of ``g``.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.schemes.waves import Basis, product_of_kinds, shifted
+from kutta.pde.waves.basis import Basis, product_of_kinds, shifted
 
 P = kt.pde
 F64 = torch.float64

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, read, under_transform
-from kutta.pde import conductances
-from kutta.pde.grid import Grid, conditions
-from kutta.pde.padding import check_field, face_value
-from kutta.pde.transforms import diagonalised
+from kutta.pde.elliptic import conductances
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import check_field, face_value
+from kutta.pde.waves.transforms import diagonalised
 from kutta.solvers.algebra.method import LARGEST_RESIDUAL
 from kutta.solvers.algebra.multigrid.network import Network, Stencil
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, Scalar, is_real, is_zero

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.pde.grid import Grid
-from kutta.pde.padding import pad
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import pad
 
 ACCURACIES = (2, 4, 6)
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde import conductances
-from kutta.pde.boundary import Periodic
-from kutta.pde.grid import Grid
-from kutta.pde.padding import face_value, is_data, pad
+from kutta.pde.elliptic import conductances
+from kutta.pde.grids.boundary import Periodic
+from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import face_value, is_data, pad
 
 
 def diffusion(u: Tensor, a: Tensor, grid: Grid, t: Any = 0.0, faces: str = "harmonic") -> Tensor:

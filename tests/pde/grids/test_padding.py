@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.padding import ghost_weights
+from kutta.pde.grids.padding import ghost_weights
 
 P = kt.pde
 F64 = torch.float64

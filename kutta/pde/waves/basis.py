@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from kutta.pde.grid import Grid
-from kutta.pde.transforms import Transform, cosines_of_cells, cosines_of_nodes, sines_of_cells, sines_of_nodes
+from kutta.pde.grids.grid import Grid
+from kutta.pde.waves.transforms import Transform, cosines_of_cells, cosines_of_nodes, sines_of_cells, sines_of_nodes
 
 Along = Callable[[Tensor, int], Tensor]
 PERIODIC, EVEN, ODD = "periodic", "even", "odd"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.fluxes import diffusion
+from kutta.pde.elliptic.fluxes import diffusion
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
 from tests.pde.equations import _manufactured as exact
 

@@ -19,9 +19,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Condition, Periodic
-from kutta.pde.grid import Grid, conditions
-from kutta.pde.padding import is_data
+from kutta.pde.grids.boundary import Condition, Periodic
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import is_data
 from kutta.solvers.algebra.multigrid.network import Chain, Network
 
 MEANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kutta.pde.boundary import Dirichlet, Neumann, Periodic
-from kutta.pde.grid import Grid
+from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
+from kutta.pde.grids.grid import Grid
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 

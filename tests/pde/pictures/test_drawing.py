@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import kutta as kt
-from kutta.pde.pictures import panel_size, scale, shown
-from kutta.pde.space import in_words
+from kutta.pde.grids.space import in_words
+from kutta.pde.pictures.drawing import panel_size, scale, shown
 
 matplotlib.use("Agg")
 F64 = torch.float64

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde import lowering
+from kutta.pde.grids.boundary import without_data
+from kutta.pde.lowering import forms
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
@@ -18,7 +19,7 @@ def linear(boundary, accuracy=2, shape=24, centring=None, dtype=F64):
     grid = P.Grid(shape, boundary=boundary, centring=centring)
     u0 = torch.randn(grid.shape, dtype=dtype)
     problem = P.Heat(0.3).problem(grid, u0, (0.0, 1.0), P.FiniteDifference(accuracy))
-    return problem, lowering.split(problem).problem.linear
+    return problem, forms.split(problem).problem.linear
 
 
 @pytest.mark.parametrize(
@@ -42,11 +43,13 @@ def test_what_is_found_is_the_operator(boundary, options, kind):
     problem, operator = linear(boundary, **options)
     assert type(operator) is kind
     grid = P.Grid(
-        problem.grid.shape, centring=problem.grid.centring, boundary=kt.pde.boundary.without_data(problem.grid.boundary)
+        problem.grid.shape,
+        centring=problem.grid.centring,
+        boundary=without_data(problem.grid.boundary),
     )
     ops = problem.scheme.on(grid)
     u = torch.randn(3, *grid.shape, dtype=F64)
-    unknown = lowering._where_unknown(grid, torch.ones_like(u))
+    unknown = forms._where_unknown(grid, torch.ones_like(u))
     assert torch.allclose(operator.apply(u), unknown * 0.3 * ops.laplacian(u), atol=1e-9)
 
 
@@ -61,7 +64,7 @@ def test_a_coefficient_that_varies_is_no_diagonal():
 
     problem = Growth().problem(P.Grid(16), torch.ones(16, dtype=F64), (0.0, 1.0), P.FiniteDifference())
     sol = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.5))
-    assert isinstance(lowering.split(problem).problem.linear, Dense)
+    assert isinstance(forms.split(problem).problem.linear, Dense)
     assert torch.allclose(sol.y1, torch.exp(problem.grid.points()[0]), atol=1e-12)
 
 
@@ -81,7 +84,7 @@ def test_implicit_diffusion_between_walls_is_solved_by_multigrid():
     grid = P.Grid((24, 20), 2.0, boundary=P.Robin(1.0, 1.0), origin=-1.0)
     u0 = torch.cos(mu * grid.points()).prod(0)
     problem = P.Heat(0.2).problem(grid, u0, (0.0, 1.0))
-    assert isinstance(lowering.split(problem).problem.linear, P.Elliptic)
+    assert isinstance(forms.split(problem).problem.linear, P.Elliptic)
     y1 = kt.solve(problem, kt.ARS443(), controller=kt.Fixed(0.05)).y1
     assert torch.allclose(y1, torch.exp(torch.tensor(-0.4 * mu**2)) * u0, atol=1e-3)
     explicit = kt.solve(problem, kt.Tsit5(), rtol=1e-9, atol=1e-11).y1
@@ -112,7 +115,7 @@ class Coupled(P.Evolution):
 def test_a_coupling_far_slower_than_diffusion_is_kept(dtype):
     u0 = torch.stack([torch.zeros(256, dtype=dtype), torch.ones(256, dtype=dtype)])
     problem = P.PDEProblem(Coupled(), P.Grid(256), u0, (0.0, 1.0), P.FiniteDifference())
-    assert isinstance(lowering.split(problem).problem.linear, MatrixFree)
+    assert isinstance(forms.split(problem).problem.linear, MatrixFree)
     few = P.PDEProblem(Coupled(), P.Grid(32), u0[:, :32], (0.0, 1.0), P.FiniteDifference())
     assert torch.allclose(kt.solve(few, kt.ETDRK4(), controller=kt.Fixed(0.1)).y1[0].mean(), u0.new_tensor(10.0))
 
@@ -128,7 +131,7 @@ def test_in_single_precision_slow_diffusion_that_varies_is_no_diagonal():
 
     u0 = torch.ones(2, 64, dtype=torch.float32)
     problem = P.PDEProblem(Slow(), P.Grid(64), u0, (0.0, 1.0), P.FiniteDifference())
-    assert not isinstance(lowering.split(problem).problem.linear, Diagonal)
+    assert not isinstance(forms.split(problem).problem.linear, Diagonal)
 
 
 @pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference(6)], ids=["spectral", "differences"])

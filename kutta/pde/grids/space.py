@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kutta.pde.grid import Grid
+from kutta.pde.grids.grid import Grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,18 @@ import numpy as np
 
 from kutta.files import replacing
 from kutta.optional import needed
-from kutta.pde.pictures import STYLE, Shown, draw_bar, draw_plane, draw_slice, frame, panel_size, scale, shown, slice_of
+from kutta.pde.pictures.drawing import (
+    STYLE,
+    Shown,
+    draw_bar,
+    draw_plane,
+    draw_slice,
+    frame,
+    panel_size,
+    scale,
+    shown,
+    slice_of,
+)
 
 if TYPE_CHECKING:
     from kutta.solution import Solution

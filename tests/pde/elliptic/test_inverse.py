@@ -64,7 +64,7 @@ def test_what_has_no_transform_is_refused():
 
 
 def test_a_wall_that_mirrors_is_one_where_slopes_vanish():
-    from kutta.pde.transforms import diagonalised
+    from kutta.pde.waves.transforms import diagonalised
 
     mirrored, flat = (diagonalised(P.Grid(8, boundary=side), 1.0, 1.0) for side in (P.Wall(), P.Neumann()))
     u = torch.arange(8, dtype=torch.float64)

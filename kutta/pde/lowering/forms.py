@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read, under_transform
-from kutta.pde.grid import Grid, conditions
-from kutta.pde.padding import is_data
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import is_data
+from kutta.pde.lowering.structure import random_field, real_if_it_is, structured
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field
-from kutta.pde.structure import random_field, real_if_it_is, structured
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
