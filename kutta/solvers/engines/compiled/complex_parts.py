@@ -265,6 +265,10 @@ def _joined(target: Any) -> Callable[..., Any]:
     return rule
 
 
+def _scattered(whole: Any, part: Any, *where: int) -> Pair:
+    return Pair(*(aten.slice_scatter.default(*one, *where) for one in zip(_pair(whole).parts, _pair(part).parts)))
+
+
 def _chosen(which: Tensor, a: Any, b: Any) -> Any:
     (ar, ai), (br, bi) = _pair(a).parts, _pair(b).parts
     return Pair(torch.where(which, ar, br), torch.where(which, ai, bi))
@@ -367,6 +371,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     **{target: _structural(target) for target in _SAME_FOR_BOTH},
     aten.cat.default: _joined(torch.cat),
     aten.stack.default: _joined(torch.stack),
+    aten.slice_scatter.default: _scattered,
     aten.add.Tensor: _added,
     aten.sub.Tensor: _subtracted,
     aten.mul.Tensor: _multiplied,

@@ -20,6 +20,7 @@ FUNCTIONS = {
     "powers": lambda z, w: z**2 + w**3,
     "exponentials": lambda z, w: torch.exp(z) + torch.exp(1j * w.real),
     "pieces": lambda z, w: torch.cat([z[:, 1:], w[:, :1]], 1) + torch.stack([z[0], w[1], z[2]]),
+    "a part of a whole": lambda z, w: z.slice_scatter(w[:1] + 1.0, 0, 1, 2).slice_scatter(w.real[:, :2], 1, 2, 4),
     "order": lambda z, w: z.T.reshape(3, 4) + w.flip(0).roll(1, 1) + w.unsqueeze(0).squeeze(0),
     "sums": lambda z, w: z.sum(1, keepdim=True) * w.mean() + z.sum(),
     "choices": lambda z, w: torch.where(z.real > 0, z, w),
