@@ -148,13 +148,16 @@ def _of_last_axis(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return target(*_mapped(written, args), **{key: _mapped(written, value) for key, value in kwargs.items()})
 
 
-def _pair(value: Any) -> Pair:
-    """A number or a real tensor as what it is among complex ones."""
-    if isinstance(value, Pair):
-        return value
-    if isinstance(value, Tensor):
-        return Pair(value, None)
-    raise TypeError(f"no tensor: {value!r}")
+def _pair(value: Pair | Tensor) -> Pair:
+    """A real tensor as what it is among complex ones."""
+    return value if isinstance(value, Pair) else Pair(value, None)
+
+
+def _written(value: Any, like: Tensor) -> Pair:
+    """A number, too, as a tensor of a shape."""
+    if isinstance(value, Pair | Tensor):
+        return _pair(value)
+    return Pair(torch.full_like(like, value.real), torch.full_like(like, value.imag) if value.imag else None)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -209,11 +212,9 @@ def _reciprocal(z: Pair) -> Pair:
 
 
 def _added(a: Any, b: Any, *, alpha: Any = 1) -> Any:
+    a, b = _pair(a), _written(b, _pair(a).like)
     if alpha != 1:
         b = _multiplied(b, alpha)
-    if not all(isinstance(one, Pair | Tensor) for one in (a, b)):
-        return NotImplemented
-    a, b = _pair(a), _pair(b)
     shape = torch.broadcast_shapes(a.like.shape, b.like.shape)
     a, b = (one.each(lambda part: part.expand(shape)) for one in (a, b))
     return Pair(_sum(a.real, b.real), _sum(a.imag, b.imag))
@@ -266,7 +267,8 @@ def _joined(target: Any) -> Callable[..., Any]:
 
 
 def _scattered(whole: Any, part: Any, *where: int) -> Pair:
-    return Pair(*(aten.slice_scatter.default(*one, *where) for one in zip(_pair(whole).parts, _pair(part).parts)))
+    parts = zip(_pair(whole).parts, _pair(part).parts, strict=True)
+    return Pair(*(aten.slice_scatter.default(*one, *where) for one in parts))
 
 
 def _chosen(which: Tensor, a: Any, b: Any) -> Any:

@@ -13,6 +13,7 @@ C128 = torch.complex128
 
 FUNCTIONS = {
     "products": lambda z, w: 2j * z * w - z * 3.0 + (1 + 2j) * w.real,
+    "sums with numbers": lambda z, w: 1.0 + z * (2j + w) - 3j + torch.sub(w.real, 1j, alpha=2),
     "quotients": lambda z, w: z / w + 1.0 / w + z / 2j + w / z.real,
     "parts": lambda z, w: z.real * w.imag + 1j * z.imag,
     "conjugates": lambda z, w: z.conj() * w + (z * w).conj(),
