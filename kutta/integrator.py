@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.autodiff import as_float
+from kutta.memory import keep_freed_memory
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solution import Result, SolveError, Stats
 from kutta.solve import prepare
@@ -62,6 +63,7 @@ class Integrator:
                 f"Integrator drives an ODEProblem; got {type(problem).__name__}: an ensemble is stepped by "
                 "an ODEProblem whose state has a batch axis, a PDEProblem by problem.as_ode()"
             )
+        keep_freed_memory()
         problem, layout, options = prepare(
             problem, method, rtol=rtol, atol=atol, controller=controller, dt0=dt0, max_steps=max_steps
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, outside_autocast
+from kutta.memory import keep_freed_memory
 from kutta.pde.problem import PDEProblem
 from kutta.pde.solving import solve_pde
 from kutta.pde.steady import SteadyProblem, solve_steady
@@ -121,6 +122,7 @@ def solve(
         ('SUCCESS', True)
     """
     _check_engine(engine)
+    keep_freed_memory()
     if isinstance(problem, DiffusionProblem):
         return solve_diffusion(problem, method, _not_default(locals()), solve)
     if isinstance(problem, SteadyProblem):
