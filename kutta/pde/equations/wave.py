@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grids.boundary import Dirichlet
+from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import is_data
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
@@ -51,7 +52,6 @@ class Wave(Evolution):
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         super().check(grid, scheme, u0)
-        for axis, _, one in conditions(grid):
-            at_rest = isinstance(one.g, int | float) and one.g == 0
-            if isinstance(one, Dirichlet) and grid.centring[axis] == "node" and not at_rest:  # type: ignore[index]
+        for axis, side, one in conditions(grid):
+            if is_data(grid, axis, side) and has_data(one):
                 raise ValueError(f"Wave takes Dirichlet(0) on nodes only; got {one!r} on axis {axis}: use cells")

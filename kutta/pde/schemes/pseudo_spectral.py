@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, under_transform
-from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
+from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField, is_number
-from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, Basis, shifted
+from kutta.pde.waves.basis import Basis, shifted
+from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,9 @@ def kinds_of(grid: Grid) -> Kinds:
 
 def _kind(grid: Grid, axis: int) -> str:
     left, right = grid.boundary[axis]
-    if isinstance(left, Periodic):
-        return PERIODIC
-    for kind, condition in ((EVEN, Neumann), (ODD, Dirichlet)):
-        if all(isinstance(one, condition) and isinstance(one.g, int | float) and one.g == 0 for one in (left, right)):
-            return kind
+    kind = kind_of((left, right))
+    if kind is not None and not any(has_data(one) for one in (left, right)):
+        return kind
     raise ValueError(
         f"PseudoSpectral needs axes that are periodic, or have Dirichlet(0) or Neumann(0) at both sides; got "
         f"{left!r} and {right!r} on axis {axis}: use kutta.pde.FiniteDifference()"

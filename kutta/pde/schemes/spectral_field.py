@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, product_of_kinds
+from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, product_of_kinds
 
 Kinds = tuple[str, ...]
 
