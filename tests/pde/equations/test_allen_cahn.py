@@ -11,6 +11,7 @@ from tests._helpers import F64
 from tests.pde.equations._checks import (
     SIDES,
     assert_orders,
+    by_schemes,
     ends,
     gradient_error,
     ordinary,
@@ -82,7 +83,7 @@ def test_orders_in_time(method, order, kind):
     assert temporal_order(problem, method, (16, 32)) == pytest.approx(order, abs=0.15)
 
 
-@pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral()], ids=["differences", "waves"])
+@by_schemes(2)
 @pytest.mark.parametrize("kind", ["periodic", "Neumann"])
 def test_the_same_everywhere_is_the_reaction_alone(kind, scheme):
     grid = P.Grid((4, 6), boundary=SIDES[kind])
@@ -111,7 +112,7 @@ def test_energy_falls():
 
 
 @pytest.mark.parametrize("kind", list(SIDES))
-@pytest.mark.parametrize("scheme", [P.FiniteDifference(4), P.PseudoSpectral()], ids=["differences", "waves"])
+@by_schemes(4)
 def test_gradients(kind, scheme):
     u0 = profile(kind, P.Grid(6, boundary=SIDES[kind]).points()[0])
     assert gradient_error(ends(P.AllenCahn(0.05), kind, scheme=scheme), u0) < 1e-6
