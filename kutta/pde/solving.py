@@ -11,8 +11,7 @@ from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.space import Space, in_words
-from kutta.pde.lowering import forms
-from kutta.pde.lowering.forms import Lowered
+from kutta.pde.lowering.forms import Forms, Lowered, filled
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
@@ -42,10 +41,11 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
         given: the arguments of `kutta.solve` that are not at their defaults.
         solve: `kutta.solve`, for ordinary problems.
     """
-    method = default_method(problem, given) if method is None else method
+    forms = Forms(problem)
+    method = default_method(forms, given) if method is None else method
     if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
         given = {**given, "controller": problem.cfl()}
-    lowered = _lowered(problem, method, given)
+    lowered = _lowered(forms, method, given)
     check_step(lowered.problem, method, given.get("controller"))
     try:
         solution = solve(lowered.problem, method, **given)
@@ -56,8 +56,8 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     return _fields(problem, method, lowered, solution)
 
 
-def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
-    """The method taken when none is named.
+def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
+    """The method taken for a problem when none is named.
 
     `SSPRK33` for finite volumes of an equation that says its speeds, with steps by `PDEProblem.cfl`: a step of it
     brings no new extrema where one of Euler's method brings none, and shocks offer nothing that an estimate of the
@@ -65,12 +65,12 @@ def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
     the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it does to fields
     is known; `Tsit5` for an equation that names no linear part.
     """
-    estimates = isinstance(given.get("controller"), PID)
+    problem, estimates = forms.problem, isinstance(given.get("controller"), PID)
     if isinstance(problem.scheme, FiniteVolume) and not estimates and _says_speeds(problem):
         return SSPRK33()
     if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
         return Tsit5()
-    linear = forms.split(problem).problem.linear  # type: ignore[union-attr]
+    linear = forms.split.problem.linear  # type: ignore[union-attr]
     return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
 
 
@@ -83,18 +83,17 @@ def _takes_given_steps(method: Any) -> bool:
     return isinstance(method, RungeKutta | LowStorageRungeKutta) and method.error_order is None
 
 
-def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered:
+def _lowered(forms: Forms, method: Any, given: dict[str, Any]) -> Lowered:
     if not (isinstance(method, Method) and method.needs_split):
-        return forms.whole(problem)
+        return forms.whole
     steps_are_given = isinstance(given.get("controller"), Fixed) and not any(name in given for name in _WATCHERS)
-    if isinstance(problem.scheme, PseudoSpectral) and steps_are_given:
-        return forms.waves(problem)
-    return forms.split(problem)
+    waves_will_do = isinstance(forms.problem.scheme, PseudoSpectral) and steps_are_given
+    return forms.waves if waves_will_do else forms.split
 
 
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:
     def shown(t: Any, states: Tensor) -> Tensor:
-        return forms.filled(problem.grid, lowered.shown(states), t)
+        return filled(problem.grid, lowered.shown(states), t)
 
     ys = [shown(t, y) for t, y in zip(solution.ts, solution.ys, strict=True)]
     inside = solution.interpolant

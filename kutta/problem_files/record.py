@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -42,8 +42,8 @@ _IN_FILES = {
     "a list of numbers": ("Any", "Sequence", "tuple"),
 }
 
-# What a text among the arguments stands for, such as a field by its formula.
-Reader = Callable[[str], Any]
+# What a text among the arguments stands for, such as a field by its formula, or a list with one for each axis.
+Reader = Callable[[str | list[Any]], Any]
 
 
 def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | None = None) -> Any:
@@ -53,7 +53,7 @@ def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | No
         value: a name, or a table with the key ``name`` and arguments.
         known: the classes that may be named.
         path: of the value in the file.
-        reader: of texts among the arguments; without one they are refused.
+        reader: of texts among the arguments, and of lists where they are vectors; without one texts are refused.
 
     Raises:
         ProblemFileError: for what is not known, or arguments that are refused.
@@ -86,6 +86,9 @@ def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any
         fits, wanted = "bool" in kinds, value
     elif isinstance(value, int | float):
         fits, wanted = bool(kinds & {"int", "float", "Any"}), _number(value, path)
+    elif isinstance(value, list) and reader is not None and _is_vector(kinds) and not _holds_numbers(value, kinds):
+        with told(path):
+            fits, wanted = True, reader(value)
     elif isinstance(value, list):
         fits, wanted = any(one.startswith(("Any", "Sequence", "tuple")) for one in kinds), _numbers(value, path)
     elif isinstance(value, str) and reader is not None and "Any" in kinds:
@@ -95,10 +98,21 @@ def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any
         fits, wanted = False, None
     if not fits:
         known = [words for words, of in _IN_FILES.items() if any(one.startswith(of) for one in kinds)]
+        known += ["a list with a number or a formula for each axis"] * (reader is not None and _is_vector(kinds))
         if not known:
             raise ProblemFileError(f"{path} cannot be given in a file, only in Python; got {shown(value)}")
         raise ProblemFileError(f"{path}: expected {' or '.join(known)}; got {shown(value)}")
     return wanted
+
+
+def _is_vector(kinds: Collection[str]) -> bool:
+    """Whether an argument may be a function, and is no field of one component."""
+    return "Callable[..., Any]" in kinds and ("Any" not in kinds or "Sequence[Any]" in kinds)
+
+
+def _holds_numbers(value: list[Any], kinds: Collection[str]) -> bool:
+    """Whether a list without formulas will do as it is."""
+    return any(one.startswith("Sequence") for one in kinds) and not any(isinstance(one, str) for one in value)
 
 
 def _number(value: Any, path: str) -> Any:

@@ -134,8 +134,19 @@ def _value(value: Any, path: str, dim: int, words: Words) -> float | Formula:
         return words.at_places(value, dim, "t") if isinstance(value, str) else number(value)
 
 
-class _OnFace:
-    """Boundary data ``(x, t) -> g``, with an axis of components where there are several."""
+def vector(values: Sequence[Any], dim: int, words: Words) -> Vector:
+    """A number or a formula of the place and the time for each axis.
+
+    Raises:
+        TypeError, ValueError: for what is none.
+    """
+    if len(values) != dim:
+        raise ValueError(f"expected a formula for each of the {dim} axes; got {len(values)}")
+    return Vector([words.at_places(one, dim, "t") if isinstance(one, str) else number(one) for one in values])
+
+
+class Vector:
+    """A function ``(x, t)`` with several components, numbers and formulas."""
 
     def __init__(self, parts: Sequence[float | Formula]):
         self.parts = parts
@@ -143,8 +154,15 @@ class _OnFace:
     def __call__(self, x: Tensor, t: Any) -> Tensor:
         places = dict(zip(AXES, x, strict=False))
         found = [one(**places, t=t) if isinstance(one, Formula) else one for one in self.parts]
-        fields = [torch.as_tensor(one, dtype=x.dtype, device=x.device).expand(x.shape[1:]) for one in found]
-        return fields[0] if len(fields) == 1 else torch.stack(fields)
+        return torch.stack([torch.as_tensor(one, dtype=x.dtype, device=x.device).expand(x.shape[1:]) for one in found])
+
+
+class _OnFace(Vector):
+    """Boundary data ``(x, t) -> g``, with an axis of components where there are several."""
+
+    def __call__(self, x: Tensor, t: Any) -> Tensor:
+        found = super().__call__(x, t)
+        return found[0] if len(found) == 1 else found
 
 
 def span(section: Section) -> tuple[float, float]:

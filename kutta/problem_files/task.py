@@ -179,8 +179,13 @@ def _numbers_of(described: Section) -> dict[str, float]:
     return described.values.get("parameters", {})
 
 
-def _coefficient(words_of: str, grid: kt.pde.Grid, words: space.Words) -> Any:
-    """A formula among the coefficients: values at the points, or with ``t`` a function of place and time."""
+def _coefficient(words_of: str | list[Any], grid: kt.pde.Grid, words: space.Words) -> Any:
+    """A formula among the coefficients: values at the points, or with ``t`` a function of place and time.
+
+    A list of one for each axis, such as those of a force, is a function in any case.
+    """
+    if isinstance(words_of, list):
+        return space.vector(words_of, grid.dim, words)
     formula = words.at_places(words_of, grid.dim, "t")
     if "t" in formula.used:
         return lambda x, t: formula(**dict(zip(AXES, x, strict=False)), t=t)

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.pde.lowering import forms
+from kutta.pde.lowering.forms import Forms
 from kutta.pde.solving import default_method
 
 P = kt.pde
@@ -217,8 +219,9 @@ def test_right_hand_sides_can_be_traced(scheme):
 )
 def test_the_method_that_is_chosen(scheme, boundary, method):
     grid = P.Grid((16, 8) if isinstance(boundary, tuple) else 16, boundary=boundary)
-    assert isinstance(default_method(burgers(scheme, grid), {}), method)
-    assert isinstance(default_method(P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme), {}), kt.Tsit5)
+    assert isinstance(default_method(Forms(burgers(scheme, grid)), {}), method)
+    without = P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)
+    assert isinstance(default_method(Forms(without), {}), kt.Tsit5)
 
 
 def test_an_integrator_takes_the_ordinary_problem():
@@ -237,3 +240,11 @@ def test_boundary_values_with_more_axes_than_the_state_are_refused(centring):
     problem = P.Heat(1.0).problem(grid, torch.zeros(12), (0.0, 1.0), P.FiniteDifference())
     with pytest.raises(ValueError, match=r"boundary\[0\]\[0\]: g must have the axes of the face"):
         kt.solve(problem)
+
+
+@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference()], ids=["waves", "differences"])
+def test_the_choice_of_a_method_lowers_no_problem_twice(scheme, monkeypatch):
+    made, linear_part = [], forms.linear_part
+    monkeypatch.setattr(forms, "linear_part", lambda *given: made.append(given) or linear_part(*given))
+    kt.solve(P.AllenCahn(0.1).problem(P.Grid(16), lambda x: torch.cos(2 * torch.pi * x[0]), (0.0, 0.1), scheme))
+    assert len(made) == 1

@@ -60,6 +60,59 @@ def test_an_equation_of_the_library_with_coefficients():
     torch.testing.assert_close(varying.equation.diffusivity, 1 + varying.grid.points()[0])
 
 
+FORCED = {"name": "NavierStokesVorticity", "viscosity": 0.1, "forcing": ["sin(4*pi*y) * exp(-t)", 0]}
+PLANE = {"shape": [8, 8]}
+
+
+def forced(**changes):
+    """A file for plane flow with a force, with other arguments."""
+    content = changed(PARTIAL, "equation", FORCED | changes) | {"grid": PLANE}
+    return content | {"start": {"w": 0} if "Vorticity" in content["equation"]["name"] else {"u": 0, "v": 0}}
+
+
+def test_a_force_by_formulas():
+    """``w_t = nu laplace(w) + curl f`` of one wave."""
+    task = of(forced())
+    x, y = task.problem.grid.points()
+    wanted = torch.stack([torch.sin(4 * math.pi * y) * math.exp(-2.0), torch.zeros_like(x)])
+    torch.testing.assert_close(task.problem.equation.forcing(torch.stack([x, y]), 2.0), wanted)
+    end = task.problem.t_span[1]
+    rate = 0.1 * (4 * math.pi) ** 2
+    size = 4 * math.pi * (math.exp(-rate * end) - math.exp(-end)) / (rate - 1)
+    sol = kt.solve(task.problem, kt.Dopri8(), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(sol.y1, size * torch.cos(4 * math.pi * y), rtol=1e-7, atol=1e-9)
+
+
+def test_a_force_at_the_faces_and_a_wind_by_formulas():
+    flow = of(forced(name="NavierStokes", forcing=["1", "-x"])).problem
+    assert kt.solve(flow, rtol=1e-4).y1[0].mean() == pytest.approx(flow.t_span[1], rel=1e-4)
+    turning = {"name": "Advection", "velocity": ["-y", "x"]}
+    wind = of(changed(PARTIAL, "equation", turning) | {"grid": PLANE}).problem
+    places = wind.grid.points()
+    torch.testing.assert_close(wind.equation.velocity(places, 0.0), torch.stack([-places[1], places[0]]))
+    steady = of(changed(PARTIAL, "equation", turning | {"velocity": [1, 2]}) | {"grid": PLANE}).problem
+    assert steady.equation.velocity == (1, 2)
+    uniform = of(forced(forcing=[1, 0])).problem.equation.forcing
+    assert torch.equal(uniform(places, 0.0), torch.stack([torch.ones(8, 8), torch.zeros(8, 8)]).to(F64))
+
+
+BAD_FORCES = {
+    "too few": (["x"], "equation.forcing: expected a formula for each of the 2 axes; got 1"),
+    "one text": ("x", "equation.forcing: expected a list with a number or a formula for each axis; got 'x'"),
+    "no formula": (["x +", 0], "equation.forcing: "),
+    "no name": (["a", 0], "equation.forcing: there is no a"),
+    "hostile": (["__import__('os')", 0], "equation.forcing: "),
+    "a truth": ([True, 0], "equation.forcing: expected a number; got"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FORCES)
+def test_forces_that_are_none(case):
+    forcing, reason = BAD_FORCES[case]
+    with pytest.raises(ProblemFileError, match=reason):
+        of(forced(forcing=forcing))
+
+
 def test_method_scheme_steps_and_dtype():
     settings = {
         "scheme": {"name": "FiniteDifference", "accuracy": 4},

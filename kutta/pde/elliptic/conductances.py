@@ -23,6 +23,7 @@ from kutta.pde.grids.boundary import Condition, Periodic
 from kutta.pde.grids.grid import Grid, conditions
 from kutta.pde.grids.padding import is_data
 from kutta.solvers.algebra.multigrid.network import Chain, Network
+from kutta.solvers.algebra.multigrid.slices import Margins, within
 
 MEANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "harmonic": lambda a, b: 2.0 * a * b / (a + b),
@@ -30,18 +31,9 @@ MEANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def margins(grid: Grid) -> tuple[tuple[int, int], ...]:
+def margins(grid: Grid) -> Margins:
     """For each axis how many points before and after the unknowns are none."""
     return tuple((int(is_data(grid, axis, 0)), int(is_data(grid, axis, 1))) for axis in range(grid.dim))
-
-
-def inside(x: Tensor, grid: Grid, but: int | None = None) -> Tensor:
-    """A view of the unknowns, of a tensor that broadcasts with the grid; along one axis, if said, of all points."""
-    for axis, (before, after) in enumerate(margins(grid)):
-        count = x.shape[axis - grid.dim]
-        if axis != but and count > 1:
-            x = x.narrow(axis - grid.dim, before, count - before - after)
-    return x
 
 
 def volumes(grid: Grid, axis: int) -> Tensor | None:
@@ -124,11 +116,12 @@ def network(grid: Grid, a: Tensor, ground: Tensor, faces: str, uniform: bool, si
         singular: likewise.
     """
     chains = [_chain(grid, axis, a, faces) for axis in range(grid.dim)]
-    ground = inside(ground, grid)
+    around = margins(grid)
+    ground = within(ground, around)
     for axis in range(grid.dim):
         size = volumes(grid, axis)
         if size is not None:
-            size = inside(size.reshape([1] * (grid.dim - size.dim()) + [*size.shape]).to(a), grid)
+            size = within(size.reshape([1] * (grid.dim - size.dim()) + [*size.shape]).to(a), around)
             ground = ground * size
             chains = [one if n == axis else replace(one, links=one.links * size) for n, one in enumerate(chains)]
     return Network(tuple(chains), ground, uniform, singular)
@@ -146,7 +139,7 @@ def _chain(grid: Grid, axis: int, a: Tensor, faces: str) -> Chain:
         links = torch.cat([ends[0], links, ends[1]], dim)
     grounded = is_data(grid, axis, 0), is_data(grid, axis, 1)
     sizes = torch.ones(grid.shape[axis], dtype=torch.float64)
-    return Chain(dim, inside(links, grid, but=axis), periodic, cells, sizes, grounded)
+    return Chain(dim, within(links, margins(grid), but=axis), periodic, cells, sizes, grounded)
 
 
 def _end(grid: Grid, axis: int, side: int, a: Tensor, faces: str) -> Tensor:

@@ -18,7 +18,8 @@ from kutta.pde.elliptic.operator import Elliptic
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.differences import central_weights
 from kutta.pde.schemes.scheme import real_dtype
-from kutta.pde.waves.basis import PERIODIC, Basis
+from kutta.pde.waves.basis import Basis
+from kutta.pde.waves.kinds import PERIODIC
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 

@@ -30,7 +30,9 @@ class Elliptic(NetworkOperator):
         A u = f + source,    kutta.solve(kutta.LinearProblem(A, A.right_hand_side(f)))
 
     At nodes on `Dirichlet` sides, which are no unknowns, the operator is ``shift u``, and other nodes do not see them;
-    without a shift solutions are zero there. ``kutta.pde.pad(u, grid, 0)`` puts the boundary's values in their places.
+    without a shift solutions are zero there, whatever the right-hand side is. ``kutta.pde.pad(u, grid, 0)`` puts the
+    boundary's values in their places. The matrix of the operator, `dense`, then has rows of zeros, and that of
+    `regular`, which `kutta.LU` and `kutta.Cholesky` factorise, has none.
 
     With `Periodic` and `Neumann` sides only and no shift, constants are in the null space. Solutions then have mean
     zero, and solve for the right-hand side without its mean. One whose mean is more than 1 % of it is refused. Means

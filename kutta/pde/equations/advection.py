@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from kutta.pde.equations.coefficients import check_coefficient, check_shape, is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_volume import FiniteVolume
@@ -41,12 +41,17 @@ class Advection(Evolution):
     degree: ClassVar[int] = 2
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
-        return None if callable(self.velocity) else -ops.advection(u, _along_axes(ops.grid, self.velocity))
+        if callable(self.velocity):
+            return None
+        winds = _along_axes(ops.grid, self.velocity)
+        return -ops.advection(u, [ops.constant(one, u) if is_field(one) else one for one in winds])
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
         if not callable(self.velocity):
             return None
         winds = _along_axes(ops.grid, self.velocity(ops.points(u), t))
+        for axis, wind in enumerate(winds):
+            check_shape(f"velocity(x, t)[{axis}]", wind, ops.grid)
         return -ops.advection(u, [ops.data(wind, u) for wind in winds])
 
     def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
@@ -63,13 +68,7 @@ class Advection(Evolution):
         if callable(self.velocity):
             return
         for axis, wind in enumerate(_along_axes(grid, self.velocity)):
-            shape = tuple(wind.shape) if isinstance(wind, Tensor) else ()
-            if not isinstance(wind, int | float | Tensor) or shape not in ((), grid.shape):
-                raise ValueError(
-                    f"velocity[{axis}] must be a number, or a tensor of the shape {grid.shape}; got {wind!r}"
-                )
-            if not bool(torch.isfinite(torch.as_tensor(wind).detach()).all()):
-                raise ValueError(f"velocity[{axis}] must be finite; got {wind!r}")
+            check_coefficient(f"velocity[{axis}]", wind, grid, u0.shape[: -grid.dim])
 
 
 def _along_axes(grid: Grid, velocity: Any) -> list[Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
+from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -40,11 +39,11 @@ class AllenCahn(Evolution):
     width: Any = 0.05
     mobility: Any = 1.0
     degree: ClassVar[int] = 3
+    fields: ClassVar[tuple[str, ...]] = ("width", "mobility")
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and the width is a number, else differences of order 2."""
-        varies = isinstance(self.width, Tensor) and self.width.dim() > 0
-        return FiniteDifference() if varies else super().scheme(grid)
+        return FiniteDifference() if is_field(self.width) else super().scheme(grid)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return self.mobility * (ops.diffusion(u, self.width**2) + u)

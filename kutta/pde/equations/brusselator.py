@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kutta.pde.equations.coefficients import forcing
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.equations.heat import forcing
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 
@@ -48,6 +48,8 @@ class Brusselator(Evolution):
     source: float | Any | Callable[..., Any] = 0.0
     components: ClassVar[tuple[str, ...]] = ("u", "v")
     degree: ClassVar[int] = 3
+    numbers: ClassVar[tuple[str, ...]] = ("a",)
+    fields: ClassVar[tuple[str, ...]] = ("b", "diffusivity", "source")
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return ops.diffusion(u, self.diffusivity) + ops.weighted(u, (-(self.a + 1.0), 0.0))

@@ -38,6 +38,7 @@ class CahnHilliard(Evolution):
     width: Any = 0.05
     mobility: Any = 1.0
     degree: ClassVar[int] = 3
+    fields: ClassVar[tuple[str, ...]] = ("width", "mobility")
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         potential = u + ops.diffusion(u, self.width**2)

@@ -53,6 +53,7 @@ class DiffusionSorption(Evolution):
     cutoff: float = 1e-6
     dimensions: ClassVar[tuple[int, ...]] = (1,)
     degree: ClassVar[int] = 3
+    fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()

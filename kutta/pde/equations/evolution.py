@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from kutta.pde.equations.coefficients import check_coefficient, check_number
 from kutta.pde.grids.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -26,12 +27,16 @@ class Evolution:
         degree: of the products of fields in ``N``, which aliasing depends on.
         directions: of each component, the axis along which it points, such as that of a velocity, or ``None``: what a
             `kutta.pde.Wall` turns around. By default there are none.
+        numbers: the names of coefficients that are numbers, or tensors of one.
+        fields: the names of those that may also be tensors of values at the points of the grid.
     """
 
     components: ClassVar[tuple[str, ...]] = ("u",)
     dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
     degree: ClassVar[int] = 1
     directions: ClassVar[tuple[int | None, ...]] = ()
+    numbers: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[tuple[str, ...]] = ()
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         """``L u``; it may depend on neither the time nor, but linearly, on `u`."""
@@ -54,6 +59,12 @@ class Evolution:
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         """Refuse coefficients, a grid, a scheme or an initial state that make no sense together."""
+        for name in self.numbers:
+            check_number(name, getattr(self, name))
+        lead = u0.shape[: u0.dim() - grid.dim - (len(self.components) > 1)]
+        for name in self.fields:
+            if not callable(getattr(self, name)):
+                check_coefficient(name, getattr(self, name), grid, lead)
 
     def admissible(self, u0: Tensor, grid: Grid) -> Tensor:
         """What of an initial state the equation allows: all of it, unless there is a constraint."""

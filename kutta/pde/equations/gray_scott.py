@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
+from kutta.pde.equations.coefficients import check_number
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grids.grid import Grid
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +50,16 @@ class GrayScott(Evolution):
     diffusivities: Sequence[Any] = (2e-5, 1e-5)
     components: ClassVar[tuple[str, ...]] = ("u", "v")
     degree: ClassVar[int] = 3
+    numbers: ClassVar[tuple[str, ...]] = ("feed", "kill")
 
     def __post_init__(self) -> None:
         if len(self.diffusivities) != 2:
             raise ValueError(f"diffusivities must be two, of u and of v; got {self.diffusivities!r}")
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
+        for place, one in enumerate(self.diffusivities):
+            check_number(f"diffusivities[{place}]", one)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         losses = (-self.feed, -(self.feed + self.kill))

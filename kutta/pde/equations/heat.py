@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from kutta.autodiff import read
+from kutta.pde.equations.coefficients import forcing, is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import check_field
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -39,10 +39,7 @@ class Heat(Evolution):
 
     diffusivity: Any = 1.0
     source: float | Any | Callable[..., Any] = 0.0
-
-    @property
-    def _varies(self) -> bool:
-        return isinstance(self.diffusivity, Tensor) and self.diffusivity.dim() > 0
+    fields: ClassVar[tuple[str, ...]] = ("diffusivity", "source")
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         return None if self._mixes_waves(ops) else ops.diffusion(u, self.diffusivity)
@@ -56,13 +53,12 @@ class Heat(Evolution):
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and nothing varies, else differences of order 2."""
-        return FiniteDifference() if self._varies else super().scheme(grid)
+        return FiniteDifference() if is_field(self.diffusivity) else super().scheme(grid)
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
-        if self._varies:
-            check_field("diffusivity", self.diffusivity, grid)
+        super().check(grid, scheme, u0)
         values = torch.as_tensor(self.diffusivity).detach()
-        if not values.is_complex() and read((~(values >= 0)).any()):
+        if not values.is_complex() and read((values < 0).any()):
             raise ValueError(
                 f"diffusivity must be positive everywhere, or the fastest waves grow without bound; its smallest value "
                 f"is {-read((-values).amax()):g}"
@@ -70,11 +66,4 @@ class Heat(Evolution):
 
     def _mixes_waves(self, ops: Discretisation) -> bool:
         """Whether diffusion is not diagonal in waves, and no part for the methods that need one that is."""
-        return self._varies and isinstance(ops, WaveSpace)
-
-
-def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:
-    """A source as a field; ``None`` where there is none."""
-    if callable(source):
-        return ops.data(source(ops.points(u), t), u)
-    return None if isinstance(source, int | float) and source == 0 else ops.constant(source, u)
+        return is_field(self.diffusivity) and isinstance(ops, WaveSpace)

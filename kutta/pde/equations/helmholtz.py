@@ -17,11 +17,12 @@ from torch import Tensor
 from kutta.pde.elliptic.absorbing import Stretched, has_layers, widths_of
 from kutta.pde.elliptic.inverse import second_differences
 from kutta.pde.elliptic.operator import Elliptic
-from kutta.pde.grids.boundary import Boundary, Dirichlet, Periodic, without_data
+from kutta.pde.grids.boundary import without_data
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_field, pad
 from kutta.pde.steady import Steady, field_of, like_of
-from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, Basis
+from kutta.pde.waves.basis import Basis
+from kutta.pde.waves.kinds import EVEN, kind_of
 from kutta.pde.waves.transforms import diagonalised
 from kutta.solvers.algebra.direct.factorised import LU
 from kutta.solvers.algebra.krylov.gmres import GMRES
@@ -99,7 +100,7 @@ def damped_inverse(grid: Grid, square: float, layers: bool) -> Inverse:
         square: ``k^2``, of which the mean serves.
         layers: whether fields are complex, so that damping is a complex part of ``k^2``; else it has the other sign.
     """
-    basis = Basis(grid, tuple(_kind(pair) for pair in grid.boundary), not layers)
+    basis = Basis(grid, tuple(kind_of(pair) or EVEN for pair in grid.boundary), not layers)
     shift = square * (1.0 + 1j * DAMPING) if layers else -square
     reciprocal = 1.0 / (-second_differences(basis) - shift)
     unknown = pad(torch.ones(grid.shape, dtype=torch.float64), replace(grid, boundary=without_data(grid.boundary)), 0)
@@ -110,12 +111,6 @@ def damped_inverse(grid: Grid, square: float, layers: bool) -> Inverse:
         return torch.where(unknown.to(x.device) == 0.0, x, found)
 
     return inverse
-
-
-def _kind(sides: tuple[Boundary, Boundary]) -> str:
-    if isinstance(sides[0], Periodic):
-        return PERIODIC
-    return ODD if all(isinstance(one, Dirichlet) for one in sides) else EVEN
 
 
 def _mean(value: Any) -> float:

@@ -35,6 +35,8 @@ class KortewegDeVries(Evolution):
     steepening: Any = 6.0
     dispersion: Any = 1.0
     degree: ClassVar[int] = 2
+    numbers: ClassVar[tuple[str, ...]] = ("steepening",)
+    fields: ClassVar[tuple[str, ...]] = ("dispersion",)
     dimensions: ClassVar[tuple[int, ...]] = (1,)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:

@@ -63,6 +63,7 @@ class NavierStokes(Evolution):
     components: ClassVar[tuple[str, ...]] = ("u", "v")
     dimensions: ClassVar[tuple[int, ...]] = (2,)
     degree: ClassVar[int] = 2
+    numbers: ClassVar[tuple[str, ...]] = ("viscosity",)
 
     def scheme(self, grid: Grid) -> Scheme:
         return Staggered()
@@ -73,8 +74,7 @@ class NavierStokes(Evolution):
                 f"{type(self).__name__} is for scheme=kutta.pde.Staggered(); got {scheme!r}: for periodic flows there "
                 "is kutta.pde.NavierStokesVorticity"
             )
-        if isinstance(self.viscosity, Tensor) and self.viscosity.dim():
-            raise ValueError(f"viscosity must be a number; got a tensor of shape {tuple(self.viscosity.shape)}")
+        super().check(grid, scheme, u0)
         ops = scheme.on(grid)
         if self.forcing is not None and not callable(self.forcing):
             ops.vector(self.forcing, torch.zeros(()), "forcing")

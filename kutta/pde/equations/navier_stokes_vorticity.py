@@ -60,12 +60,14 @@ class NavierStokesVorticity(Evolution):
     components: ClassVar[tuple[str, ...]] = ("w",)
     dimensions: ClassVar[tuple[int, ...]] = (2,)
     degree: ClassVar[int] = 2
+    fields: ClassVar[tuple[str, ...]] = ("viscosity", "drag")
 
     def __post_init__(self) -> None:
         if not (self.forcing is None or isinstance(self.forcing, Tensor) or callable(self.forcing)):
             raise TypeError(f"forcing must be a tensor (2, *grid.shape) or a function of (x, t); got {self.forcing!r}")
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
         if not grid.periodic:
             raise ValueError(
                 f"NavierStokesVorticity needs Periodic() on both axes; got {grid.boundary!r}: for walls use "

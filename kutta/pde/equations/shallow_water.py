@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class ShallowWater(Evolution):
 
     gravity: Any = 9.81
     dimension: int = 1
+    numbers: ClassVar[tuple[str, ...]] = ("gravity",)
 
     def __post_init__(self) -> None:
         if self.dimension not in (1, 2):
@@ -82,5 +83,6 @@ class ShallowWater(Evolution):
         return FiniteVolume()
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
         if not bool((u0.detach().select(-grid.dim - 1, 0) > 0).all()):
             raise ValueError("the depth h, the first component of u0, must be positive everywhere")

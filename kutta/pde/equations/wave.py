@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grids.boundary import Dirichlet
+from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import is_data
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
@@ -41,6 +41,7 @@ class Wave(Evolution):
     speed: Any = 1.0
     components: ClassVar[tuple[str, ...]] = ("u", "v")
     degree: ClassVar[int] = 2
+    fields: ClassVar[tuple[str, ...]] = ("speed",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         displacement, velocity = ops.split(u)
@@ -50,12 +51,7 @@ class Wave(Evolution):
         return [self.speed] * grid.dim
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
-        shape = tuple(self.speed.shape) if isinstance(self.speed, Tensor) else ()
-        if not isinstance(self.speed, int | float | Tensor) or shape not in ((), grid.shape):
-            raise ValueError(f"speed must be a number, or a tensor of the shape {grid.shape}; got {self.speed!r}")
-        if not bool(torch.isfinite(torch.as_tensor(self.speed).detach()).all()):
-            raise ValueError(f"speed must be finite; got {self.speed!r}")
-        for axis, _, one in conditions(grid):
-            at_rest = isinstance(one.g, int | float) and one.g == 0
-            if isinstance(one, Dirichlet) and grid.centring[axis] == "node" and not at_rest:  # type: ignore[index]
+        super().check(grid, scheme, u0)
+        for axis, side, one in conditions(grid):
+            if is_data(grid, axis, side) and has_data(one):
                 raise ValueError(f"Wave takes Dirichlet(0) on nodes only; got {one!r} on axis {axis}: use cells")

@@ -96,6 +96,11 @@ class Wall(Neumann):
     g: Value = field(default=0.0, init=False)
 
 
+def has_data(one: Boundary) -> bool:
+    """Whether something is given at a side that is other than the number zero."""
+    return isinstance(one, Condition) and not (isinstance(one.g, int | float) and one.g == 0)
+
+
 def without_data(boundary: tuple[tuple[Boundary, Boundary], ...]) -> tuple[tuple[Boundary, Boundary], ...]:
     """The sides of all axes with ``g = 0``: what solutions of the linear equation without sources fulfil."""
     return tuple(tuple(_homogeneous(one) for one in pair) for pair in boundary)  # type: ignore[misc]

@@ -13,7 +13,8 @@ orders by all that, and solutions none.
 
 Beyond a `Wall` a field is its mirror image, whatever the order.
 
-This is the only place where boundary conditions are.
+Here is what boundary conditions mean for stencils. What they mean for fluxes, the conductances beyond the sides, is in
+`kutta.pde.elliptic.conductances`, and which waves fulfil them in `kutta.pde.waves`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor
 from kutta.pde.grids.boundary import Dirichlet, Periodic, Wall
 from kutta.pde.grids.grid import Grid
 
+ACCURACIES = (2, 4, 6)
 # The number of the first point that a ghost depends on, and for each ghost, the nearest first, the weights of the
 # points and of ``g``.
 Ghosts = tuple[int, tuple[tuple[float, ...], ...]]
@@ -50,7 +52,7 @@ def pad(
         grid: with its boundary conditions.
         width: how many ghosts at each side.
         axis: the one that is padded; by default all, one after the other, which also fills the corners.
-        accuracy: order of the ghosts; that of the stencil that uses them.
+        accuracy: order of the ghosts, 2, 4 or 6; that of the stencil that uses them.
         t: the time, for boundary values that depend on it.
         directions: of each component, which stand before the axes of the grid, the axis along which it points, or
             ``None``. At a `Wall` across that axis the component is turned around. By default there are none.
@@ -60,7 +62,8 @@ def pad(
         the boundary stand in place of those of `u`.
 
     Raises:
-        ValueError: for a field of another shape, or of too few points for the accuracy.
+        TypeError, ValueError: for a field of another shape or of too few points for the accuracy, and for a width, an
+            axis or an accuracy that there is not.
 
     Example:
         >>> import torch, kutta as kt
@@ -69,6 +72,11 @@ def pad(
         tensor([-1.,  1.,  2.,  3.,  4.])
     """
     check_field("u", u, grid)
+    check_accuracy(accuracy)
+    if axis is not None:
+        check_axis(axis, grid)
+    if not is_whole(width) or width < 0:
+        raise ValueError(f"width must be a whole number of at least 0; got {width!r}")
     padded: list[int] = []
     for one in range(grid.dim) if axis is None else [axis]:
         u = _padded(u, grid, one, width, accuracy, t, padded, [-1.0 if way == one else 1.0 for way in directions])
@@ -78,8 +86,27 @@ def pad(
 
 def check_field(name: str, u: Tensor, grid: Grid) -> None:
     """Refuse what is no field on a grid."""
+    if not isinstance(u, Tensor):
+        raise TypeError(f"{name} must be a tensor; got {type(u).__name__}")
     if tuple(u.shape[-grid.dim :]) != grid.shape:
         raise ValueError(f"{name} must have the shape (..., {', '.join(map(str, grid.shape))}); got {tuple(u.shape)}")
+
+
+def check_axis(axis: Any, grid: Grid) -> None:
+    """Refuse what is no axis of a grid."""
+    if not is_whole(axis) or not 0 <= axis < grid.dim:
+        raise ValueError(f"axis must be a whole number from 0 to {grid.dim - 1}; got {axis!r}")
+
+
+def check_accuracy(accuracy: Any) -> None:
+    """Refuse orders that central differences have not."""
+    if not is_whole(accuracy) or accuracy not in ACCURACIES:
+        raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _padded(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -49,27 +49,58 @@ class Lowered:
     shown: Callable[[Tensor], Tensor]
 
 
-def whole(problem: PDEProblem) -> Lowered:
-    """With one right-hand side."""
-    ops = operations(problem)
+class Forms:
+    """The forms of one problem, each made when it is first asked for."""
+
+    def __init__(self, problem: PDEProblem):
+        self.problem = problem
+
+    @cached_property
+    def whole(self) -> Lowered:
+        """See `whole`."""
+        return whole(self.problem, self._operations)
+
+    @cached_property
+    def split(self) -> Lowered:
+        """See `split`."""
+        return split(self.problem, self._operations)
+
+    @cached_property
+    def waves(self) -> Lowered:
+        """See `waves`; the split one where there is none."""
+        return waves(self.problem, self._operations) or self.split
+
+    @cached_property
+    def _operations(self) -> Discretisation:
+        return operations(self.problem)
+
+
+def whole(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
+    """With one right-hand side.
+
+    Args:
+        problem: to be lowered.
+        ops: its operations, where they have been made.
+    """
+    ops = ops or operations(problem)
     f = partial(_right_hand_side, problem.equation, ops)
     return Lowered(ODEProblem(f, problem.u0, problem.t_span), _same)
 
 
-def split(problem: PDEProblem) -> Lowered:
-    """With the linear part apart."""
-    ops = operations(problem)
+def split(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
+    """With the linear part apart; arguments as of `whole`."""
+    ops = ops or operations(problem)
     f = partial(_remainder, problem.equation, ops)
     return Lowered(SplitODEProblem(linear_part(problem, ops), f, problem.u0, problem.t_span), _same)
 
 
-def waves(problem: PDEProblem) -> Lowered:
-    """The same of the coefficients of waves, if the linear part leaves each wave to itself."""
-    ops: Any = operations(problem)
+def waves(problem: PDEProblem, ops: Any = None) -> Lowered | None:
+    """The same of the coefficients of waves; ``None`` where the linear part does not leave each wave to itself."""
+    ops = ops or operations(problem)
     basis = ops.basis(ops.kinds)
     linear = of_each_wave(problem, ops)
     if linear is None:
-        return split(problem)
+        return None
     remainder, start = _remainder_of_waves, basis.forward(problem.u0)
     if len(basis.wrapped) > 1 and _some_wave_grows(linear):
         remainder, start = _remainder_of_real_fields, basis.of_real_fields(start)

@@ -11,9 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import pad
-
-ACCURACIES = (2, 4, 6)
+from kutta.pde.grids.padding import check_accuracy, check_axis, is_whole, pad
 
 
 def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int = 2, t: Any = 0.0) -> Tensor:
@@ -30,6 +28,10 @@ def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int =
     Returns:
         the derivative at all points, of the shape of `u`.
 
+    Raises:
+        TypeError, ValueError: for a field of another shape or of too few points for the accuracy, and for an axis, an
+            order or an accuracy that there is not.
+
     Example:
         >>> import torch, kutta as kt
         >>> grid = kt.pde.Grid(64)
@@ -38,8 +40,10 @@ def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int =
         >>> bool((slope - 2 * torch.pi * torch.cos(2 * torch.pi * grid.points()[0])).abs().max() < 1e-6)
         True
     """
-    if accuracy not in ACCURACIES:
-        raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
+    check_axis(axis, grid)
+    check_accuracy(accuracy)
+    if not is_whole(order) or order < 1:
+        raise ValueError(f"order must be a whole number of at least 1; got {order!r}")
     weights = float_weights(order, accuracy)
     padded = pad(u, grid, len(weights) // 2, axis=axis, accuracy=accuracy, t=t)
     return differentiated(padded, weights, grid, axis, order)
@@ -66,7 +70,17 @@ def float_weights(order: int, accuracy: int) -> tuple[float, ...]:
 
 
 def laplacian(u: Tensor, grid: Grid, accuracy: int = 2, t: Any = 0.0) -> Tensor:
-    """The sum of the second derivatives along all axes."""
+    """The sum of the second derivatives along all axes.
+
+    Args:
+        u: ``(..., *grid.shape)``.
+        grid: with its boundary conditions.
+        accuracy: 2, 4 or 6.
+        t: the time, for boundary values that depend on it.
+
+    Raises:
+        TypeError, ValueError: as `derivative`.
+    """
     total = derivative(u, grid, 0, 2, accuracy, t)
     for axis in range(1, grid.dim):
         total = total + derivative(u, grid, axis, 2, accuracy, t)

@@ -15,8 +15,8 @@ from kutta.pde.elliptic.fluxes import diffusion
 from kutta.pde.elliptic.inverse import inverse_laplacian
 from kutta.pde.grids.boundary import without_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import ghosts_at, pad
-from kutta.pde.schemes.differences import ACCURACIES, differentiated, float_weights
+from kutta.pde.grids.padding import check_accuracy, ghosts_at, pad
+from kutta.pde.schemes.differences import differentiated, float_weights
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
@@ -44,8 +44,7 @@ class FiniteDifference(Scheme):
     accuracy: int = 2
 
     def __post_init__(self) -> None:
-        if self.accuracy not in ACCURACIES:
-            raise ValueError(f"accuracy must be 2, 4 or 6; got {self.accuracy!r}")
+        check_accuracy(self.accuracy)
 
     def on(self, grid: Grid, degree: int = 1) -> CentralDifferences:
         return CentralDifferences(grid, self.accuracy)

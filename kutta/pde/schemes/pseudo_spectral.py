@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import carries_gradient, under_transform
-from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
+from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
-from kutta.pde.schemes.spectral_field import Kinds, SpectralField
-from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, Basis, shifted
+from kutta.pde.schemes.spectral_field import Kinds, SpectralField, is_number
+from kutta.pde.waves.basis import Basis, shifted
+from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,9 @@ def kinds_of(grid: Grid) -> Kinds:
 
 def _kind(grid: Grid, axis: int) -> str:
     left, right = grid.boundary[axis]
-    if isinstance(left, Periodic):
-        return PERIODIC
-    for kind, condition in ((EVEN, Neumann), (ODD, Dirichlet)):
-        if all(isinstance(one, condition) and isinstance(one.g, int | float) and one.g == 0 for one in (left, right)):
-            return kind
+    kind = kind_of((left, right))
+    if kind is not None and not any(has_data(one) for one in (left, right)):
+        return kind
     raise ValueError(
         f"PseudoSpectral needs axes that are periodic, or have Dirichlet(0) or Neumann(0) at both sides; got "
         f"{left!r} and {right!r} on axis {axis}: use kutta.pde.FiniteDifference()"
@@ -133,16 +132,25 @@ class WaveSpace(Discretisation):
 
     def kept(self, kinds: Kinds, coefficients: Tensor) -> Tensor:
         """Without the waves that take no part in products."""
+        mask = self._mask(kinds)
+        return coefficients if mask is None else mask * coefficients
+
+    def dealiased(self, kinds: Kinds, values: Tensor) -> Tensor:
+        """Likewise, of values."""
+        mask, basis = self._mask(kinds), self.basis(kinds)
+        return values if mask is None else basis.backward(mask * basis.forward(values))
+
+    def _mask(self, kinds: Kinds) -> Tensor | None:
         if kinds not in self._masks:
             mask = self.basis(kinds).kept(self.part)
             self._masks[kinds] = None if mask is None else mask.to(self.device, self.coefficient_dtype)
-        mask = self._masks[kinds]
-        return coefficients if mask is None else mask * coefficients
+        return self._masks[kinds]
 
     def data(self, values: Any, u: Any) -> SpectralField:
         kinds = tuple(kind if kind == PERIODIC else EVEN for kind in self.kinds)
         values = torch.as_tensor(values, dtype=self.dtype, device=self.device)
         if values.dim():
+            values = values.expand(torch.broadcast_shapes(values.shape, self.grid.shape))
             return SpectralField(self, kinds, values=values, given=True)
         ones = lambda: (self.basis(kinds).forward(torch.ones(self.grid.shape, dtype=self.real_dtype)), 0)  # noqa: E731
         return SpectralField(self, kinds, coefficients=values * self._remembered((kinds, "constant"), ones)[0])
@@ -192,6 +200,20 @@ class WaveSpace(Discretisation):
 
     def laplacian(self, u: SpectralField) -> SpectralField:
         return u.scaled(self._laplacian(u.kinds))
+
+    def diffusion(self, u: SpectralField, coefficient: Any) -> SpectralField:
+        """``m laplacian(u) + div((a - m) grad u)`` with the mean ``m`` of a coefficient that varies.
+
+        So waves that take no part in products diffuse too, and so does the highest one, which has no first derivative.
+        """
+        if is_number(coefficient):
+            return coefficient * self.laplacian(u)
+        a = coefficient if isinstance(coefficient, SpectralField) else self.data(coefficient, u)
+        if ODD in a.kinds:
+            return super().diffusion(u, a)
+        mean = a.values.mean(tuple(range(-self.grid.dim, 0)), keepdim=True)
+        rest = SpectralField(self, a.kinds, values=a.values - mean, given=a.given)
+        return u.scaled(mean * self._laplacian(u.kinds)) + super().diffusion(u, rest)
 
     def inverse_laplacian(self, f: SpectralField) -> SpectralField:
         symbol = self._laplacian(f.kinds)

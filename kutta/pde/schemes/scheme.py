@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.boundary import has_data
+from kutta.pde.grids.grid import Grid
 
 Field = Any
 
@@ -104,7 +105,7 @@ class Discretisation:
     @property
     def has_data(self) -> bool:
         """Whether some boundary value is other than zero, so that derivatives of zero are not zero."""
-        return any(not isinstance(one.g, int | float) or one.g != 0.0 for _, _, one in conditions(self.grid))
+        return any(has_data(one) for pair in self.grid.boundary for one in pair)
 
     def enter(self, u: Tensor) -> Field:
         """A tensor as a field."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.waves.basis import EVEN, ODD, PERIODIC, product_of_kinds
+from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, product_of_kinds
 
 Kinds = tuple[str, ...]
 
@@ -21,7 +21,8 @@ class SpectralField:
     """A field in a space of waves; see `kutta.pde.schemes.pseudo_spectral.WaveSpace`.
 
     What a product is made of, and the product itself, are without the waves that would be mistaken for others. Data,
-    such as a source, are no product: all of their waves count.
+    such as a source, and what is made of data alone, are no product: all of their waves count, but where they multiply
+    a field.
 
     Attributes:
         space: what it is a sum of.
@@ -38,7 +39,7 @@ class SpectralField:
         given: bool = False,
     ):
         self.space, self.kinds, self._values, self._coefficients = space, kinds, values, coefficients
-        self.given = given
+        self.given, self._factor = given, None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -56,6 +57,13 @@ class SpectralField:
         if self._values is None:
             self._values = self.space.basis(self.kinds).backward(self.space.kept(self.kinds, self._coefficients))
         return self._values
+
+    @property
+    def factor(self) -> Tensor:
+        """The values in a product with a field."""
+        if self._factor is None:
+            self._factor = self.space.dealiased(self.kinds, self._values) if self.given else self.values
+        return self._factor
 
     @property
     def coefficients(self) -> Tensor:
@@ -82,7 +90,7 @@ class SpectralField:
         return self
 
     def __add__(self, other: Any) -> SpectralField:
-        if _is_number(other) and self._coefficients is None and ODD not in self.kinds:
+        if is_number(other) and self._coefficients is None and ODD not in self.kinds:
             return self.mapped(lambda values: values + other)
         other = self._as_field(other)
         if other.kinds != self.kinds:
@@ -103,11 +111,13 @@ class SpectralField:
         return -self + other
 
     def __mul__(self, other: Any) -> SpectralField:
-        if _is_number(other):
+        if is_number(other):
             return self._times(other)
         other = self._as_field(other)
         kinds = product_of_kinds(self.kinds, other.kinds)
-        return SpectralField(self.space, kinds, values=self.values * other.values)
+        if self.given and other.given:
+            return SpectralField(self.space, kinds, values=self.values * other.values, given=True)
+        return SpectralField(self.space, kinds, values=self.factor * other.factor)
 
     __rmul__ = __mul__
 
@@ -121,20 +131,21 @@ class SpectralField:
         if not (isinstance(power, int) and power > 0):
             return self._even("a power").pointwise(lambda values: values**power)
         kinds = self.kinds if power % 2 else product_of_kinds(self.kinds, self.kinds)
-        return SpectralField(self.space, kinds, values=self.values**power)
+        return SpectralField(self.space, kinds, values=self.values**power, given=self.given)
 
     def pointwise(self, function: Callable[[Tensor], Tensor]) -> SpectralField:
         """A function of the values at each point."""
-        return SpectralField(self.space, self.kinds, values=function(self.values))
+        return SpectralField(self.space, self.kinds, values=function(self.values), given=self.given)
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> SpectralField:
         """Functions of PyTorch, point by point, and sums and products whose first part is a tensor."""
         if function in _REFLECTED and isinstance(args[1], SpectralField):
             return _REFLECTED[function](args[1], args[0])
-        field = next(one for one in args if isinstance(one, SpectralField))._even(function.__name__)
+        fields = [one for one in args if isinstance(one, SpectralField)]
+        field, given = fields[0]._even(function.__name__), all(one.given for one in fields)
         values = [one._even(function.__name__).values if isinstance(one, SpectralField) else one for one in args]
-        return SpectralField(field.space, field.kinds, values=function(*values, **(kwargs or {})))
+        return SpectralField(field.space, field.kinds, values=function(*values, **(kwargs or {})), given=given)
 
     def _times(self, number: Any) -> SpectralField:
         if self._coefficients is None:
@@ -163,7 +174,8 @@ _REFLECTED: dict[Any, Callable[[SpectralField, Any], SpectralField]] = {
 }
 
 
-def _is_number(other: Any) -> bool:
+def is_number(other: Any) -> bool:
+    """Whether it is a number, or a tensor of one."""
     return isinstance(other, int | float | complex) or (isinstance(other, Tensor) and other.dim() == 0)
 
 

@@ -28,7 +28,7 @@ from kutta.pde.elliptic.inverse import InverseLaplacian
 from kutta.pde.grids.boundary import Condition, Periodic, without_data
 from kutta.pde.grids.grid import Grid, conditions
 from kutta.pde.schemes.scheme import Discretisation, Scheme, real_dtype
-from kutta.pde.waves.basis import EVEN, PERIODIC
+from kutta.pde.waves.kinds import EVEN, PERIODIC
 
 
 @dataclass(frozen=True)

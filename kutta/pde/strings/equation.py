@@ -13,9 +13,10 @@ from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
 from kutta.formulas.tree import Tree
+from kutta.pde.equations.coefficients import check_coefficient
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grids.grid import AXES
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grids.grid import AXES, Grid
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 from kutta.pde.strings.meaning import Meaning, meaning_of
 from kutta.pde.strings.operators import OPERATORS
 from kutta.pde.strings.scope import FieldScope
@@ -93,6 +94,11 @@ class Equation(Evolution):
         for name in ("components", "dimensions", "degree"):
             object.__setattr__(self, name, getattr(meaning, name))
         object.__setattr__(self, "meaning", meaning)
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
+        for name, value in self.meaning.tensors.items():
+            check_coefficient(f"parameter {name}", value, grid)
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         return self._value(self.meaning.linear, ops, 0.0, u)

@@ -35,7 +35,7 @@ class FieldScope:
         self.ops, self.state, self.components = ops, state, tuple(components)
         self.names: dict[str, Any] = {"t": t, **self.unknowns(state)}
         for name, value in tensors.items():
-            self.names[name] = ops.data(_checked(name, value, ops), state) if value.dim() else value
+            self.names[name] = ops.data(value, state) if value.dim() else value
         if coordinates:
             points = ops.points(state)
             for axis in coordinates:
@@ -105,14 +105,3 @@ class _Beyond:
 
     def __init__(self, names: dict[str, Any]):
         self.names = names
-
-
-def _checked(name: str, value: Tensor, ops: Discretisation) -> Tensor:
-    shape = ops.grid.shape
-    ends = tuple(value.shape[-len(shape) :])
-    if len(ends) < len(shape) or any(one not in (1, count) for one, count in zip(ends, shape, strict=True)):
-        raise ValueError(
-            f"parameter {name} must be a number or have the shape (..., {', '.join(map(str, shape))}) of the grid; got "
-            f"{tuple(value.shape)}"
-        )
-    return value

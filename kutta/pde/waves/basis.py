@@ -13,17 +13,17 @@ A derivative along an axis makes cosines of sines and sines of cosines; products
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from kutta.pde.grids.grid import Grid
+from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC
 from kutta.pde.waves.transforms import Transform, cosines_of_cells, cosines_of_nodes, sines_of_cells, sines_of_nodes
 
 Along = Callable[[Tensor, int], Tensor]
-PERIODIC, EVEN, ODD = "periodic", "even", "odd"
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,10 +196,3 @@ def _of_both_parts(transform: Along, u: Tensor, dim: int) -> Tensor:
     if u.is_complex():
         return torch.complex(transform(u.real, dim), transform(u.imag, dim))
     return transform(u, dim)
-
-
-def product_of_kinds(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    """The parities of a product of fields."""
-    return tuple(
-        PERIODIC if one == PERIODIC else EVEN if one == other else ODD for one, other in zip(first, second, strict=True)
-    )

@@ -22,6 +22,8 @@ from torch import Tensor
 
 from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import is_data
+from kutta.pde.waves.kinds import EVEN, ODD, kind_of
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
 
@@ -81,17 +83,16 @@ def _along(values: Tensor, dim: int) -> Tensor:
 def _transform(grid: Grid, axis: int) -> Transform | None:
     """That of an axis; nothing for periodic ones, and where there is none."""
     left, right = grid.boundary[axis]
-    kinds = tuple(next((kind for kind in (Dirichlet, Neumann) if isinstance(one, kind)), None) for one in (left, right))
-    count = grid.shape[axis]
     cells = grid.centring[axis] == "cell"  # type: ignore[index]
-    unknowns = count if cells else count - kinds.count(Dirichlet)
-    if kinds == (Dirichlet, Dirichlet):
+    unknowns = grid.shape[axis] - sum(is_data(grid, axis, side) for side in (0, 1))
+    kind = kind_of((left, right))
+    if kind == ODD:
         return sines_of_cells(unknowns) if cells else sines_of_nodes(unknowns)
-    if kinds == (Neumann, Neumann):
+    if kind == EVEN:
         return cosines_of_cells(unknowns) if cells else cosines_of_nodes(unknowns)
-    if kinds == (Dirichlet, Neumann):
+    if isinstance(left, Dirichlet) and isinstance(right, Neumann):
         return _continued(unknowns, cells)
-    if kinds == (Neumann, Dirichlet):
+    if isinstance(left, Neumann) and isinstance(right, Dirichlet):
         return _reversed(_continued(unknowns, cells))
     return None
 

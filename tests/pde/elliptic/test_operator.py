@@ -391,6 +391,77 @@ def test_nodes_on_dirichlet_sides_are_no_unknowns():
         assert relative_error(u[0], torch.full((6,), 6.0, dtype=F64)) < 1e-9
 
 
+NULL_SPACES = {
+    "nodes with values": (GRIDS["nodes with values"], 0.0),
+    "nodes with values and a shift that is a field": (GRIDS["nodes with values"], torch.zeros(6, 5, dtype=F64)),
+    "nodes with values and a shift in places": (GRIDS["nodes with values"], torch.eye(6, 5, dtype=F64)),
+    "nodes with all": (GRIDS["nodes with all"], 0.0),
+    "cells with slopes": (GRIDS["cells with slopes"], 0.0),
+    "nodes with slopes": (GRIDS["nodes with slopes"], 0.0),
+    "periodic": (GRIDS["periodic"], 0.0),
+}
+DIRECT = {
+    "LU": kt.LU(),
+    "Cholesky": kt.Cholesky(),
+    "SOR": kt.SOR(1.2),
+    "SSOR": kt.SOR(1.2, symmetric=True),
+    "CG with SSOR": kt.CG(kt.SOR(1.2, symmetric=True)),
+    "GMRES with LU": kt.GMRES(kt.LU()),
+    "Multigrid": kt.Multigrid(),
+    "default": None,
+}
+
+
+@pytest.mark.parametrize("grid, shift", NULL_SPACES.values(), ids=NULL_SPACES)
+@pytest.mark.parametrize("method", DIRECT.values(), ids=DIRECT)
+def test_every_method_leaves_the_null_space_out(grid, shift, method):
+    """What the equations say nothing of is zero: nodes that are data without a shift, and the mean between slopes."""
+    operator, aim = P.Elliptic(grid, 1.0 + random(6, 5).abs(), shift), random(6, 5, seed=1)
+    if isinstance(method, kt.Cholesky | kt.CG) and not operator.symmetric:
+        pytest.skip("nodes with slopes are not symmetric")
+    right = operator.compatible(random(6, 5, seed=2)).requires_grad_()
+    options = {} if method is None or method.direct else {"rtol": 1e-13}
+    u = kt.solve(kt.LinearProblem(operator, right), method, **options).y1
+    regular = operator.regular().dense(right.detach())
+    assert relative_error(u.detach().flatten(), torch.linalg.solve(regular, right.detach().flatten())) < 1e-10
+    assert relative_error(u.detach(), operator.compatible(u.detach())) < 1e-10
+    (gradient,) = torch.autograd.grad((aim * u).sum(), right)
+    wanted = torch.linalg.solve(regular.mT, operator.transposed().compatible(aim).flatten())
+    assert relative_error(gradient.flatten(), wanted) < 1e-9
+
+
+def test_the_regular_operator_adds_the_null_space():
+    for grid, shift in NULL_SPACES.values():
+        operator, like = P.Elliptic(grid, 2.0, shift), random(6, 5)
+        matrix, regular = operator.dense(like), operator.regular().dense(like)
+        assert torch.linalg.matrix_rank(matrix) < len(matrix) == torch.linalg.matrix_rank(regular)
+        found = (regular @ operator.compatible(like).flatten()).reshape(6, 5)
+        assert relative_error(found, operator.apply(operator.compatible(like))) < 1e-13
+        assert torch.allclose(operator.transposed().regular().dense(like), regular.mT)
+        assert (-operator).regular().dense(like).allclose(-regular)
+    shifted = P.Elliptic(GRIDS["nodes with values"], 2.0, 0.3)
+    assert shifted.regular() is shifted
+
+
+def test_data_on_the_right_counts_for_nothing_without_a_shift():
+    operator, b = P.Elliptic(GRIDS["nodes with values"]), torch.ones(6, 5, dtype=F64)
+    solutions = [
+        kt.solve(kt.LinearProblem(operator, b), method).y1 for method in (None, kt.LU(), kt.Cholesky(), kt.Multigrid())
+    ]
+    for one in solutions:
+        assert relative_error(one, solutions[0]) < 1e-5
+        assert float(one[0].abs().max()) == float(one[:, -1].abs().max()) == 0.0
+
+
+def test_matrices_of_batches_are_regular_too():
+    a, b = 1.0 + random(3, 6, 5).abs(), random(6, 5)
+    operator = P.Elliptic(GRIDS["nodes with values"], a)
+    together = kt.solve(kt.LinearProblem(operator, operator.right_hand_side(b)), kt.LU()).y1
+    for one, coefficient in zip(together, a, strict=True):
+        alone = P.Elliptic(GRIDS["nodes with values"], coefficient)
+        assert relative_error(one, kt.solve(kt.LinearProblem(alone, alone.right_hand_side(b)), kt.LU()).y1) < 1e-12
+
+
 @pytest.mark.parametrize("kind", ["number", "field"])
 def test_it_can_be_compiled(kind):
     """As a part of right-hand sides, in one graph."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 
 import kutta as kt
@@ -11,6 +12,13 @@ from tests._helpers import F64, TIGHT, difference, gradient, relative_error
 
 P = kt.pde
 SIDES = {"periodic": P.Periodic(), "Neumann": P.Neumann(), "Dirichlet": P.Dirichlet()}
+CLOSED = ["periodic", "Neumann"]  # sides through which nothing flows
+
+
+def by_schemes(accuracy):
+    """A test for differences of an order, and for waves."""
+    schemes = [P.FiniteDifference(accuracy), P.PseudoSpectral()]
+    return pytest.mark.parametrize("scheme", schemes, ids=["differences", "waves"])
 
 
 def profile(kind, x, size=1.0):

@@ -116,7 +116,7 @@ def test_refusals():
         refused(1.0)
     with pytest.raises(TypeError, match="velocity must be a number, one for each axis"):
         refused(None)
-    with pytest.raises(ValueError, match=r"velocity\[1\] must be a number, or a tensor of the shape \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"velocity\[1\] must be a number or have the shape \(..., 8, 8\)"):
         refused((1.0, torch.ones(8)))
     with pytest.raises(ValueError, match=r"velocity\[0\] must be finite"):
         refused((math.nan, 1.0))

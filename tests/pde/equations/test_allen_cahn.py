@@ -11,6 +11,7 @@ from tests._helpers import F64
 from tests.pde.equations._checks import (
     SIDES,
     assert_orders,
+    by_schemes,
     ends,
     gradient_error,
     ordinary,
@@ -82,7 +83,7 @@ def test_orders_in_time(method, order, kind):
     assert temporal_order(problem, method, (16, 32)) == pytest.approx(order, abs=0.15)
 
 
-@pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral()], ids=["differences", "waves"])
+@by_schemes(2)
 @pytest.mark.parametrize("kind", ["periodic", "Neumann"])
 def test_the_same_everywhere_is_the_reaction_alone(kind, scheme):
     grid = P.Grid((4, 6), boundary=SIDES[kind])
@@ -111,7 +112,7 @@ def test_energy_falls():
 
 
 @pytest.mark.parametrize("kind", list(SIDES))
-@pytest.mark.parametrize("scheme", [P.FiniteDifference(4), P.PseudoSpectral()], ids=["differences", "waves"])
+@by_schemes(4)
 def test_gradients(kind, scheme):
     u0 = profile(kind, P.Grid(6, boundary=SIDES[kind]).points()[0])
     assert gradient_error(ends(P.AllenCahn(0.05), kind, scheme=scheme), u0) < 1e-6
@@ -132,3 +133,34 @@ def test_a_constant_has_no_sines():
     grid = P.Grid(16, boundary=P.Dirichlet(1.0))
     with pytest.raises(ValueError, match="PseudoSpectral needs axes"):
         kt.solve(P.AllenCahn().problem(grid, torch.ones(16), (0.0, 1.0), P.PseudoSpectral()))
+
+
+@pytest.mark.parametrize("method", [kt.RK4(), kt.ETDRK4()], ids=["explicit", "exponential"])
+@pytest.mark.parametrize("count", [16, 15])
+def test_a_width_at_the_points_is_like_a_number(method, count):
+    """For all waves, also for those that take no part in products: the shortest grows where it does not spread."""
+    grid = P.Grid(count)
+    u0 = 1e-3 * torch.randn(count, dtype=F64, generator=torch.Generator().manual_seed(0))
+    ends = []
+    for width in (0.05, torch.full((count,), 0.05, dtype=F64)):
+        problem = P.AllenCahn(width).problem(grid, u0, (0.0, 2.0), P.PseudoSpectral())
+        ends.append(kt.solve(problem, method, controller=kt.Fixed(0.02)).y1)
+    assert torch.allclose(ends[0], ends[1], rtol=0.0, atol=1e-12)
+    if count % 2 == 0:
+        highest = torch.cos(math.pi * torch.arange(count, dtype=F64))
+        decay = math.exp(2.0 * (1.0 - (0.05 * math.pi * count) ** 2))
+        assert float((ends[1] * highest).mean()) == pytest.approx(decay * float((u0 * highest).mean()), rel=1e-2)
+
+
+def test_waves_converge_faster_than_any_power_where_the_width_varies():
+    def end(count):
+        grid = P.Grid(count)
+        x = 2 * math.pi * grid.points()[0]
+        problem = P.AllenCahn(0.1 + 0.03 * torch.cos(x)).problem(
+            grid, torch.exp(torch.sin(x)) - 1, (0.0, 0.25), P.PseudoSpectral()
+        )
+        return kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.0025)).y1[:: count // 16]
+
+    exact = end(96)
+    errors = [float((end(count) - exact).abs().max()) for count in (16, 32, 48)]
+    assert errors[1] < 0.02 * errors[0] and errors[2] < 0.02 * errors[1]  # the orders 6 and 10

@@ -6,8 +6,10 @@ import torch
 import kutta as kt
 from tests._helpers import F64
 from tests.pde.equations._checks import (
+    CLOSED,
     SIDES,
     assert_orders,
+    by_schemes,
     ends,
     gradient_error,
     ordinary,
@@ -17,8 +19,7 @@ from tests.pde.equations._checks import (
 )
 
 P = kt.pde
-CLOSED = ["periodic", "Neumann"]
-SCHEMES = pytest.mark.parametrize("scheme", [P.FiniteDifference(4), P.PseudoSpectral()], ids=["differences", "waves"])
+SCHEMES = by_schemes(4)
 
 
 def start(kind, grid):

@@ -11,6 +11,7 @@ from tests._helpers import F64
 from tests.pde.equations._checks import (
     SIDES,
     assert_orders,
+    by_schemes,
     ends,
     gradient_error,
     profile,
@@ -19,7 +20,7 @@ from tests.pde.equations._checks import (
 )
 
 P = kt.pde
-SCHEMES = pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral()], ids=["differences", "waves"])
+SCHEMES = by_schemes(2)
 
 
 def noise(*shape):

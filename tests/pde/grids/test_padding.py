@@ -124,8 +124,20 @@ def test_gradients_reach_field_and_boundary():
         (torch.zeros(3), P.Grid(3, boundary=P.Neumann()), {"accuracy": 6}, "needs 6 points on axis 0"),
         (torch.zeros(3, 3), P.Grid((3, 3), boundary=P.Dirichlet(torch.zeros(2))), {}, "of the face"),
         (torch.zeros(4), P.Grid(4, 4.0, boundary=P.Robin(-2.0, 1.0)), {}, "determines no ghost value"),
+        (torch.zeros(3), P.Grid(3), {"axis": 1}, "axis must be a whole number from 0 to 0; got 1"),
+        (torch.zeros(3, 3), P.Grid((3, 3)), {"axis": -1}, "axis must be a whole number from 0 to 1; got -1"),
+        (torch.zeros(3, 3), P.Grid((3, 3)), {"axis": "x"}, "axis must be a whole number from 0 to 1; got 'x'"),
+        (torch.zeros(3), P.Grid(3), {"accuracy": 3}, "accuracy must be 2, 4 or 6; got 3"),
+        (torch.zeros(3), P.Grid(3), {"accuracy": 2.0}, "accuracy must be 2, 4 or 6; got 2.0"),
+        (torch.zeros(3), P.Grid(3), {"width": -1}, "width must be a whole number of at least 0; got -1"),
+        (torch.zeros(3), P.Grid(3), {"width": 1.0}, "width must be a whole number of at least 0; got 1.0"),
     ],
 )
 def test_what_is_refused(u, grid, options, match):
     with pytest.raises(ValueError, match=match):
         P.pad(u, grid, **{"width": 1, **options})
+
+
+def test_a_list_is_no_field():
+    with pytest.raises(TypeError, match="u must be a tensor; got list"):
+        P.pad([1.0, 2.0, 3.0], P.Grid(3), 1)

@@ -164,3 +164,64 @@ def test_a_force_of_short_waves_drives_vorticity():
     found = kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.1)).y1
     exact = -11 * torch.cos(11 * y) * (1 - math.exp(-12.1)) / 12.1
     assert torch.allclose(found, exact, atol=1e-10)
+
+
+WALLS = {"periodic": None, "slopes": P.Neumann(), "values": P.Dirichlet()}
+
+
+@pytest.mark.parametrize("part", [1.0, 2 / 3, 0.5], ids=["all waves", "two thirds", "half"])
+@pytest.mark.parametrize("kind", WALLS)
+@pytest.mark.parametrize("shape", [(16,), (15,), (8, 6)], ids=["even", "odd", "plane"])
+def test_a_field_that_is_the_same_everywhere_spreads_like_a_number(shape, kind, part):
+    """All waves, also the highest of an even grid and those that take no part in products."""
+    ops = space(WALLS[kind], shape, part)
+    u = torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(0))
+    wanted = ops.leave(ops.diffusion(ops.enter(u), 0.3))
+    for a in (torch.full(shape, 0.3, dtype=F64), torch.full((1,) * len(shape), 0.3, dtype=F64)):
+        assert torch.allclose(ops.leave(ops.diffusion(ops.enter(u), a)), wanted, atol=1e-10 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("kind", ["periodic", "slopes", "values"])
+def test_diffusion_with_a_field_is_symmetric_keeps_the_mean_and_takes_from_every_wave(kind):
+    ops = space(WALLS[kind], 16)
+    a = 1.0 + 0.7 * torch.cos(TURN * ops.grid.points()[0])
+    matrix = torch.stack([ops.leave(ops.diffusion(ops.enter(unit), a)) for unit in torch.eye(16, dtype=F64)])
+    assert torch.allclose(matrix, matrix.mT, atol=1e-9)
+    rates = torch.linalg.eigvalsh(matrix)
+    assert float(rates[-1]) < 1e-9 and (kind == "values" or abs(float(rates[-1])) < 1e-9)
+    assert float(rates[:-1].max()) < -0.3 * math.pi**2  # the smallest coefficient
+    if kind != "values":
+        assert float(matrix.sum(1).abs().max()) < 1e-9
+
+
+def test_products_with_data_are_not_aliased():
+    """Wave 12 of the data times wave 9 of 32 points is wave 21, which looks like wave 11."""
+    ops = space(part=2 / 3)
+    x = TURN * ops.grid.points()[0]
+    u, a = ops.enter(torch.cos(9 * x)), torch.cos(12 * x) + torch.cos(x)
+    wanted = 0.5 * (torch.cos(8 * x) + torch.cos(10 * x))
+    for product in (u * a, ops.constant(a, u) * u, ops.data(a, u) * u):
+        assert torch.allclose(values(ops, product), wanted, atol=1e-13)
+
+
+def test_what_is_made_of_data_alone_is_data():
+    ops = space(part=0.5)
+    x = TURN * ops.grid.points()[0]
+    short = torch.cos(15 * x)
+    u = ops.enter(torch.zeros_like(x))
+    field = ops.data(short, u)
+    made = {
+        "product": (field * ops.data(2 * short, u), 2 * short**2),
+        "power": (field**3, short**3),
+        "function": (torch.exp(field), torch.exp(short)),
+        "of two": (torch.maximum(field, ops.data(x.cos(), u)), torch.maximum(short, x.cos())),
+        "quotient": (1 / (2 + field), 1 / (2 + short)),
+    }
+    for what, (found, wanted) in made.items():
+        assert torch.allclose(values(ops, found), wanted, atol=1e-13), what
+
+
+def test_data_with_axes_of_one_stands_for_all_points():
+    ops = space(shape=(8, 6))
+    u, row = ops.enter(torch.zeros(8, 6, dtype=F64)), torch.arange(8, dtype=F64)[:, None]
+    assert torch.allclose(values(ops, u + row), row.expand(8, 6), atol=1e-13)

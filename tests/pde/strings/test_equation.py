@@ -366,11 +366,13 @@ def test_what_has_no_meaning_is_refused(case):
 
 
 def test_parameters_of_another_shape_are_refused():
-    problem = P.Equation("a*laplace(u)", {"a": torch.ones(31, dtype=F64)}).problem(LINE, noise(32), (0.0, 1.0))
+    equation = P.Equation("a*laplace(u)", {"a": torch.ones(31, dtype=F64)})
     with pytest.raises(
         ValueError, match=r"parameter a must be a number or have the shape \(..., 32\) of the grid; got"
     ):
-        kt.solve(problem)
+        equation.problem(LINE, noise(32), (0.0, 1.0))
+    with pytest.raises(ValueError, match="parameter a must be finite"):
+        P.Equation("a*laplace(u)", {"a": torch.full((32,), math.nan)}).problem(LINE, noise(32), (0.0, 1.0))
 
 
 WORDS = ["u", "v", "x", "t", "pi", "2", "1e9", "laplace", "gradient", "dot", "divergence", "d_dx", "biharmonic", "sin"]

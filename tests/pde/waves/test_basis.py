@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.waves.basis import Basis, product_of_kinds, shifted
+from kutta.pde.waves.basis import Basis, shifted
+from kutta.pde.waves.kinds import product_of_kinds
 
 P = kt.pde
 F64 = torch.float64

@@ -46,7 +46,7 @@ class LU(DenseMethod):
     source = "Golub and Van Loan, Matrix Computations, section 3.4"
 
     def factorised(self, operator: LinearOperator, b: Tensor) -> Direct:
-        factors, pivots, info = torch.linalg.lu_factor_ex(operator.dense(b).detach())
+        factors, pivots, info = torch.linalg.lu_factor_ex(operator.regular().dense(b).detach())
         failure = torch.where(info == 0, int(Result.SUCCESS), int(Result.SINGULAR))
 
         def eliminate(right: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Cholesky(DenseMethod):
     source = "Golub and Van Loan, Matrix Computations, section 4.2"
 
     def factorised(self, operator: LinearOperator, b: Tensor) -> Direct:
-        matrix = operator.dense(b).detach()
+        matrix = operator.regular().dense(b).detach()
         sign = matrix[..., :1, :1].real.sign().to(matrix.dtype)
         factor, info = torch.linalg.cholesky_ex(sign * matrix)
         failure = torch.where(info == 0, int(Result.SUCCESS), int(Result.INDEFINITE))
@@ -86,6 +86,7 @@ class Cholesky(DenseMethod):
 
 def by_columns(elimination: Callable[[Tensor], Tensor], operator: LinearOperator, b: Tensor) -> Tensor:
     """One matrix has the states of the batch as its columns; of many, each has its own."""
+    b = operator.compatible(b)
     shape = operator.state_shape(b)
     flat = b.reshape(*b.shape[: b.dim() - len(shape)], shape.numel())
     if operator.batch:

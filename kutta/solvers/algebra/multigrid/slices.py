@@ -7,6 +7,8 @@ from torch import Tensor
 
 from kutta.autodiff import under_transform
 
+# How many points before and after those of interest there are along each axis.
+Margins = tuple[tuple[int, int], ...]
 # A factor that is the same everywhere, or one that broadcasts with a piece of a grid.
 Weight = float | Tensor
 
@@ -16,6 +18,15 @@ def every_second(x: Tensor, axis: int, start: int) -> Tensor:
     places = [slice(None)] * -axis
     places[0] = slice(start, None, 2)
     return x[(..., *places)]
+
+
+def within(x: Tensor, margins: Margins, but: int | None = None) -> Tensor:
+    """A view without the margins of its last axes, but for one of these, and those along which it only broadcasts."""
+    for axis, (before, after) in enumerate(margins):
+        dim = axis - len(margins)
+        if axis != but and x.shape[dim] > 1:
+            x = x.narrow(dim, before, x.shape[dim] - before - after)
+    return x
 
 
 def accumulate_(out: Tensor, weight: Weight, x: Tensor, sign: float = 1.0) -> None:

@@ -74,6 +74,10 @@ class LinearOperator:
         """``x -> A^-1 x`` where there is an exact and cheap one."""
         return None
 
+    def regular(self) -> LinearOperator:
+        """One that can be inverted and has the same solutions, with what is `compatible`, where that is known."""
+        return self
+
     def state_shape(self, x: Tensor) -> torch.Size:
         """The shape of one state of the batch `x`."""
         return x.shape if self.axes is None else x.shape[x.dim() - self.axes :]
@@ -129,6 +133,9 @@ class Transposed(LinearOperator):
 
     def dense(self, like: Tensor) -> Tensor:
         return self.operator.dense(like).mT
+
+    def regular(self) -> LinearOperator:
+        return self.operator.regular().transposed()
 
     def inverse(self) -> Inverse | None:
         inverse = self.operator.inverse()

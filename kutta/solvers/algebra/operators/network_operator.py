@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kutta.solvers.algebra.multigrid.network import Network
-from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, Scalar, Transposed, is_zero
+from kutta.solvers.algebra.multigrid.slices import Margins, within
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator, Scalar, Sum, Transposed, is_zero
+from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 
 
 class NetworkOperator(LinearOperator):
@@ -20,13 +22,13 @@ class NetworkOperator(LinearOperator):
         axes: of the grid.
         weights: ``W``, 1 at points that are no unknowns; or nothing, where all are 1.
         margins: for each axis how many points before and after the unknowns are none.
-        shift: what the operator is at those.
+        shift: what the operator is at those. Where it is zero, solutions are.
         singular: whether constants are in the null space.
     """
 
     axes: int
     weights: Tensor | None = None
-    margins: tuple[tuple[int, int], ...]
+    margins: Margins
     shift: Scalar = 0.0
     singular: bool = False
 
@@ -36,10 +38,7 @@ class NetworkOperator(LinearOperator):
 
     def unknowns(self, x: Tensor) -> Tensor:
         """A view of the points that are unknowns, of a tensor that broadcasts with the grid."""
-        for axis, (before, after) in zip(range(-self.axes, 0), self.margins, strict=True):
-            if x.shape[axis] > 1:
-                x = x.narrow(axis, before, x.shape[axis] - before - after)
-        return x
+        return within(x, self.margins)
 
     def gathered(self, b: Tensor) -> Tensor:
         """The right-hand side ``W b`` of the symmetric system ``K u = W b``, without what no ``u`` leads to."""
@@ -52,13 +51,26 @@ class NetworkOperator(LinearOperator):
         """The solution ``A^-1 b`` from that of the symmetric system; of those that differ by a constant, of mean 0."""
         if self.singular:
             u = u - self.mean(u)
-        return self.among(u, 0.0 if is_zero(self.shift) else b / self.shift)
+        if not isinstance(self.shift, Tensor):
+            return self.among(u, 0.0 if self.shift == 0 else b / self.shift)
+        return self.among(u, torch.where(self.shift == 0, 0.0, b / torch.where(self.shift == 0, 1.0, self.shift)))
 
     def compatible(self, b: Tensor) -> Tensor:
         inside = self.unknowns(b)
         if self.singular:
             inside = inside - self.mean(inside)
-        return self.among(inside, 0.0 if is_zero(self.shift) else b)
+        if not isinstance(self.shift, Tensor):
+            return self.among(inside, 0.0 if self.shift == 0 else b)
+        return self.among(inside, torch.where(self.shift == 0, 0.0, b))
+
+    def regular(self) -> LinearOperator:
+        """``A + c (I - C)``: what `compatible` takes away, the null space, times the mean ``c`` of the diagonal."""
+        if self.singular or (self.outside and (isinstance(self.shift, Tensor) or is_zero(self.shift))):
+            return Sum((self, MatrixFree(self._null, self.axes)))
+        return self
+
+    def _null(self, x: Tensor) -> Tensor:
+        return self.diagonal(x).mean(self.dims, keepdim=True) * (x - self.compatible(x))
 
     def mean(self, u: Tensor) -> Tensor:
         """Of the unknowns of a state by volume, ``(..., 1, ..., 1)``."""

@@ -74,6 +74,7 @@ class SOR(LinearMethod):
 
     def preconditioner(self, operator: LinearOperator, b: Tensor) -> LinearOperator:
         diagonal = operator.diagonal(b).detach()
+        diagonal = torch.where(diagonal == 0, 1.0, diagonal)  # of rows of zeros, whose residuals are zero, too
         forth, back = triangles(operator, b, diagonal / self.omega)
         if not self.symmetric:
             return Sweep(operator, forth[0], forth[1])
@@ -89,7 +90,7 @@ class SOR(LinearMethod):
 
 
 class Sweep(LinearOperator):
-    """What one sweep from zero does with a residual.
+    """What one sweep from zero does with a residual; nothing of it is in the null space.
 
     Attributes:
         sweep, back: it and its transposed.
@@ -106,7 +107,7 @@ class Sweep(LinearOperator):
         self.axes, self.batch, self.symmetric = operator.axes, operator.batch, symmetric
 
     def apply(self, x: Tensor) -> Tensor:
-        return self.sweep(x)
+        return self.operator.compatible(self.sweep(self.operator.compatible(x)))
 
     def transposed(self) -> LinearOperator:
         return Sweep(self.operator.transposed(), self.back, self.sweep, self.symmetric)

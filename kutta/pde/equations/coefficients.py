@@ -1,0 +1,93 @@
+"""What the terms of an equation are multiplied with, numbers or fields at the points of the grid, and its sources."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import read
+from kutta.pde.grids.grid import Grid
+from kutta.pde.schemes.scheme import Discretisation, Field
+
+
+def is_field(value: Any) -> bool:
+    """Whether it is a tensor of values at the points, and no number."""
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse what is neither a finite number nor a tensor of one.
+
+    Raises:
+        TypeError, ValueError: with the name, what came and what was expected.
+    """
+    if is_field(value):
+        raise ValueError(f"{name} must be a number; got a tensor of shape {tuple(value.shape)}")
+    if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    _check_finite(name, value)
+
+
+def check_coefficient(name: str, value: Any, grid: Grid, lead: torch.Size | None = None) -> None:
+    """Refuse what is neither a finite number nor a field of such.
+
+    Args:
+        name: of the coefficient.
+        value: of it.
+        grid: where the field lives.
+        lead: leading axes that it may have, or fewer; by default any.
+
+    Raises:
+        TypeError, ValueError: with the name, what came and what was expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
+        raise TypeError(f"{name} must be a number or a tensor of values at the points; got {value!r}")
+    check_shape(name, value, grid, lead)
+    _check_finite(name, value)
+
+
+def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = None) -> None:
+    """Refuse a tensor that is neither one of a single number nor of values at the points; axes of 1 stand for all."""
+    if not is_field(value):
+        return
+    before, after = value.shape[: -grid.dim], value.shape[-grid.dim :]
+    fits = len(after) == grid.dim and all(one in (1, count) for one, count in zip(after, grid.shape, strict=True))
+    if fits and (lead is None or _is_within(before, lead)):
+        return
+    wanted, leading = (
+        ", ".join(map(str, grid.shape)),
+        "" if lead is None else f" with the leading axes {tuple(lead)} of u0",
+    )
+    raise ValueError(
+        f"{name} must be a number or have the shape (..., {wanted}) of the grid{leading if fits else ''}; got "
+        f"{tuple(value.shape)}"
+    )
+
+
+def _is_within(before: torch.Size, lead: torch.Size) -> bool:
+    """Whether leading axes add none to those of a state."""
+    try:
+        return torch.broadcast_shapes(before, lead) == lead
+    except RuntimeError:
+        return False
+
+
+def _check_finite(name: str, value: Any) -> None:
+    if isinstance(value, Tensor):
+        finite = not read((~torch.isfinite(value.detach())).any())
+    else:
+        finite = abs(value) <= sys.float_info.max  # which holds of no whole number that has no float
+    if not finite:
+        raise ValueError(f"{name} must be finite; got {'a tensor that is not' if isinstance(value, Tensor) else value}")
+
+
+def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:
+    """A source as a field; ``None`` where there is none."""
+    if callable(source):
+        found = source(ops.points(u), t)
+        check_shape("source(x, t)", found, ops.grid)
+        return ops.data(found, u)
+    return None if isinstance(source, int | float) and source == 0 else ops.constant(source, u)

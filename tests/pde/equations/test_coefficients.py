@@ -1,0 +1,110 @@
+"""Coefficients and sources of all equations: numbers or fields, and what is refused."""
+
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.pde.equations.coefficients import check_coefficient, check_number, is_field
+from kutta.pde.equations.evolution import Evolution
+from tests._helpers import F64
+
+P = kt.pde
+EQUATIONS = {
+    name: one
+    for name, one in vars(P).items()
+    if isinstance(one, type) and issubclass(one, Evolution) and one not in (Evolution, P.Equation)
+}
+NEEDED = {
+    "NavierStokes": {"viscosity": 0.1},
+    "NavierStokes3D": {"viscosity": 0.1},
+    "NavierStokesVorticity": {"viscosity": 0.1},
+}
+FIELDS = [(name, one) for name, kind in EQUATIONS.items() for one in kind.fields]
+NUMBERS = [(name, one) for name, kind in EQUATIONS.items() for one in kind.numbers]
+
+
+def problem(name, lead=(), **coefficients):
+    equation = EQUATIONS[name](**{**NEEDED.get(name, {}), **coefficients})
+    shape = (6, 5, 4)[: equation.dimensions[-1] if len(equation.dimensions) < 3 else 2]
+    count = len(equation.components)
+    u0 = torch.ones(*lead, *((count,) if count > 1 else ()), *shape, dtype=F64)
+    return equation.problem(P.Grid(shape), u0, (0.0, 0.1))
+
+
+def test_every_equation_says_which_coefficients_it_has():
+    silent = {name for name, kind in EQUATIONS.items() if not kind.fields + kind.numbers}
+    assert silent == {"Advection"}  # whose velocity has an entry for each axis
+
+
+@pytest.mark.parametrize("name, coefficient", FIELDS, ids=map(" ".join, FIELDS))
+def test_fields_of_another_shape_are_refused(name, coefficient):
+    expected = rf"{coefficient} must be a number or have the shape \(\.\.\., .*\) of the grid; got \(3, 7\)"
+    with pytest.raises(ValueError, match=expected):
+        problem(name, **{coefficient: torch.ones(3, 7, dtype=F64)})
+    grid = problem(name).grid
+    with pytest.raises(ValueError, match=rf"with the leading axes \(2,\) of u0; got \(3, {grid.shape[0]}"):
+        problem(name, (2,), **{coefficient: torch.ones(3, *grid.shape, dtype=F64)})
+    with pytest.raises(ValueError, match=f"{coefficient} must be finite"):
+        problem(name, **{coefficient: torch.full(grid.shape, math.inf, dtype=F64)})
+    with pytest.raises(TypeError, match=f"{coefficient} must be a number or a tensor"):
+        problem(name, **{coefficient: "1.0"})
+
+
+@pytest.mark.parametrize("name, coefficient", FIELDS, ids=map(" ".join, FIELDS))
+def test_fields_that_fit_are_taken(name, coefficient):
+    """Of the grid, with axes of 1, and with a batch; equal to a number where they are the same everywhere."""
+    grid, lead = problem(name).grid, () if coefficient == "cutoff" else (2,)
+
+    def slope(value):
+        case = problem(name, (2,), **{coefficient: value})
+        case = kt.pde.PDEProblem(case.equation, grid, case.u0, (0.0, 0.1), P.FiniteDifference()).as_ode()
+        return case.f(torch.tensor(0.0, dtype=F64), case.y0)
+
+    wanted = slope(0.3)
+    ones = [
+        torch.ones(grid.shape, dtype=F64),
+        torch.ones(*lead, *grid.shape, dtype=F64),
+        torch.ones(1, *grid.shape[1:], dtype=F64),
+    ]
+    for one in ones:
+        assert torch.allclose(slope(0.3 * one), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("name, coefficient", NUMBERS, ids=map(" ".join, NUMBERS))
+def test_fields_for_numbers_are_refused(name, coefficient):
+    with pytest.raises(ValueError, match=rf"{coefficient} must be a number; got a tensor of shape \(6, 5\)"):
+        problem(name, **{coefficient: torch.ones(6, 5, dtype=F64)})
+
+
+def test_the_diffusivities_of_gray_and_scott_are_two_numbers():
+    with pytest.raises(ValueError, match=r"diffusivities\[1\] must be a number; got a tensor of shape \(6, 5\)"):
+        problem("GrayScott", diffusivities=(1e-5, torch.ones(6, 5)))
+
+
+@pytest.mark.parametrize("name", ["Heat", "Brusselator"])
+def test_what_a_source_returns_is_looked_at(name):
+    case = problem(name, source=lambda x, t: torch.ones(3, 7, dtype=F64))
+    with pytest.raises(ValueError, match=r"source\(x, t\) must be a number or have the shape .* got \(3, 7\)"):
+        kt.solve(case)
+
+
+def test_what_a_velocity_returns_is_looked_at():
+    case = P.Advection(lambda x, t: [1.0, torch.ones(7)]).problem(P.Grid((6, 5)), torch.ones(6, 5), (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"velocity\(x, t\)\[1\] must be a number or have the shape"):
+        kt.solve(case)
+
+
+def test_numbers_and_fields():
+    grid = P.Grid(4)
+    assert is_field(torch.ones(4)) and not is_field(torch.tensor(1.0)) and not is_field(2.0)
+    for good in (1, 0.5, 1j, torch.tensor(2.0), torch.tensor(1j)):
+        check_number("a", good)
+        check_coefficient("a", good, grid)
+    for wrong in (True, None, [1.0], "x"):
+        with pytest.raises(TypeError, match="a must be a number"):
+            check_number("a", wrong)
+    for value in (math.nan, -math.inf, 10**400, torch.tensor(math.nan)):
+        with pytest.raises(ValueError, match="a must be finite"):
+            check_coefficient("a", value, grid)
