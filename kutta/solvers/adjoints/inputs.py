@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from kutta.autodiff import leaves_on_tape
+from kutta.problems import SplitODEProblem
+
+# Tensors that require gradients, each with what stands for it.
+StandIns = list[tuple[Tensor, Tensor]]
 
 
 class Inputs(NamedTuple):
@@ -19,32 +24,44 @@ class Inputs(NamedTuple):
     Attributes:
         outer: the tensors that receive gradients.
         inner: what stands for them in the right-hand side that an adjoint runs again. One argument
-            may be computed from another; its stand-in is not, so that no gradient is counted twice.
+            may be computed from another, and the linear part from what the remainder has too; their
+            stand-ins are not, so that no gradient is counted twice.
     """
 
     outer: tuple[Tensor, ...] = ()
     inner: tuple[Tensor, ...] = ()
 
 
-def with_stand_ins(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with each tensor that requires gradients cut loose from its past."""
-    return pytree.tree_map(
-        lambda leaf: leaf.detach().requires_grad_() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf, args
-    )
+def cut_loose(tensor: Tensor) -> Tensor:
+    """A tensor of the same values without a past, which requires gradients."""
+    return tensor.detach().requires_grad_()
 
 
-def differentiable_inputs(f: Any, args: tuple[Any, ...], stand_ins: tuple[Any, ...], slope: Any) -> Inputs:
+def with_stand_ins(problem: Any, stand_in: Callable[[Tensor], Tensor] = cut_loose) -> tuple[Any, StandIns]:
+    """A problem whose arguments and linear part have stand-ins for the tensors that require gradients, and which."""
+    pairs: StandIns = []
+
+    def replaced(leaf: Any) -> Any:
+        if not (isinstance(leaf, Tensor) and leaf.requires_grad):
+            return leaf
+        pairs.append((leaf, stand_in(leaf)))
+        return pairs[-1][1]
+
+    inner = replace(problem, args=pytree.tree_map(replaced, problem.args))
+    if isinstance(problem, SplitODEProblem):
+        inner = replace(inner, linear=problem.linear.of_stand_ins(replaced))
+    return inner, pairs
+
+
+def differentiable_inputs(f: Any, stand_ins: StandIns, slope: Any) -> Inputs:
     """Every tensor other than time and state that receives a gradient through `f`, a function or several.
 
-    They are the tensors among `args`, the parameters of modules and the tensors that `f` is made of
+    They are those that have stand-ins, the parameters of modules and the tensors that `f` is made of
     (bound objects, attributes, partial applications, closures, globals), and the leaves found on the
     tape of one evaluation with the stand-ins, `slope`.
     """
-    found: dict[int, Tensor] = {}
-    outer: dict[int, Tensor] = {}
-    for original, leaf in zip(pytree.tree_leaves(args), pytree.tree_leaves(stand_ins), strict=True):
-        if isinstance(leaf, Tensor) and leaf.requires_grad:
-            found[id(leaf)], outer[id(leaf)] = leaf, original
+    found = {id(inner): inner for _, inner in stand_ins}
+    outer = {id(inner): original for original, inner in stand_ins}
     for tensor in _tensors_of(f, set()):
         if tensor.requires_grad:
             found[id(tensor)] = tensor
