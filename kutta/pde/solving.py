@@ -17,7 +17,7 @@ from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.stability import check_step
-from kutta.solution import Solution, SolveError
+from kutta.solution import Result, Solution, SolveError
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -50,9 +50,11 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     try:
         solution = solve(lowered.problem, method, **given)
     except SolveError as failure:
-        if failure.solution is not None:
-            failure.solution = _fields(problem, method, lowered, failure.solution)
-        raise
+        if failure.solution is None:
+            raise
+        reached = _fields(problem, method, lowered, failure.solution)
+        advice = _advice(problem, failure, reached)
+        raise SolveError(failure.result, failure.t, failure.dt, solution=reached, advice=advice) from None
     return _fields(problem, method, lowered, solution)
 
 
@@ -90,6 +92,13 @@ def _lowered(problem: PDEProblem, method: Any, given: dict[str, Any]) -> Lowered
     if isinstance(problem.scheme, PseudoSpectral) and steps_are_given:
         return forms.waves(problem)
     return forms.split(problem)
+
+
+def _advice(problem: PDEProblem, failure: SolveError, reached: Solution) -> str:
+    """That of the solver, and what the equation knows of such failures."""
+    breaks = failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW)
+    known = problem.equation.advice(problem.grid, reached.y1) if breaks else ""
+    return f"{failure.advice}; {known}" if known else failure.advice
 
 
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:

@@ -91,7 +91,7 @@ def test_linear_parts_computed_from_what_the_remainder_has_too(kind, method):
     def end(adjoint, rates, y0):
         remainder = lambda t, y: (rates * y).sin()  # noqa: E731
         problem = kt.SplitODEProblem(OPERATORS[kind](rates), remainder, y0, (0.0, 0.5))
-        return kt.solve(problem, method, adjoint=adjoint, controller=kt.Fixed(0.05)).y1
+        return kt.solve(problem, method, adjoint=adjoint, controller=kt.Fixed(0.1)).y1
 
     shape = (2, 3) if kind == "blocks" else (3,)
     rates, y0 = tensor(-0.4, 0.3, 0.7), torch.linspace(0.5, 1.0, math.prod(shape), dtype=F64).view(shape)
