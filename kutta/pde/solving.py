@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.autodiff import as_float
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.space import Space, in_words
 from kutta.pde.lowering import forms
@@ -16,7 +17,7 @@ from kutta.pde.lowering.forms import Lowered
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.stability import check_step
+from kutta.pde.stability import check_step, has_limit, largest_step
 from kutta.solution import Result, Solution, SolveError
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
@@ -46,7 +47,7 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(problem, method, given)
-    check_step(lowered.problem, method, given.get("controller"))
+    check_step(lowered.problem, method, _controller(problem, method, lowered, given))
     try:
         solution = solve(lowered.problem, method, **given)
     except SolveError as failure:
@@ -74,6 +75,26 @@ def default_method(problem: PDEProblem, given: Mapping[str, Any]) -> Method:
         return Tsit5()
     linear = forms.split(problem).problem.linear  # type: ignore[union-attr]
     return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
+
+
+def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[str, Any]) -> Any:
+    """The one that is given, or that a first step size stands for.
+
+    Raises:
+        ValueError: for an explicit method that estimates no error, and has no step size either.
+    """
+    controller, first = given.get("controller"), given.get("dt0")
+    if controller is not None or not has_limit(method) or method.error_order is not None:
+        return controller
+    if first is not None:
+        return Fixed(abs(as_float(first)))
+    limit = largest_step(lowered.problem, method)  # type: ignore[arg-type]
+    waves = ", or controller=problem.cfl(number) with a Courant number for it" if _says_speeds(problem) else ""
+    raise ValueError(
+        f"{type(method).__name__} estimates no error, so its step size must be given: at the start it is stable on "
+        f"this grid with steps up to {limit:.3g}, so pass controller=kutta.Fixed(dt) with such a dt{waves}; or leave "
+        "the method out, and one with error control is taken"
+    )
 
 
 def _says_speeds(problem: PDEProblem) -> bool:

@@ -364,7 +364,7 @@ def test_a_state_without_a_limit_ends_the_solve():
     controller = kt.CFL(lambda t, y: torch.where(y.amin() > 0.0, 0.3, math.nan))
     sol = kt.solve(problem, kt.Euler(), controller=controller, save_at="steps", throw=False)
     assert sol.result == kt.Result.NON_FINITE and float(sol.y1) == pytest.approx(-0.2) and len(sol.ts) == 5
-    with pytest.raises(kt.SolveError, match="NON_FINITE at t = 1.2"):
+    with pytest.raises(kt.SolveError, match=r"NON_FINITE at t = 1\.2"):
         kt.solve(problem, kt.Euler(), controller=controller)
 
 

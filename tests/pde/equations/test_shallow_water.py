@@ -196,7 +196,7 @@ def test_dry_ground_at_the_start_is_refused_where_it_is(lowest):
 def test_the_dimension_that_a_grid_needs_is_named():
     with pytest.raises(ValueError, match=r"got a grid of 2: write ShallowWater\(dimension=2\)"):
         P.ShallowWater().problem(P.Grid((8, 8)), torch.ones(3, 8, 8, dtype=F64), (0.0, 1.0))
-    with pytest.raises(ValueError, match="got a grid of 3$"):
+    with pytest.raises(ValueError, match=r"got a grid of 3$"):
         P.ShallowWater().problem(P.Grid((4, 4, 4)), torch.ones(3, 4, 4, 4, dtype=F64), (0.0, 1.0))
 
 
