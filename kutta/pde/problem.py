@@ -118,6 +118,9 @@ class PDEProblem:
 
     def _crossing(self, t: Any, u: Tensor) -> Tensor:
         """The time in which the fastest wave crosses a cell."""
+        from kutta.pde.lowering.forms import filled
+
+        u = filled(self.grid, u, t)
         speeds = [torch.as_tensor(one, dtype=u.dtype, device=u.device) for one in self.speeds(t, u)]  # type: ignore[union-attr]
         return 1.0 / torch.stack([one.abs().amax() / h for one, h in zip(speeds, self.grid.spacing, strict=True)]).sum()
 

@@ -14,6 +14,7 @@ from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.space import Space, in_words
 from kutta.pde.lowering import forms
 from kutta.pde.lowering.forms import Lowered
+from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
@@ -49,7 +50,7 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     lowered = _lowered(problem, method, given)
     check_step(lowered.problem, method, _controller(problem, method, lowered, given))
     try:
-        solution = solve(lowered.problem, method, **given)
+        solution = solve(lowered.problem, method, **shown_fields(problem.grid, problem.t_span[0], given))
     except SolveError as failure:
         if failure.solution is None:
             raise
@@ -134,6 +135,11 @@ def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Soluti
         times = torch.as_tensor(t)
         return torch.stack([shown(*one) for one in zip(times, found, strict=True)]) if times.dim() else shown(t, found)
 
+    events = tuple(replace(one, y=shown(one.t, one.y)) for one in solution.events)
+    draws = {
+        name: one and replace(one, y=torch.stack([shown(t, y) for t, y in zip(one.t, one.y, strict=True)]))
+        for name, one in solution.draws.items()
+    }
     parts = {"equation": problem.equation, "scheme": problem.scheme, "method": method}
     settings = {name: in_words(part) for name, part in parts.items()}
     return replace(
@@ -141,5 +147,7 @@ def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Soluti
         ys=torch.stack(ys) if ys else lowered.shown(solution.ys),
         y1=shown(solution.t1, solution.y1),
         interpolant=None if inside is None else interpolant,
+        events=events,
+        draws=draws,
         space=Space(problem.grid, problem.equation.components, type(problem.equation).__name__, settings),
     )

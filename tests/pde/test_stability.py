@@ -33,7 +33,7 @@ def test_how_far_methods_reach(name, stages):
 
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_how_far_adams_methods_reach(order):
-    """Where all roots of ``r^k = r^(k-1) + z sum_i w_i r^(k-1-i)`` lie within the unit circle, but for 6 %: beyond, growth is slow."""
+    """Where all roots of ``r^k = r^(k-1) + z sum_i w_i r^(k-1-i)`` lie within 1; just beyond growth is slow."""
     weights = {1: [1.0], 2: [1.5, -0.5], 4: [55 / 24, -59 / 24, 37 / 24, -9 / 24]}[order]
     reach = farthest_stable(kt.AdamsBashforth(order))
 
