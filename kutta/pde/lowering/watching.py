@@ -27,7 +27,7 @@ Fill = Callable[[Tensor, Any], Tensor]
 
 
 def shown_fields(grid: Grid, t0: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `kutta.solve` with all functions of a state handed fields; what is none is left to be refused."""
+    """The arguments of `kutta.solve`, with all functions of a state handed fields; others are left to be refused."""
     if not any(is_data(grid, axis, side) for axis, side, _ in conditions(grid)):
         return dict(given)
     fill = partial(_filled, grid)
@@ -95,7 +95,7 @@ class Seeing(Regularizer):
 
     def update(self, state: Any, step: Step) -> Any:
         """One more step, from field to field."""
-        return self.inner.update(state, StepOfFields(step, self.fill))
+        return self.inner.update(state, StepOfFields(step, self.fill))  # type: ignore[arg-type]
 
     def value(self, state: Any) -> Tensor:
         """As it says."""
