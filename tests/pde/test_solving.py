@@ -164,6 +164,8 @@ def test_gradients_to_boundary_data(centring, name):
         return kt.solve(P.Heat(0.1).problem(grid, grid.points()[0], (0.0, 0.1)), method, **options).y1
 
     assert torch.autograd.gradcheck(end, torch.tensor(0.7, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
+    options = {**options, "adjoint": kt.Recompute()}
+    assert torch.autograd.gradcheck(end, torch.tensor(0.7, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
 
 
 def test_failures_hold_fields():

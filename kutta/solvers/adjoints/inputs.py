@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from kutta.autodiff import leaves_on_tape
+from kutta.autodiff import leaves_on_tape, nodes_on_tape
 from kutta.problems import SplitODEProblem
 
 # Tensors that require gradients, each with what stands for it.
@@ -65,11 +65,29 @@ def differentiable_inputs(f: Any, stand_ins: StandIns, slope: Any) -> Inputs:
     for tensor in _tensors_of(f, set()):
         if tensor.requires_grad:
             found[id(tensor)] = tensor
-    # What lies behind a tensor found already gets its gradient through that one.
-    known = {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
-    for leaf in leaves_on_tape(slope, known):
-        found[id(leaf)] = leaf
+    dependent: list[int] | None = None
+    while dependent is None or dependent:
+        # What lies behind a tensor found already gets its gradient through that one.
+        for leaf in leaves_on_tape(slope, _nodes(found)):
+            found[id(leaf)] = leaf
+        # What is computed from another one would be counted twice: it hands its gradient on instead.
+        dependent = [key for key, tensor in found.items() if _is_computed_from_others(tensor, found)]
+        for key in dependent:
+            del found[key]
     return Inputs(tuple(outer.get(key, tensor) for key, tensor in found.items()), tuple(found.values()))
+
+
+def _nodes(found: dict[int, Tensor]) -> set[Any]:
+    return {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
+
+
+def _is_computed_from_others(tensor: Tensor, found: dict[int, Tensor]) -> bool:
+    others = _nodes(found) - {tensor.grad_fn}
+    return any(
+        node in others or id(getattr(node, "variable", None)) in found
+        for node in nodes_on_tape(tensor)
+        if node is not tensor.grad_fn
+    )
 
 
 def _tensors_of(value: Any, seen: set[int]) -> Iterator[Tensor]:
@@ -117,5 +135,6 @@ def vector_jacobian_product(
         value = slope()
     if not value.requires_grad:
         return tuple(torch.zeros_like(one) for one in inputs)
-    grads = torch.autograd.grad(value, inputs, cotangent, create_graph=taped, allow_unused=True)
+    # Inputs may lie behind what was computed before the solve, which is gone through each time.
+    grads = torch.autograd.grad(value, inputs, cotangent, retain_graph=True, create_graph=taped, allow_unused=True)
     return tuple(torch.zeros_like(one) if g is None else g for g, one in zip(grads, inputs, strict=True))
