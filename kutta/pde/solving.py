@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -88,13 +89,15 @@ def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[
     if controller is not None or not has_limit(method) or method.error_order is not None:
         return controller
     if first is not None:
-        return Fixed(abs(as_float(first)))
+        with suppress(TypeError, ValueError):  # which `kutta.solve` refuses
+            return Fixed(abs(as_float(first)))
+        return None
     limit = largest_step(lowered.problem, method)  # type: ignore[arg-type]
     waves = ", or controller=problem.cfl(number) with a Courant number for it" if _says_speeds(problem) else ""
     raise ValueError(
         f"{type(method).__name__} estimates no error, so its step size must be given: at the start it is stable on "
-        f"this grid with steps up to {limit:.3g}, so pass controller=kutta.Fixed(dt) with such a dt{waves}; or leave "
-        "the method out, and one with error control is taken"
+        f"this grid with steps up to about {limit:.3g}, so pass controller=kutta.Fixed({0.9 * limit:.2g}) or a smaller "
+        f"one{waves}; or leave the method out, and one that chooses its steps is taken"
     )
 
 
