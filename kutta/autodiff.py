@@ -50,19 +50,25 @@ def _tensor_carries_gradient(tensor: Tensor) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None
 
 
-def leaves_on_tape(slope: Any, known: Iterable[Any] = ()) -> Iterator[Tensor]:
-    """The tensors that require gradients and that a slope was computed from, without what lies behind `known` nodes."""
-    nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(slope) if isinstance(leaf, Tensor)]
+def nodes_on_tape(value: Any, known: Iterable[Any] = ()) -> Iterator[Any]:
+    """The nodes through which a pytree of tensors was computed, without `known` ones and what lies behind these."""
+    nodes = [leaf.grad_fn for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
     seen = set(known)
     while nodes:
         node = nodes.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        yield node
+        nodes.extend(following for following, _ in node.next_functions)
+
+
+def leaves_on_tape(value: Any, known: Iterable[Any] = ()) -> Iterator[Tensor]:
+    """The tensors that require gradients and that the nodes on the tape begin with."""
+    for node in nodes_on_tape(value, known):
         variable = getattr(node, "variable", None)
         if isinstance(variable, Tensor):
             yield variable
-        nodes.extend(following for following, _ in node.next_functions)
 
 
 def outside_autocast(f: Callable[..., Any], device: torch.device) -> tuple[Callable[..., Any], Any]:

@@ -359,6 +359,11 @@ def _check_save_at(save_at: Any, span: tuple[Tensor, Tensor], layout: Layout) ->
         if save_at != "steps":
             raise ValueError(f'save_at must be None, "steps" or a tensor of times; got {save_at!r}')
         return save_at
+    if isinstance(save_at, int):
+        raise TypeError(
+            f"save_at must be a tensor or a sequence of times; got the number {save_at!r}: for that many at equal "
+            f"distances pass torch.linspace(t0, t1, {save_at}, dtype=torch.float64)"
+        )
     ts = _as_times(save_at)
     precision = 2 * torch.finfo(ts.dtype).eps if ts.is_floating_point() and ts.dtype != torch.float64 else 0.0
     ts = ts.to(layout.device, torch.float64)

@@ -97,6 +97,11 @@ REFUSED = {
     ),
     "save_at of no times": (lambda: kt.solve(problem(), save_at=[]), ValueError, "non-empty tensor of times"),
     "save_at as a number": (lambda: kt.solve(problem(), save_at=0.5), ValueError, r"shape \(T,\); got \(\)"),
+    "save_at as a count": (
+        lambda: kt.solve(problem(), save_at=10),
+        TypeError,
+        r"the number 10: .*torch.linspace\(t0, t1, 10, dtype=torch.float64\)",
+    ),
     "save_at as a matrix": (lambda: kt.solve(problem(), save_at=torch.zeros(2, 3)), ValueError, r"got \(2, 3\)"),
     "save_at of the wrong batch": (
         lambda: kt.solve(ensemble(), save_at=torch.zeros(2, 4)),

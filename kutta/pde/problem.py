@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +67,17 @@ class PDEProblem:
         equation = self.equation if isinstance(self.equation, Evolution) else _of_function(self.equation)
         if self.grid.dim not in equation.dimensions:
             wanted = " or ".join(map(str, equation.dimensions))
-            raise ValueError(f"{_name(equation)} is an equation in {wanted} dimensions; got a grid of {self.grid.dim}")
+            raise ValueError(
+                f"{_name(equation)} is an equation in {wanted} dimensions; got a grid of {self.grid.dim}"
+                f"{_in_as_many(equation, self.grid.dim)}"
+            )
         scheme = equation.scheme(self.grid) if self.scheme is None else self.scheme
         if not isinstance(scheme, Scheme):
             raise TypeError(f"scheme must be such as kutta.pde.FiniteDifference(); got {scheme!r}")
         u0 = scheme.sampled(_of_places(self.u0), self.grid) if callable(self.u0) else self.u0
         u0 = _checked_state(u0, self.grid, equation)
         equation.check(self.grid, scheme, u0)
+        scheme.check(self.grid)
         u0 = equation.admissible(u0, self.grid)
         for name, value in (("equation", equation), ("scheme", scheme), ("u0", u0)):
             object.__setattr__(self, name, value)
@@ -114,12 +118,23 @@ class PDEProblem:
 
     def _crossing(self, t: Any, u: Tensor) -> Tensor:
         """The time in which the fastest wave crosses a cell."""
+        from kutta.pde.lowering.forms import filled
+
+        u = filled(self.grid, u, t)
         speeds = [torch.as_tensor(one, dtype=u.dtype, device=u.device) for one in self.speeds(t, u)]  # type: ignore[union-attr]
         return 1.0 / torch.stack([one.abs().amax() / h for one, h in zip(speeds, self.grid.spacing, strict=True)]).sum()
 
     def speeds(self, t: Any, u: Tensor) -> Sequence[Any] | None:
         """Those of the equation, see `Evolution.speeds`."""
         return self.equation.speeds(self.grid, t, u)
+
+
+def _in_as_many(equation: Any, dim: int) -> str:
+    """How an equation that has a `dimension` is written for another one; nothing for all others."""
+    with suppress(TypeError, ValueError):
+        replace(equation, dimension=dim)
+        return f": write {_name(equation)}(dimension={dim})"
+    return ""
 
 
 def _name(equation: Any) -> str:

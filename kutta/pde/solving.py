@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import as_float
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.space import Space, in_words
 from kutta.pde.lowering.forms import Forms, Lowered, filled
+from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.stability import check_step
-from kutta.solution import Solution, SolveError
+from kutta.pde.stability import check_step, has_limit, largest_step
+from kutta.solution import Result, Solution, SolveError
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -46,13 +49,15 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(forms, method, given)
-    check_step(lowered.problem, method, given.get("controller"))
+    check_step(lowered.problem, method, _controller(problem, method, lowered, given))
     try:
-        solution = solve(lowered.problem, method, **given)
+        solution = solve(lowered.problem, method, **shown_fields(problem.grid, problem.t_span[0], given))
     except SolveError as failure:
-        if failure.solution is not None:
-            failure.solution = _fields(problem, method, lowered, failure.solution)
-        raise
+        if failure.solution is None:
+            raise
+        reached = _fields(problem, method, lowered, failure.solution)
+        advice = _advice(problem, failure, reached)
+        raise SolveError(failure.result, failure.t, failure.dt, solution=reached, advice=advice) from None
     return _fields(problem, method, lowered, solution)
 
 
@@ -74,6 +79,28 @@ def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
     return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
 
 
+def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[str, Any]) -> Any:
+    """The one that is given, or that a first step size stands for.
+
+    Raises:
+        ValueError: for an explicit method that estimates no error, and has no step size either.
+    """
+    controller, first = given.get("controller"), given.get("dt0")
+    if controller is not None or not has_limit(method) or method.error_order is not None:
+        return controller
+    if first is not None:
+        with suppress(TypeError, ValueError):  # which `kutta.solve` refuses
+            return Fixed(abs(as_float(first)))
+        return None
+    limit = largest_step(lowered.problem, method)  # type: ignore[arg-type]
+    waves = ", or controller=problem.cfl(number) with a Courant number for it" if _says_speeds(problem) else ""
+    raise ValueError(
+        f"{type(method).__name__} estimates no error, so its step size must be given: at the start it is stable on "
+        f"this grid with steps up to about {limit:.3g}, so pass controller=kutta.Fixed({0.9 * limit:.2g}) or a smaller "
+        f"one{waves}; or leave the method out, and one that chooses its steps is taken"
+    )
+
+
 def _says_speeds(problem: PDEProblem) -> bool:
     return problem.speeds(problem.t_span[0], problem.u0) is not None
 
@@ -91,6 +118,13 @@ def _lowered(forms: Forms, method: Any, given: dict[str, Any]) -> Lowered:
     return forms.waves if waves_will_do else forms.split
 
 
+def _advice(problem: PDEProblem, failure: SolveError, reached: Solution) -> str:
+    """That of the solver, and what the equation knows of such failures."""
+    breaks = failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW)
+    known = problem.equation.advice(problem.grid, reached.y1) if breaks else ""
+    return f"{failure.advice}; {known}" if known else failure.advice
+
+
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:
     def shown(t: Any, states: Tensor) -> Tensor:
         return filled(problem.grid, lowered.shown(states), t)
@@ -103,6 +137,11 @@ def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Soluti
         times = torch.as_tensor(t)
         return torch.stack([shown(*one) for one in zip(times, found, strict=True)]) if times.dim() else shown(t, found)
 
+    events = tuple(replace(one, y=shown(one.t, one.y)) for one in solution.events)
+    draws = {
+        name: one and replace(one, y=torch.stack([shown(t, y) for t, y in zip(one.t, one.y, strict=True)]))
+        for name, one in solution.draws.items()
+    }
     parts = {"equation": problem.equation, "scheme": problem.scheme, "method": method}
     settings = {name: in_words(part) for name, part in parts.items()}
     return replace(
@@ -110,5 +149,7 @@ def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Soluti
         ys=torch.stack(ys) if ys else lowered.shown(solution.ys),
         y1=shown(solution.t1, solution.y1),
         interpolant=None if inside is None else interpolant,
+        events=events,
+        draws=draws,
         space=Space(problem.grid, problem.equation.components, type(problem.equation).__name__, settings),
     )

@@ -135,7 +135,11 @@ class Stepper:
             if self.counts.steps >= self.max_steps:
                 self.result = Result.MAX_STEPS
                 break
-            step, carry = self._trial()
+            largest = self._limit() if self.controller.limits else math.inf
+            if math.isnan(largest):
+                self.h, self.result = largest, Result.NON_FINITE
+                break
+            step, carry = self._trial(min(self.h, largest))
             ratio = self._judge(step)
             if step.accepted:
                 self._accept(step, carry, ratio)
@@ -153,9 +157,8 @@ class Stepper:
         h = initial_step(self.field, self.t, self.y, slope, self.stops.direction, self.tolerance, self.method.order)
         return min(max(read(h), controller.dtmin), controller.dtmax)
 
-    def _trial(self) -> tuple[Step, Any]:
+    def _trial(self, h: float) -> tuple[Step, Any]:
         t, stop, direction = self.t, self.stops.after(self.t), self.stops.direction
-        h = min(self.h, self._limit()) if self.controller.limits else self.h
         lands = abs(stop - t) <= h * (1.0 + STRETCH)
         end = stop if lands else t + direction * h
         reach = _just_before(end, direction, self.field.real_dtype) if lands and end in self.stops.jumps else end
@@ -164,12 +167,16 @@ class Stepper:
         return step, carry
 
     def _limit(self) -> float:
-        """The largest step that the controller allows from here."""
+        """The largest step that the controller allows from here.
+
+        NaN from the start is the mistake of a function, which is refused; later on the state has come to where it has
+        no value, such as the speed of waves on water of negative depth.
+        """
         with torch.no_grad():
             time = torch.scalar_tensor(self.t, dtype=self.field.real_dtype, device=self.field.device)
             limit = self.controller.limit(time, self.field.layout.unravel(self.y.detach()))
         size = read(torch.as_tensor(limit).reshape(-1).amin())
-        if not size > 0.0:
+        if not size > 0.0 and not (math.isnan(size) and self.counts.accepted):
             raise ValueError(f"the largest step size must be positive; at t = {self.t:.9g} max_step or CFL gave {size}")
         return size
 

@@ -75,6 +75,20 @@ def test_what_does_not_fit(make, error, match):
         make()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "grid", "match"),
+    [
+        (P.PseudoSpectral(), P.Grid(8, boundary=P.Robin(1.0, 1.0)), "PseudoSpectral needs axes.*FiniteDifference"),
+        (P.PseudoSpectral(), P.Grid(8, boundary=P.Dirichlet(1.0)), "PseudoSpectral needs axes.*FiniteDifference"),
+        (P.FiniteVolume(), P.Grid(8, boundary=P.Dirichlet(), centring="node"), "FiniteVolume needs cells"),
+    ],
+    ids=["Robin", "data", "nodes"],
+)
+def test_schemes_that_do_not_suit_a_grid_are_refused_with_the_problem(scheme, grid, match):
+    with pytest.raises(ValueError, match=match):
+        P.PDEProblem(lambda ops, t, u: ops.laplacian(u), grid, lambda x: x[0], (0.0, 1.0), scheme)
+
+
 def test_an_equation_that_changes_the_shape():
     problem = P.PDEProblem(lambda ops, t, u: u.sum(), GRID, torch.ones(8), (0.0, 1.0), P.FiniteDifference())
     with pytest.raises(ValueError, match="equation turns u0"):

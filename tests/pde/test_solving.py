@@ -137,6 +137,24 @@ def test_gradients(scheme, method):
     assert torch.autograd.gradcheck(end, inputs, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("method", [kt.ETDRK4(), kt.ARS443()], ids=["ETDRK4", "ARS443"])
+@pytest.mark.parametrize("kind", ["waves", "differences", "matrix"])
+def test_steps_taken_again_have_the_same_gradients(kind, method):
+    """Those of coefficients of the linear part, which is computed from them before the solve."""
+    grid = P.Grid(8, boundary=P.Robin(1.0, 1.0, 0.3) if kind == "matrix" else P.Periodic())
+    scheme = P.PseudoSpectral() if kind == "waves" else P.FiniteDifference()
+
+    def end(adjoint, viscosity):
+        problem = P.Burgers(viscosity).problem(grid, wave, (0.0, 0.1), scheme)
+        return kt.solve(problem, method, adjoint=adjoint, controller=kt.Fixed(0.02)).y1
+
+    viscosity = torch.tensor(0.1, dtype=F64, requires_grad=True)
+    found = [torch.autograd.grad(end(one, viscosity).square().sum(), viscosity)[0] for one in (None, kt.Recompute(3))]
+    assert float(found[1]) == pytest.approx(float(found[0]), rel=1e-10)
+    again = lambda viscosity: end(kt.Recompute(), viscosity)  # noqa: E731
+    assert torch.autograd.gradcheck(again, viscosity, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("centring", ["cell", "node"])
 @pytest.mark.parametrize("name", ["Tsit5", "ETDRK4 fixed", "ARS443"])
 def test_gradients_to_boundary_data(centring, name):
@@ -147,6 +165,8 @@ def test_gradients_to_boundary_data(centring, name):
         grid = P.Grid(8, boundary=(P.Dirichlet(g), P.Robin(1.0, 1.0, g**2)), centring=centring)
         return kt.solve(P.Heat(0.1).problem(grid, grid.points()[0], (0.0, 0.1)), method, **options).y1
 
+    assert torch.autograd.gradcheck(end, torch.tensor(0.7, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
+    options = {**options, "adjoint": kt.Recompute()}
     assert torch.autograd.gradcheck(end, torch.tensor(0.7, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
 
 

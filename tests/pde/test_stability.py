@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,10 +13,13 @@ P = kt.pde
 F64 = torch.float64
 
 
-@pytest.mark.parametrize(("tableau", "stages"), [("EULER", 1), ("HEUN", 2), ("SSPRK33", 3), ("RK4", 4)])
-def test_how_far_methods_reach(tableau, stages):
+METHODS = {"Euler": 1, "Heun": 2, "SSPRK33": 3, "Williamson3": 3, "RK4": 4}
+
+
+@pytest.mark.parametrize(("name", "stages"), METHODS.items())
+def test_how_far_methods_reach(name, stages):
     """Of these methods R is the beginning of the exponential series; Euler's disc reaches to -2."""
-    reach = farthest_stable(getattr(kt.tableaus, tableau))
+    reach = farthest_stable(getattr(kt, name)())
     directions = torch.exp(1j * torch.linspace(math.pi / 2, math.pi, 1001, dtype=F64))
 
     def smallest(radius):
@@ -24,7 +28,22 @@ def test_how_far_methods_reach(tableau, stages):
 
     assert smallest(0.99 * reach) <= 1.0 < smallest(1.01 * reach)
     assert smallest(2.0 * reach) > 1.0
-    assert tableau != "EULER" or reach == pytest.approx(2.0)
+    assert name != "Euler" or reach == pytest.approx(2.0, rel=2e-3)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_how_far_adams_methods_reach(order):
+    """Where all roots of ``r^k = r^(k-1) + z sum_i w_i r^(k-1-i)`` lie within 1; just beyond growth is slow."""
+    weights = {1: [1.0], 2: [1.5, -0.5], 4: [55 / 24, -59 / 24, 37 / 24, -9 / 24]}[order]
+    reach = farthest_stable(kt.AdamsBashforth(order))
+
+    def smallest(radius):
+        """The largest root, in the best direction."""
+        z = radius * np.exp(1j * np.linspace(np.pi / 2, np.pi, 361))
+        leading = np.array([1.0, -1.0, *[0.0] * (order - 1)])
+        return min(np.abs(np.roots(leading - one * np.array([0.0, *weights]))).max() for one in z)
+
+    assert smallest(0.94 * reach) <= 1.0 < smallest(1.01 * reach)
 
 
 def heat(count):
@@ -53,3 +72,76 @@ def test_the_limit_of_convection():
     with pytest.raises(ValueError, match="violates"):
         kt.solve(problem, kt.RK4(), controller=kt.Fixed(4.0 / 64))
     assert torch.allclose(kt.solve(problem, kt.RK4(), controller=kt.Fixed(2.0 / 64)).y1, problem.u0)
+
+
+EXPLICIT = {
+    "Williamson3": kt.Williamson3(),
+    "AdamsBashforth": kt.AdamsBashforth(3),
+    "Moulton": kt.AdamsBashforthMoulton(4),
+}
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_the_limit_of_other_explicit_methods(name):
+    method, rate = EXPLICIT[name], 4.0 * 64**2
+    limit = farthest_stable(method) / rate
+    with pytest.raises(ValueError, match=rf"fastest mode.*{type(method).__name__} needs steps below"):
+        kt.solve(heat(64), method, controller=kt.Fixed(1.2 * limit))
+    assert kt.solve(heat(64), method, controller=kt.Fixed(0.7 * limit)).y1.abs().max() < 1.0
+
+
+def test_steps_that_only_begin_a_multistep_method():
+    problem = P.Heat(1.0).problem(P.Grid(16), torch.ones(16, dtype=F64), (0.0, 0.003), P.FiniteDifference())
+    assert torch.allclose(kt.solve(problem, kt.AdamsBashforth(5), controller=kt.Fixed(1e-3)).y1, problem.u0)
+
+
+class Schroedinger(P.Evolution):
+    """``i u_t = -u_xx``, whose rates are imaginary."""
+
+    def nonlinear(self, ops, t, u):
+        return 1j * ops.laplacian(u)
+
+
+def test_the_limit_of_complex_fields():
+    u0 = torch.exp(2j * math.pi * P.Grid(32).points()[0])
+    problem = Schroedinger().problem(P.Grid(32), u0, (0.0, 0.01), P.FiniteDifference())
+    limit = 2.0 * math.sqrt(2.0) / (4.0 * 32**2)
+    with pytest.raises(ValueError, match="violates"):
+        kt.solve(problem, kt.RK4(), controller=kt.Fixed(1.25 * limit))
+    assert torch.allclose(
+        kt.solve(problem, kt.RK4(), controller=kt.Fixed(0.9 * limit)).y1.abs(), torch.ones(32, dtype=F64)
+    )
+
+
+def test_the_fastest_of_a_mapped_batch_counts():
+    def end(viscosity, dt):
+        problem = P.Heat(viscosity).problem(
+            P.Grid(16), torch.cos(P.Grid(16).points()[0]), (0.0, 0.01), P.FiniteDifference()
+        )
+        return kt.solve(problem, kt.Euler(), controller=kt.Fixed(dt)).y1
+
+    viscosities = torch.tensor([0.1, 1.0], dtype=F64)
+    limit = 2.0 / (4.0 * 16**2)
+    together = torch.func.vmap(lambda one: end(one, 0.9 * limit))(viscosities)
+    assert torch.allclose(together[1], end(1.0, 0.9 * limit))
+    with pytest.raises(ValueError, match="violates"):
+        torch.func.vmap(lambda one: end(one, 1.3 * limit))(viscosities)
+    assert torch.isfinite(torch.func.vmap(lambda one: end(one, 1.3 * limit))(0.5 * viscosities)).all()
+
+
+def test_a_missing_step_is_asked_for_with_its_limit():
+    limit = 2.0 / (4.0 * 16**2)
+    with pytest.raises(
+        ValueError, match=r"Euler estimates no error.*steps up to about .*controller=kutta.Fixed\(0.00"
+    ) as asked:
+        kt.solve(heat(16), kt.Euler())
+    assert float(str(asked.value).split("up to about ")[1].split(",")[0]) == pytest.approx(limit, rel=0.05)
+    assert "cfl" not in str(asked.value)
+    with pytest.raises(ValueError, match="violates"):
+        kt.solve(heat(16), kt.Euler(), dt0=1.2 * limit)
+    with pytest.raises(ValueError, match="dt0 must be a positive, finite step size; got 0"):
+        kt.solve(heat(16), kt.Euler(), dt0=0.0)
+    burgers = P.Burgers(0.0).problem(P.Grid(16), torch.ones(16, dtype=F64), (0.0, 0.1))
+    with pytest.raises(ValueError, match=r"or controller=problem.cfl\(number\)"):
+        kt.solve(burgers, kt.AdamsBashforth(3))
+    assert torch.isfinite(kt.solve(burgers, kt.Euler()).y1).all()

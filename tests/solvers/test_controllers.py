@@ -358,6 +358,16 @@ def test_no_gradient_flows_through_a_limit():
     assert torch.allclose(found, wanted, rtol=1e-10)
 
 
+def test_a_state_without_a_limit_ends_the_solve():
+    """Such as water of negative depth, whose waves have no speed."""
+    problem = kt.ODEProblem(lambda t, y: -torch.ones_like(y), torch.ones(1, dtype=F64), (0.0, 2.0))
+    controller = kt.CFL(lambda t, y: torch.where(y.amin() > 0.0, 0.3, math.nan))
+    sol = kt.solve(problem, kt.Euler(), controller=controller, save_at="steps", throw=False)
+    assert sol.result == kt.Result.NON_FINITE and float(sol.y1) == pytest.approx(-0.2) and len(sol.ts) == 5
+    with pytest.raises(kt.SolveError, match=r"NON_FINITE at t = 1\.2"):
+        kt.solve(problem, kt.Euler(), controller=controller)
+
+
 def test_limits_that_cannot_be_are_refused():
     problem = kt.ODEProblem(steepening, hill(), (0.0, 0.02))
     for bad in (0.0, -1.0, math.nan):

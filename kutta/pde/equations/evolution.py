@@ -70,6 +70,10 @@ class Evolution:
         """What of an initial state the equation allows: all of it, unless there is a constraint."""
         return u0
 
+    def advice(self, grid: Grid, u: Tensor) -> str:
+        """What may be said of a solve that came to infinite values or to NaN, and was last at the state `u`."""
+        return ""
+
     def problem(self, grid: Grid, u0: Any, t_span: Sequence[Any], scheme: Scheme | None = None) -> PDEProblem:
         """The equation on a grid, from an initial state on.
 

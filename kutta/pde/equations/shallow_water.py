@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import read, under_transform
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.grid import AXES, Grid
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme, components, joined
 
@@ -84,5 +86,27 @@ class ShallowWater(Evolution):
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         super().check(grid, scheme, u0)
-        if not bool((u0.detach().select(-grid.dim - 1, 0) > 0).all()):
-            raise ValueError("the depth h, the first component of u0, must be positive everywhere")
+        if read((u0.detach().select(-grid.dim - 1, 0) <= 0.0).any()):
+            raise ValueError(
+                f"the depth h, the first component of u0, must be positive everywhere; {_shallowest(grid, u0)}: begin "
+                "with a layer of water there, since the equations hold where it is wet"
+            )
+
+    def advice(self, grid: Grid, u: Tensor) -> str:
+        """Where the water is shallowest."""
+        return (
+            f"{_shallowest(grid, u)}: if the water is about to fall dry there, which the equations do not allow, "
+            "begin with deeper water, or use kutta.pde.FiniteVolume(), which keeps thin layers longest, with short "
+            "steps such as controller=problem.cfl(0.25)"
+        )
+
+
+def _shallowest(grid: Grid, u: Tensor) -> str:
+    if under_transform():
+        return "the depth is that of one of several states"
+    depth = u.detach().select(-grid.dim - 1, 0)
+    at = int(depth.argmin()) % math.prod(grid.shape)
+    place = ", ".join(
+        f"{name} = {float(x):.6g}" for name, x in zip(AXES, grid.points().flatten(1)[:, at], strict=False)
+    )
+    return f"the smallest depth is {float(depth.min()):.3g}, at {place}"

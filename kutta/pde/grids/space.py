@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kutta.autodiff import is_mapped
 from kutta.pde.grids.grid import Grid
 
 
@@ -38,7 +39,11 @@ def in_words(record: Any) -> str:
 
 def _word(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{value.item():.9g}" if value.numel() == 1 else f"tensor({', '.join(map(str, value.shape))})"
+        return (
+            f"{value.item():.9g}"
+            if value.numel() == 1 and not is_mapped(value)
+            else f"tensor({', '.join(map(str, value.shape))})"
+        )
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{name}: {_word(one)}' for name, one in value.items())}}}" if value else ""
     if isinstance(value, bool | int | float | str):

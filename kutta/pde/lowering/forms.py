@@ -84,14 +84,14 @@ def whole(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
     """
     ops = ops or operations(problem)
     f = partial(_right_hand_side, problem.equation, ops)
-    return Lowered(ODEProblem(f, problem.u0, problem.t_span), _same)
+    return Lowered(ODEProblem(f, _start(problem), problem.t_span), _same)
 
 
 def split(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
     """With the linear part apart; arguments as of `whole`."""
     ops = ops or operations(problem)
     f = partial(_remainder, problem.equation, ops)
-    return Lowered(SplitODEProblem(linear_part(problem, ops), f, problem.u0, problem.t_span), _same)
+    return Lowered(SplitODEProblem(linear_part(problem, ops), f, _start(problem), problem.t_span), _same)
 
 
 def waves(problem: PDEProblem, ops: Any = None) -> Lowered | None:
@@ -143,22 +143,26 @@ def _first_time(problem: PDEProblem) -> Tensor:
     return torch.as_tensor(problem.t_span[0], dtype=torch.float64, device=problem.u0.device)
 
 
+def _start(problem: PDEProblem) -> Tensor:
+    return filled(problem.grid, problem.u0, torch.as_tensor(problem.t_span[0], dtype=torch.float64))
+
+
 def _same(u: Tensor) -> Tensor:
     return u
 
 
 def _right_hand_side(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
     ops = ops.at(t)
-    field = ops.enter(u)
+    field = ops.enter(filled(ops.grid, u, t))
     slope = _sum(equation.linear(ops, field), equation.nonlinear(ops, t, field))
     return torch.zeros_like(u) if slope is None else _where_unknown(ops.grid, ops.leave(slope))
 
 
 def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
     ops = ops.at(t)
-    remainder = equation.nonlinear(ops, t, ops.enter(u))
+    remainder = equation.nonlinear(ops, t, ops.enter(filled(ops.grid, u, t)))
     if ops.has_data:
-        remainder = _sum(remainder, equation.linear(ops, ops.enter(torch.zeros_like(u))))
+        remainder = _sum(remainder, equation.linear(ops, ops.enter(filled(ops.grid, torch.zeros_like(u), t))))
     return torch.zeros_like(u) if remainder is None else _where_unknown(ops.grid, ops.leave(remainder))
 
 
@@ -214,7 +218,7 @@ def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
 
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
-    found = equation.linear(ops, ops.enter(u))
+    found = equation.linear(ops, ops.enter(filled(ops.grid, u, 0.0)))
     return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, ops.leave(found))
 
 

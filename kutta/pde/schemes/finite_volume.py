@@ -55,7 +55,7 @@ class FiniteVolume(Scheme):
         if not isinstance(self.flux, NumericalFlux):
             raise TypeError(f"flux must be such as kutta.pde.Rusanov(); got {self.flux!r}")
 
-    def on(self, grid: Grid, degree: int = 1) -> Cells:
+    def check(self, grid: Grid) -> None:
         for axis, kind in enumerate(grid.centring or ()):
             if kind == "node":
                 raise ValueError(
@@ -67,6 +67,9 @@ class FiniteVolume(Scheme):
                     f"{type(self.reconstruction).__name__} needs {self.reconstruction.width} cells at least; "
                     f"axis {axis} has {grid.shape[axis]}"
                 )
+
+    def on(self, grid: Grid, degree: int = 1) -> Cells:
+        self.check(grid)
         return Cells(grid, reconstruction=self.reconstruction, flux=self.flux)  # type: ignore[arg-type]
 
 

@@ -45,6 +45,9 @@ class PseudoSpectral(Scheme):
         if self.dealias is not None and not 0.0 < self.dealias <= 1.0:
             raise ValueError(f"dealias must be a part of the waves, above 0 and up to 1; got {self.dealias!r}")
 
+    def check(self, grid: Grid) -> None:
+        kinds_of(grid)
+
     def on(self, grid: Grid, degree: int = 1) -> WaveSpace:
         part = 2.0 / (max(degree, 1) + 1) if self.dealias is None else self.dealias
         return WaveSpace(grid, kinds_of(grid), part)

@@ -64,6 +64,9 @@ def joined(parts: Sequence[Field], dim: int) -> Field:
 class Scheme:
     """A way to discretise in space, such as ``kutta.pde.FiniteDifference()``: a frozen record of options."""
 
+    def check(self, grid: Grid) -> None:
+        """Refuse a grid that the scheme does not suit."""
+
     def on(self, grid: Grid, degree: int = 1) -> Discretisation:
         """Its operations on a grid.
 

@@ -44,9 +44,12 @@ class Staggered(Scheme):
         True
     """
 
-    def on(self, grid: Grid, degree: int = 1) -> StaggeredDifferences:
+    def check(self, grid: Grid) -> None:
         for axis, side, wall in conditions(grid):
             _check_wall(grid, axis, side, wall)
+
+    def on(self, grid: Grid, degree: int = 1) -> StaggeredDifferences:
+        self.check(grid)
         kinds = tuple(PERIODIC if isinstance(left, Periodic) else EVEN for left, _ in grid.boundary)
         return StaggeredDifferences(grid, InverseLaplacian(grid, kinds))
 

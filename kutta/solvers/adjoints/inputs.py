@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from kutta.autodiff import leaves_on_tape
+from kutta.autodiff import leaves_on_tape, nodes_on_tape
+from kutta.problems import SplitODEProblem
+
+# Tensors that require gradients, each with what stands for it.
+StandIns = list[tuple[Tensor, Tensor]]
 
 
 class Inputs(NamedTuple):
@@ -19,40 +24,70 @@ class Inputs(NamedTuple):
     Attributes:
         outer: the tensors that receive gradients.
         inner: what stands for them in the right-hand side that an adjoint runs again. One argument
-            may be computed from another; its stand-in is not, so that no gradient is counted twice.
+            may be computed from another, and the linear part from what the remainder has too; their
+            stand-ins are not, so that no gradient is counted twice.
     """
 
     outer: tuple[Tensor, ...] = ()
     inner: tuple[Tensor, ...] = ()
 
 
-def with_stand_ins(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with each tensor that requires gradients cut loose from its past."""
-    return pytree.tree_map(
-        lambda leaf: leaf.detach().requires_grad_() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf, args
-    )
+def cut_loose(tensor: Tensor) -> Tensor:
+    """A tensor of the same values without a past, which requires gradients."""
+    return tensor.detach().requires_grad_()
 
 
-def differentiable_inputs(f: Any, args: tuple[Any, ...], stand_ins: tuple[Any, ...], slope: Any) -> Inputs:
+def with_stand_ins(problem: Any, stand_in: Callable[[Tensor], Tensor] = cut_loose) -> tuple[Any, StandIns]:
+    """A problem whose arguments and linear part have stand-ins for the tensors that require gradients, and which."""
+    pairs: StandIns = []
+
+    def replaced(leaf: Any) -> Any:
+        if not (isinstance(leaf, Tensor) and leaf.requires_grad):
+            return leaf
+        pairs.append((leaf, stand_in(leaf)))
+        return pairs[-1][1]
+
+    inner = replace(problem, args=pytree.tree_map(replaced, problem.args))
+    if isinstance(problem, SplitODEProblem):
+        inner = replace(inner, linear=problem.linear.of_stand_ins(replaced))
+    return inner, pairs
+
+
+def differentiable_inputs(f: Any, stand_ins: StandIns, slope: Any) -> Inputs:
     """Every tensor other than time and state that receives a gradient through `f`, a function or several.
 
-    They are the tensors among `args`, the parameters of modules and the tensors that `f` is made of
+    They are those that have stand-ins, the parameters of modules and the tensors that `f` is made of
     (bound objects, attributes, partial applications, closures, globals), and the leaves found on the
     tape of one evaluation with the stand-ins, `slope`.
     """
-    found: dict[int, Tensor] = {}
-    outer: dict[int, Tensor] = {}
-    for original, leaf in zip(pytree.tree_leaves(args), pytree.tree_leaves(stand_ins), strict=True):
-        if isinstance(leaf, Tensor) and leaf.requires_grad:
-            found[id(leaf)], outer[id(leaf)] = leaf, original
+    found = {id(inner): inner for _, inner in stand_ins}
+    outer = {id(inner): original for original, inner in stand_ins}
     for tensor in _tensors_of(f, set()):
         if tensor.requires_grad:
             found[id(tensor)] = tensor
-    # What lies behind a tensor found already gets its gradient through that one.
-    known = {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
-    for leaf in leaves_on_tape(slope, known):
-        found[id(leaf)] = leaf
+    dependent: list[int] | None = None
+    while dependent is None or dependent:
+        # What lies behind a tensor found already gets its gradient through that one.
+        for leaf in leaves_on_tape(slope, _nodes(found)):
+            found[id(leaf)] = leaf
+        # What is computed from another one would be counted twice: it hands its gradient on instead.
+        dependent = [key for key, tensor in found.items() if _is_computed_from_others(tensor, found)]
+        for key in dependent:
+            del found[key]
     return Inputs(tuple(outer.get(key, tensor) for key, tensor in found.items()), tuple(found.values()))
+
+
+def _nodes(found: dict[int, Tensor]) -> set[Any]:
+    return {tensor.grad_fn for tensor in found.values() if tensor.grad_fn is not None}
+
+
+def _is_computed_from_others(tensor: Tensor, found: dict[int, Tensor]) -> bool:
+    others = _nodes(found) - {tensor.grad_fn}
+    return any(
+        node in others or id(getattr(node, "variable", None)) in found
+        for node in nodes_on_tape(tensor)
+        if node is not tensor.grad_fn
+    )
 
 
 def _tensors_of(value: Any, seen: set[int]) -> Iterator[Tensor]:
@@ -100,5 +135,6 @@ def vector_jacobian_product(
         value = slope()
     if not value.requires_grad:
         return tuple(torch.zeros_like(one) for one in inputs)
-    grads = torch.autograd.grad(value, inputs, cotangent, create_graph=taped, allow_unused=True)
+    # Inputs may lie behind what was computed before the solve, which is gone through each time.
+    grads = torch.autograd.grad(value, inputs, cotangent, retain_graph=True, create_graph=taped, allow_unused=True)
     return tuple(torch.zeros_like(one) if g is None else g for g, one in zip(grads, inputs, strict=True))

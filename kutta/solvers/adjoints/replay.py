@@ -114,7 +114,8 @@ def _pull_back(
     if not pairs:
         return pytree.tree_unflatten([None] * len(leaves), spec), [None] * len(inputs)
     values_, grads_ = zip(*pairs, strict=True)
-    found = torch.autograd.grad(values_, [*wanted, *inputs], grads_, allow_unused=True)
+    # Inputs may lie behind what was computed before the solve, which every segment goes through.
+    found = torch.autograd.grad(values_, [*wanted, *inputs], grads_, retain_graph=True, allow_unused=True)
     at_start = iter(found[: len(wanted)])
     start_grads = [next(at_start) if _differentiable(leaf) else None for leaf in leaves]
     return pytree.tree_unflatten(start_grads, spec), found[len(wanted) :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -116,12 +116,11 @@ class _Solve:
         """The right-hand side that an adjoint runs again, and what it depends on."""
         if self.adjoint.tapes or not torch.is_grad_enabled():
             return self.field, Inputs()
-        problem = self.field.problem
-        inner = field_of(replace(problem, args=with_stand_ins(problem.args)), self.field.layout)
+        problem, stand_ins = with_stand_ins(self.field.problem)
+        inner = field_of(problem, self.field.layout)
         with torch.enable_grad():
             slope = inner.derivative(self.span[0], self.y0.detach())
-        parts = (getattr(problem, "linear", None), problem.f)
-        return inner, differentiable_inputs(parts, problem.args, inner.problem.args, slope)
+        return inner, differentiable_inputs((getattr(problem, "linear", None), problem.f), stand_ins, slope)
 
     def _refuse_what_cannot_be_differentiated(self) -> None:
         name, adjoint = type(self.adjoint).__name__, self.adjoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import carries_gradient, is_mapped, under_transform
 from kutta.problems import EnsembleProblem
 from kutta.solution import EventRecord, Result, Results, Solution, SolveError, Stats
-from kutta.solvers.adjoints.inputs import Inputs, differentiable_inputs, with_stand_ins
+from kutta.solvers.adjoints.inputs import Inputs, cut_loose, differentiable_inputs, with_stand_ins
 from kutta.solvers.adjoints.replay import Chain, State
 from kutta.solvers.engines.changes import checked_change
 from kutta.solvers.engines.penalties import Penalties
@@ -110,13 +110,12 @@ class EnsembleSolve:
         """The right-hand side of the trials, and what it depends on."""
         if not torch.is_grad_enabled() or under_transform():
             return self.field, Inputs()
-        problem = self.field.problem
         tapes = self.options.adjoint.tapes
-        args = problem.args if tapes else with_stand_ins(problem.args)
-        inner = self.field if tapes else EnsembleField(replace(problem, args=args), self.field.layout)
+        problem, stand_ins = with_stand_ins(self.field.problem, (lambda leaf: leaf) if tapes else cut_loose)
+        inner = self.field if tapes else EnsembleField(problem, self.field.layout)
         with torch.enable_grad():
             slope = inner.derivative(self.t0.detach(), self.y0.detach())
-        return inner, differentiable_inputs(problem.f, problem.args, args, slope)
+        return inner, differentiable_inputs(problem.f, stand_ins, slope)
 
     def _save_times(self) -> Tensor | str | None:
         save = self.options.save_at

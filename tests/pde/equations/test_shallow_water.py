@@ -161,6 +161,45 @@ def test_compiled():
     assert compiled.stats.engine == "compiled" and torch.allclose(compiled.y1, eager, rtol=0, atol=1e-13)
 
 
+def vacuum(scheme):
+    """Two rarefactions, away from the middle, where the water falls dry."""
+
+    def parted(x):
+        return torch.stack([torch.full_like(x[0], 0.1), torch.where(x[0] < 5, -0.3, 0.3)])
+
+    grid = P.Grid(100, 10.0, boundary=P.Wall())
+    return P.ShallowWater(9.81).problem(grid, parted, (0.0, 0.8), scheme)
+
+
+@pytest.mark.parametrize("method", [None, kt.Tsit5()], ids=["CFL", "Tsit5"])
+def test_a_solve_that_falls_dry_says_so(method):
+    with pytest.raises(
+        kt.SolveError, match=r"NON_FINITE.*smallest depth is .*, at x = [45]\..*FiniteVolume"
+    ) as failure:
+        kt.solve(vacuum(P.FiniteVolume(P.WENO5())), method)
+    assert failure.value.solution.y1.shape == (2, 100) and 0.0 < failure.value.t < 0.8
+    assert "smallest depth" in failure.value.advice
+    assert kt.solve(vacuum(P.FiniteVolume(P.WENO5())), method, throw=False).result == kt.Result.NON_FINITE
+    assert kt.solve(vacuum(P.FiniteVolume())).y1[0].min() > 0.0
+
+
+@pytest.mark.parametrize("lowest", [0.0, -0.25])
+def test_dry_ground_at_the_start_is_refused_where_it_is(lowest):
+    u0 = torch.ones(3, 8, 4, dtype=F64)
+    u0[0, 2, 1] = lowest
+    with pytest.raises(
+        ValueError, match=rf"positive everywhere; the smallest depth is {lowest:g}, at x = 0.3125, y = 0.3"
+    ):
+        P.ShallowWater(dimension=2).problem(P.Grid((8, 4), boundary=P.Wall()), u0, (0.0, 1.0))
+
+
+def test_the_dimension_that_a_grid_needs_is_named():
+    with pytest.raises(ValueError, match=r"got a grid of 2: write ShallowWater\(dimension=2\)"):
+        P.ShallowWater().problem(P.Grid((8, 8)), torch.ones(3, 8, 8, dtype=F64), (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"got a grid of 3$"):
+        P.ShallowWater().problem(P.Grid((4, 4, 4)), torch.ones(3, 4, 4, 4, dtype=F64), (0.0, 1.0))
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="dimension must be 1 or 2; got 3"):
         P.ShallowWater(1.0, 3)

@@ -208,6 +208,22 @@ def test_to_arguments_that_are_computed_from_a_leaf(adjoint):
     check(loss, tensor(0.3, -0.4), "computed args", adjoint)
 
 
+@pytest.mark.parametrize("adjoint", ADJOINTS[1:], ids=repr)
+@pytest.mark.parametrize("outside", [torch.exp, lambda leaf: leaf + 0.2], ids=["exp", "sum"])
+def test_to_what_the_right_hand_side_holds_beside_its_leaf(adjoint, outside):
+    """What was computed before the solve hands its gradient on, once, however often it is used."""
+    leaf = torch.tensor(0.5, dtype=F64, requires_grad=True)
+
+    def gradient_by(adjoint):
+        rate = outside(leaf)
+        drive = rate * rate
+        problem = kt.ODEProblem(lambda t, y: drive - rate * y + leaf * y.sin(), Y0, (0.0, 1.0))
+        y1 = kt.solve(problem, kt.Tsit5(), adjoint=adjoint, rtol=1e-9, atol=1e-9).y1
+        return float(torch.autograd.grad(y1.square().sum(), leaf)[0])
+
+    assert gradient_by(adjoint) == pytest.approx(gradient_by(kt.Direct()), rel=1e-7)
+
+
 @each_adjoint
 @pytest.mark.parametrize("method", [kt.Tsit5(), kt.Bosh3(), kt.Vern7()], ids=lambda m: type(m).__name__)
 def test_of_an_event_whatever_the_interpolant(adjoint, method):

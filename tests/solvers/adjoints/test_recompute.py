@@ -1,6 +1,7 @@
 """Recompute differentiates what Direct differentiates, to rounding."""
 
 import gc
+import math
 import weakref
 
 import pytest
@@ -70,6 +71,37 @@ def test_splittings():
         return (sol.y1[0] ** 2 + sol.y1[1]).sum()
 
     check(loss, tensor(1.0), tensor(0.3))
+
+
+OPERATORS = {
+    "diagonal": lambda rates: kt.algebra.Diagonal(rates.cumsum(0)),
+    "blocks": lambda rates: kt.algebra.BlockDiagonal(torch.stack([rates.exp(), rates, -rates, rates]).view(2, 2, 3)),
+    "dense": lambda rates: kt.algebra.Dense(torch.outer(rates, rates.sin())),
+    "multiple": lambda rates: 0.5 * kt.algebra.Dense(torch.outer(rates, rates)),
+    "sum": lambda rates: kt.algebra.Dense(torch.outer(rates, rates)) + kt.algebra.Dense(torch.diag(rates**2)),
+    "function": lambda rates: kt.algebra.MatrixFree(lambda x: rates * x - x.roll(1, -1), axes=1),
+}
+
+
+@pytest.mark.parametrize("method", [kt.ETDRK4(), kt.ARS443()], ids=["ETDRK4", "ARS443"])
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_linear_parts_computed_from_what_the_remainder_has_too(kind, method):
+    """They are computed before the solve, and their past is gone through once."""
+
+    def end(adjoint, rates, y0):
+        remainder = lambda t, y: (rates * y).sin()  # noqa: E731
+        problem = kt.SplitODEProblem(OPERATORS[kind](rates), remainder, y0, (0.0, 0.5))
+        return kt.solve(problem, method, adjoint=adjoint, controller=kt.Fixed(0.1)).y1
+
+    shape = (2, 3) if kind == "blocks" else (3,)
+    rates, y0 = tensor(-0.4, 0.3, 0.7), torch.linspace(0.5, 1.0, math.prod(shape), dtype=F64).view(shape)
+    check(lambda *given: weigh_end(end(*given)), rates, y0)
+    inputs = [one.clone().requires_grad_() for one in (rates, y0)]
+    assert torch.autograd.gradcheck(lambda *given: end(kt.Recompute(), *given), inputs, rtol=1e-6, atol=1e-8)
+
+
+def weigh_end(y1):
+    return torch.sin(y1 * torch.arange(1.0, 1 + y1.numel(), dtype=F64).view(y1.shape)).sum()
 
 
 @each_segment

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 # What a shift or a multiple may be: a number, or a 0-dimensional tensor.
 Scalar = Any
@@ -77,6 +79,16 @@ class LinearOperator:
     def regular(self) -> LinearOperator:
         """One that can be inverted and has the same solutions, with what is `compatible`, where that is known."""
         return self
+
+    def of_stand_ins(self, stand_in: Callable[[Any], Any]) -> LinearOperator:
+        """An equal operator, in which ``stand_in(tensor)``, of equal values, replaces each tensor that it holds."""
+
+        def replaced(part: Any) -> Any:
+            return part.of_stand_ins(stand_in) if isinstance(part, LinearOperator) else stand_in(part)
+
+        other = copy.copy(self)
+        other.__dict__.update(pytree.tree_map(replaced, self.__dict__))
+        return other
 
     def state_shape(self, x: Tensor) -> torch.Size:
         """The shape of one state of the batch `x`."""

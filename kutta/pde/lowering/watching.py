@@ -1,0 +1,130 @@
+"""What the functions of a user see of a solve: fields with the boundary's values.
+
+At nodes on `Dirichlet` sides the boundary says the values. A solver leaves these entries of its states alone, whatever
+they hold, so that they are filled in for whoever looks at a state on the way: events, penalties, limits of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.padding import is_data
+from kutta.pde.lowering.forms import filled
+from kutta.regularizers.local import Local
+from kutta.regularizers.regularizer import Regularizer
+from kutta.solvers.controllers import CFL, Controller
+from kutta.solvers.events import Event
+from kutta.solvers.method import Step
+
+Fill = Callable[[Tensor, Any], Tensor]
+
+
+def shown_fields(grid: Grid, t0: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `kutta.solve`, with all functions of a state handed fields; others are left to be refused."""
+    if not any(is_data(grid, axis, side) for axis, side, _ in conditions(grid)):
+        return dict(given)
+    fill = partial(_filled, grid)
+    seeing = {
+        "events": partial(_events, fill),
+        "penalties": partial(_penalties, fill, t0),
+        "controller": partial(_controller, fill),
+    }
+    return {name: seeing[name](value) if name in seeing else value for name, value in given.items()}
+
+
+def _filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
+    return filled(grid, u, torch.as_tensor(t, dtype=torch.float64, device=u.device))
+
+
+def _of_field(function: Callable[..., Any] | None, fill: Fill) -> Callable[..., Any] | None:
+    """A function ``(t, u, ...)`` that is handed the field of a state."""
+    return None if function is None else lambda t, u, *args: function(t, fill(u, t), *args)
+
+
+def _events(fill: Fill, events: Any) -> Any:
+    if isinstance(events, Event):
+        return replace(events, condition=_of_field(events.condition, fill), change=_of_field(events.change, fill))
+    return [_events(fill, one) for one in events] if isinstance(events, Sequence) else events
+
+
+def _penalties(fill: Fill, t0: Any, penalties: Any) -> Any:
+    """Those of drawn steps show no state to anyone."""
+    if not isinstance(penalties, Mapping):
+        return penalties
+    return {
+        name: Seeing(one, fill, t0) if isinstance(one, Regularizer) and not isinstance(one, Local) else one
+        for name, one in penalties.items()
+    }
+
+
+def _controller(fill: Fill, controller: Any) -> Any:
+    if isinstance(controller, CFL):
+        controller = replace(controller, crossing=_of_field(controller.crossing, fill))
+    if isinstance(controller, Controller) and controller.max_step is not None:
+        controller = replace(controller, max_step=_of_field(controller.max_step, fill))
+    return controller
+
+
+@dataclass(frozen=True)
+class Seeing(Regularizer):
+    """A penalty that is shown fields.
+
+    Attributes:
+        inner: as the user gave it.
+        fill: from a state and its time to the field.
+        t0: the initial time.
+    """
+
+    inner: Regularizer
+    fill: Fill
+    t0: Any
+
+    def check(self, method: Any, dtype: torch.dtype, rtol: Any) -> None:
+        self.inner.check(method, dtype, rtol)
+
+    def init(self, y: Tensor) -> Any:
+        """At the initial field."""
+        return self.inner.init(self.fill(y, self.t0))
+
+    def update(self, state: Any, step: Step) -> Any:
+        """One more step, from field to field."""
+        return self.inner.update(state, StepOfFields(step, self.fill))  # type: ignore[arg-type]
+
+    def value(self, state: Any) -> Tensor:
+        """As it says."""
+        return self.inner.value(state)
+
+
+class StepOfFields:
+    """A step whose states are fields; all else is that of the step."""
+
+    def __init__(self, step: Step, fill: Fill):
+        self._step, self._fill = step, fill
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._step, name)
+
+    @property
+    def y0(self) -> Tensor:
+        """The field at its start."""
+        return self._fill(self._step.y0, self._step.t0)
+
+    @property
+    def y1(self) -> Tensor:
+        """The field at its end."""
+        return self._fill(self._step.y1, self._step.t1)
+
+    def at(self, theta: Any) -> Tensor:
+        """The field at ``theta`` in [0, 1]."""
+        return self._fill(self._step.at(theta), self._step.t0 + theta * self._step.dt)
+
+    def many(self, thetas: Sequence[float]) -> Tensor:
+        """The fields at several positions, stacked."""
+        return torch.stack([self.at(theta) for theta in thetas])
