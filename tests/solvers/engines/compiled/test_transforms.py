@@ -7,8 +7,8 @@ from kutta.solvers.engines.compiled.build import native
 from kutta.solvers.engines.compiled.transforms import available, parts, parts_to_real, real_to_parts
 from tests._helpers import F64
 
-# Shapes, and along how many last axes: one row and many, as many as fill lanes and not, even and odd, all factors, three
-# axes, a batch, and lengths that are left to the library.
+# Shapes, and along how many last axes: one row and many, as many as fill lanes and not, even and odd, all factors,
+# three axes, a batch, and lengths that are left to the library.
 SHAPES = [
     ((1, 32), 2),
     ((3, 16), 1),
