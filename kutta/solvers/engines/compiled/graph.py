@@ -27,7 +27,7 @@ from torch.utils import _pytree as pytree
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.engines.compiled.complex_parts import has_complex, in_parts
 from kutta.solvers.engines.compiled.layers import with_layers_joined
-from kutta.solvers.engines.compiled.rewrite import split, sums_apart, values_alone
+from kutta.solvers.engines.compiled.rewrite import split, sums_apart, values_alone, with_products_joined
 from kutta.state import Layout
 
 
@@ -235,7 +235,7 @@ def _finish(record: _Record, tensors: tuple[Any, ...], t: Tensor, y: Tensor, lik
     record.constants = _lift_constants(graph)
     record.text = graph.print_readable(print_output=False, include_stride=True)
     if has_complex(graph):
-        graph = in_parts(graph, varying=2)
+        graph = in_parts(with_products_joined(graph, varying=2), varying=2)
     record.before, record.inside = split(with_layers_joined(graph, varying=2), varying=2)
 
 

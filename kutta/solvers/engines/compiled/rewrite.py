@@ -76,6 +76,44 @@ def values_alone(graph: GraphModule) -> GraphModule:
     return _without(graph, aten.detach.default)
 
 
+def with_products_joined(graph: GraphModule, varying: int) -> GraphModule:
+    """The same with ``a * (b * x)`` as ``(a * b) * x`` where neither `a` nor `b` varies in the loop.
+
+    So a mask and a symbol of a spectral method become one tensor before the loop.
+    """
+    graph = simplified(graph)
+    fixed = fixed_nodes(graph, varying)
+    for node in graph.graph.find_nodes(op="call_function", target=aten.mul.Tensor):
+        outer, product = _factors(node, fixed)
+        if outer is None or product.target != aten.mul.Tensor or len(product.users) > 1:
+            continue
+        inner, rest = _factors(product, fixed)
+        if inner is None or not _alike(outer, inner, node):
+            continue
+        with graph.graph.inserting_before(node):
+            joined = graph.graph.call_function(aten.mul.Tensor, (outer, inner))
+        joined.meta["val"] = torch.empty_like(outer.meta["val"])
+        fixed.add(joined)
+        node.args = (joined, rest)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _factors(product: Node, fixed: set[Node]) -> tuple[Any, Any]:
+    """The tensor that does not vary, and the one that does; two times ``None`` for other products."""
+    a, b = product.args
+    for first, second in ((a, b), (b, a)):
+        if first in fixed and isinstance(second, Node) and second not in fixed:
+            return first, second
+    return None, None
+
+
+def _alike(*nodes: Node) -> bool:
+    """Whether tensors have one shape and one dtype."""
+    return len({(node.meta["val"].shape, node.meta["val"].dtype) for node in nodes}) == 1
+
+
 def _without(graph: GraphModule, *names: Any) -> GraphModule:
     """The same without operations that only give a tensor another name."""
     graph = copy.deepcopy(graph)

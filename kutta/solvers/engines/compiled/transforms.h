@@ -1,7 +1,7 @@
 // Discrete Fourier transforms of real numbers, and of complex ones whose real and imaginary parts lie apart.
 //
-// Along the last axis, the library that PyTorch brings does it, whose plans are kept. Along another one, numbers that
-// lie side by side are transformed together, each in its own lane of a vector.
+// Sequences are transformed together, each in its own lane of a vector: numbers that lie side by side, or rows. Where
+// there are only a few rows, the library that PyTorch brings does it, whose plans are kept.
 
 #ifndef KUTTA_TRANSFORMS
 #define KUTTA_TRANSFORMS
@@ -62,90 +62,6 @@ template <class Made, class real> const Made &kept(int domain, long n) {
   return *found;
 }
 
-template <class real> struct Lanes {
-  typedef real V __attribute__((vector_size(64)));
-  typedef decltype(V() < V()) Bits;
-  enum { count = 64 / sizeof(real) };
-};
-
-// The transform of `r` numbers in place.
-template <int r, class real, class V> inline __attribute__((always_inline)) void small(V *a, V *b) {
-  if (r == 2) {
-    V a1 = a[1], b1 = b[1];
-    a[1] = a[0] - a1, b[1] = b[0] - b1;
-    a[0] += a1, b[0] += b1;
-  } else if (r == 4) {
-    V a0 = a[0] + a[2], b0 = b[0] + b[2], a1 = a[0] - a[2], b1 = b[0] - b[2];
-    V a2 = a[1] + a[3], b2 = b[1] + b[3], a3 = a[1] - a[3], b3 = b[1] - b[3];
-    a[0] = a0 + a2, b[0] = b0 + b2, a[2] = a0 - a2, b[2] = b0 - b2;
-    a[1] = a1 + b3, b[1] = b1 - a3, a[3] = a1 - b3, b[3] = b1 + a3;
-  } else { // odd: numbers i and r - i together
-    const int half = r / 2;
-    V sum_a[half + 1], sum_b[half + 1], dif_a[half + 1], dif_b[half + 1], a0 = a[0], b0 = b[0];
-    for (int i = 1; i <= half; i++) {
-      sum_a[i] = a[i] + a[r - i], sum_b[i] = b[i] + b[r - i];
-      dif_a[i] = a[i] - a[r - i], dif_b[i] = b[i] - b[r - i];
-      a[0] += sum_a[i], b[0] += sum_b[i];
-    }
-    for (int k = 1; k <= half; k++) {
-      V even_a = a0, even_b = b0, odd_a = {}, odd_b = {};
-      for (int i = 1; i <= half; i++) {
-        const real c = cos(2 * M_PI * (i * k % r) / r), s = sin(2 * M_PI * (i * k % r) / r);
-        even_a += c * sum_a[i], even_b += c * sum_b[i], odd_a += s * dif_a[i], odd_b += s * dif_b[i];
-      }
-      a[k] = even_a + odd_b, b[k] = even_b - odd_a, a[r - k] = even_a - odd_b, b[r - k] = even_b + odd_a;
-    }
-  }
-}
-
-// Stockham's algorithm: after each stage the numbers are in order.
-template <class real> struct Column {
-  typedef typename Lanes<real>::V V;
-  long n;
-  std::vector<int> radices;
-  std::vector<real> cosines, sines;
-
-  Column(int, long n, real) : n(n), cosines(n), sines(n) {
-    for (long k = 0; k < n; k++) cosines[k] = cos(2 * M_PI * k / n), sines[k] = -sin(2 * M_PI * k / n);
-    long left = n;
-    for (int r : {4, 2, 3, 5, 7})
-      for (; left % r == 0; left /= r) radices.push_back(r);
-  }
-
-  template <int r> void stage(long m, long s, const V *__restrict a, const V *__restrict b, V *__restrict c, V *__restrict d) const {
-    for (long p = 0; p < m; p++) {
-      real x[r], y[r];
-      for (int k = 1; k < r; k++) x[k] = cosines[p * k * s], y[k] = sines[p * k * s];
-      for (long q = 0; q < s; q++) {
-        V u[r], v[r];
-        for (int i = 0; i < r; i++) u[i] = a[q + s * (p + m * i)], v[i] = b[q + s * (p + m * i)];
-        small<r, real>(u, v);
-        c[q + s * r * p] = u[0], d[q + s * r * p] = v[0];
-        for (int k = 1; k < r; k++) {
-          c[q + s * (r * p + k)] = u[k] * x[k] - v[k] * y[k];
-          d[q + s * (r * p + k)] = u[k] * y[k] + v[k] * x[k];
-        }
-      }
-    }
-  }
-
-  // In place of `a` and `b`, with `c` and `d` to work in; says where the results are.
-  bool run(V *a, V *b, V *c, V *d) const {
-    long size = n, s = 1;
-    bool there = false;
-    for (int r : radices) {
-      if (r == 2) stage<2>(size / r, s, a, b, c, d);
-      else if (r == 3) stage<3>(size / r, s, a, b, c, d);
-      else if (r == 4) stage<4>(size / r, s, a, b, c, d);
-      else if (r == 5) stage<5>(size / r, s, a, b, c, d);
-      else stage<7>(size / r, s, a, b, c, d);
-      size /= r, s *= r, there = !there;
-      std::swap(a, c), std::swap(b, d);
-    }
-    return there;
-  }
-};
-
 // `work(i)` for all `i`, on several threads where there is enough to do. A team even of one thread costs a system call.
 template <class Work> void all(long count, bool worth_a_thread, Work work) {
   if (!worth_a_thread) {
@@ -163,56 +79,53 @@ template <class real> real *memory(long which, size_t size) {
   return (real *)(((uintptr_t)all[which].data() + 63) & ~(uintptr_t)63);
 }
 
-template <class real> inline typename Lanes<real>::V full(const real *x) {
-  typename Lanes<real>::V v;
-  memcpy(&v, x, sizeof v);
-  return v;
+// Whether all numbers are zero, of either sign. A few at a time: most often the first ones tell.
+template <class real> bool all_zero(Place<const real> z, long n) {
+  typedef typename Lanes<real>::Bits Bits;
+  const long few = 16;
+  for (long begin = 0; begin < n; begin += few) {
+    Bits bits = {};
+    for (long k = begin; k < std::min(n, begin + few); k++) {
+      const real *at = z.first + k * z.step;
+      bits |= (Bits)full(at) | (Bits)full(at + z.part);
+    }
+    for (int i = 0; i < Lanes<real>::count; i++)
+      if (bits[i] << 1) return false;
+  }
+  return true;
 }
 
-// Whether all numbers of these bits were zero, of either sign.
-template <class Bits> inline bool all_zero(Bits bits) {
-  bool zero = true;
-  for (size_t i = 0; i < sizeof(Bits) / sizeof(bits[0]); i++) zero &= bits[i] << 1 == 0;
-  return zero;
+// `width` numbers of each vector.
+template <class real> void copy(Place<const real> from, Place<real> to, long n, long width) {
+  for (long k = 0; k < n; k++) {
+    const real *here = from.first + k * from.step;
+    real *there = to.first + k * to.step;
+    memcpy(there, here, width * sizeof(real)), memcpy(there + to.part, here + from.part, width * sizeof(real));
+  }
 }
 
 // Along the middle axis of (outer, n, inner); in place where the addresses are equal.
 template <class real>
 void columns(long outer, long n, long inner, bool forward, const real *a, const real *b, real *c, real *d) {
-  typedef typename Lanes<real>::V V;
   const long W = Lanes<real>::count, blocks = (inner + W - 1) / W;
-  const Column<real> &plan = kept<Column<real>, real>(COMPLEX, n);
-  if (!forward) std::swap(a, b), std::swap(c, d); // i conj(z) for z
+  const Fourier<real> &plan = kept<Fourier<real>, real>(COMPLEX, n);
+  Place<const real> given = {a, b - a, inner};
+  Place<real> found = {c, d - c, inner};
+  if (!forward) given = given.swapped(), found = found.swapped();
   all(outer * blocks, outer * n * inner > WORTH_A_THREAD, [&](long block) {
-    V *work = (V *)memory<real>(0, 4 * n * W);
-    const long first = block % blocks * W, at = block / blocks * n * inner + first;
-    if (first + W <= inner) {
-      typename Lanes<real>::Bits bits = {};
-      for (long k = 0; k < n; k++) {
-        V one = full(a + at + k * inner), other = full(b + at + k * inner);
-        work[k] = one, work[n + k] = other, bits |= (typename Lanes<real>::Bits)one | (typename Lanes<real>::Bits)other;
-      }
-      // Of dealiased fields a third is zero.
-      if (all_zero(bits)) {
-        for (long k = 0; k < n; k++)
-          memset(c + at + k * inner, 0, sizeof(V)), memset(d + at + k * inner, 0, sizeof(V));
-        return;
-      }
-    } else {
-      memset(work, 0, 2 * n * sizeof(V));
-      for (long k = 0; k < n; k++)
-        for (long i = 0; i < inner - first; i++)
-          work[k][i] = a[at + k * inner + i], work[n + k][i] = b[at + k * inner + i];
+    real *work = memory<real>(0, 6 * n * W);
+    const long first = block % blocks * W, width = std::min(W, inner - first);
+    const Place<const real> from = given.after(block / blocks * n * inner + first);
+    const Place<real> to = found.after(block / blocks * n * inner + first), own = {work + 4 * n * W, n * W, W};
+    if (width < W) {
+      memset(own.first, 0, 2 * n * W * sizeof(real));
+      copy(from, own, n, width);
     }
-    V *found = plan.run(work, work + n, work + 2 * n, work + 3 * n) ? work + 2 * n : work;
-    if (first + W <= inner) {
-      for (long k = 0; k < n; k++)
-        memcpy(c + at + k * inner, found + k, sizeof(V)), memcpy(d + at + k * inner, found + n + k, sizeof(V));
-    } else {
-      for (long k = 0; k < n; k++)
-        for (long i = 0; i < inner - first; i++)
-          c[at + k * inner + i] = found[k][i], d[at + k * inner + i] = found[n + k][i];
-    }
+    const Place<const real> whole = width < W ? own : from;
+    const bool zero = all_zero(whole, n); // of dealiased fields a third
+    if (!zero) plan.run(whole, width < W ? own : to, work);
+    if (width < W) copy<real>(own, to, n, width);
+    else if (zero) copy(from, to, n, W);
   });
 }
 
@@ -237,14 +150,33 @@ void leading(const Shape &shape, bool forward, const real *a, const real *b, rea
   }
 }
 
+// Whether there are rows for all lanes. What the library does with one row takes longer than a lane's part, but not than
+// all lanes together.
+template <class real> bool many(long rows, long n) { return rows >= Lanes<real>::count && Fourier<real>::suits(n); }
+
+// `work(plan, memory, i)` for each group of rows of `n` numbers.
+template <class real, class Work> void groups(long rows, long n, Work work) {
+  const Fourier<real> &plan = kept<Fourier<real>, real>(COMPLEX, n);
+  const long size = Pair<real>::rows;
+  all((rows + size - 1) / size, rows * n > WORTH_A_THREAD, [&](long group) {
+    work(Pair<real>(plan, memory<real>(0, 6 * n * Lanes<real>::count)), group * size);
+  });
+}
+
 template <class real> void rows_to_parts(Shape shape, double scale, const real *x, real *out, real *imaginary) {
   const long n = shape.last(), m = n / 2 + 1, rows = shape.rows();
-  const Row &plan = kept<Row, real>(REAL, n);
-  all(rows, rows * n > WORTH_A_THREAD, [&](long row) {
-    real *pairs = memory<real>(0, 2 * m);
-    DftiComputeForward(plan.handle, (void *)(x + row * n), pairs);
-    for (long k = 0; k < m; k++) out[row * m + k] = scale * pairs[2 * k], imaginary[row * m + k] = scale * pairs[2 * k + 1];
-  });
+  if (many<real>(rows, n)) {
+    groups<real>(rows, n, [&](Pair<real> pair, long row) {
+      pair.to_parts(rows - row, scale, x + row * n, out + row * m, imaginary + row * m);
+    });
+  } else {
+    const Row &plan = kept<Row, real>(REAL, n);
+    all(rows, rows * n > WORTH_A_THREAD, [&](long row) {
+      real *pairs = memory<real>(0, 2 * m);
+      DftiComputeForward(plan.handle, (void *)(x + row * n), pairs);
+      for (long k = 0; k < m; k++) out[row * m + k] = scale * pairs[2 * k], imaginary[row * m + k] = scale * pairs[2 * k + 1];
+    });
+  }
   shape.sizes[shape.axes - 1] = m;
   leading(shape, true, out, imaginary, out, imaginary);
 }
@@ -252,12 +184,18 @@ template <class real> void rows_to_parts(Shape shape, double scale, const real *
 template <class real>
 void parts_to_rows(const Shape &shape, long n, double scale, const real *x, const real *y, real *out) {
   const long m = shape.last(), rows = shape.rows();
-  const Row &plan = kept<Row, real>(REAL, n);
   if (shape.axes > 1) {
     real *own = memory<real>(1, 2 * rows * m);
     leading(shape, false, x, y, own, own + rows * m);
     x = own, y = own + rows * m;
   }
+  if (many<real>(rows, n)) {
+    groups<real>(rows, n, [&](Pair<real> pair, long row) {
+      pair.from_parts(rows - row, scale, x + row * m, y + row * m, out + row * n);
+    });
+    return;
+  }
+  const Row &plan = kept<Row, real>(REAL, n);
   all(rows, rows * n > WORTH_A_THREAD, [&](long row) {
     real *pairs = memory<real>(0, 2 * m);
     for (long k = 0; k < m; k++) pairs[2 * k] = scale * x[row * m + k], pairs[2 * k + 1] = scale * y[row * m + k];

@@ -128,6 +128,7 @@ parts_to_parts = _defined(
     _back_to_parts,
 )
 
-_TEXT = f'"C++" {{\n{header("transforms.h")}\n}}'  # after Inductor's ``extern``
+_HEADERS = "\n".join(header(f"{name}.h") for name in ("fourier", "rows", "transforms"))
+_TEXT = f'"C++" {{\n{_HEADERS}\n}}'  # after Inductor's ``extern``
 for _operation in (real_to_parts, parts_to_real, parts_to_parts):
     announce(_operation, _TEXT)

@@ -3,7 +3,7 @@
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from kutta.solvers.engines.compiled.rewrite import rules, split, tanh, values_alone
+from kutta.solvers.engines.compiled.rewrite import rules, split, tanh, values_alone, with_products_joined
 
 
 def test_the_tangent_is_within_seven_units_in_the_last_place():
@@ -55,3 +55,21 @@ def test_values_alone_need_nothing_detached():
     assert not any("detach" in str(node.target) for node in bare.graph.nodes)
     torch.testing.assert_close(bare(*inputs), f(*inputs))
     assert any("detach" in str(node.target) for node in split(graph, varying=2)[1].graph.nodes)
+
+
+def test_factors_that_stay_are_joined_before_the_loop():
+    def f(t, y, mask, symbol, column):
+        masked = mask * y
+        return mask * (y * symbol) + symbol * (2.0 * y) + column * (symbol * y.exp()) + symbol * masked * masked.sum()
+
+    inputs = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 1)
+    t, y = torch.zeros(()), torch.randn(3, 4)
+    graph = make_fx(f, rules(), tracing_mode="fake")(t, y, *inputs)
+    joined = with_products_joined(graph, varying=2)
+    before, inside = split(joined, varying=2)
+    torch.testing.assert_close(inside(t, y, *before(*inputs)), f(t, y, *inputs))
+    products = [
+        len(one.graph.find_nodes(op="call_function", target=torch.ops.aten.mul.Tensor))
+        for one in (split(graph, varying=2)[1], inside)
+    ]
+    assert products == [9, 8]  # neither numbers, nor tensors that would grow, nor what is used twice
