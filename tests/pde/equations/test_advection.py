@@ -133,3 +133,10 @@ def test_refusals():
         refused((1.0, torch.ones(8)))
     with pytest.raises(ValueError, match=r"velocity\[0\] must be finite"):
         refused((math.nan, 1.0))
+
+
+@pytest.mark.parametrize(("accuracy", "centring"), [(4, "node"), (6, "cell"), (6, "node")])
+def test_differences_that_grow_between_walls_are_refused(accuracy, centring):
+    grid = P.Grid(16, 1.0, centring, boundary=(P.Dirichlet(), P.Neumann()))
+    with pytest.raises(ValueError, match=rf"FiniteDifference\({accuracy}\) of Advection grows from Dirichlet"):
+        P.Advection(1.0).problem(grid, lambda x: x[0], (0.0, 1.0), P.FiniteDifference(accuracy))

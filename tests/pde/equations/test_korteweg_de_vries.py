@@ -67,3 +67,5 @@ def test_gradients():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="KortewegDeVries is an equation in 1 dimensions; got a grid of 2"):
         P.KortewegDeVries().problem(P.Grid((8, 8)), torch.zeros(8, 8), (0.0, 1.0))
+    with pytest.raises(ValueError, match="KortewegDeVries needs a periodic axis"):
+        P.KortewegDeVries().problem(P.Grid(16, boundary=P.Neumann()), torch.zeros(16), (0.0, 1.0))
