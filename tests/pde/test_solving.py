@@ -127,10 +127,10 @@ def test_boundary_data_that_change_in_time(centring):
 def test_gradients(scheme, method):
     method, options = METHODS[method]
     options = {"controller": kt.Fixed(0.02)} if "controller" in options else options
-    x = P.Grid(12).points()
+    x = P.Grid(8).points()
 
     def end(u0, viscosity):
-        problem = P.Burgers(viscosity).problem(P.Grid(12), u0, (0.0, 0.1), scheme)
+        problem = P.Burgers(viscosity).problem(P.Grid(8), u0, (0.0, 0.1), scheme)
         return kt.solve(problem, method, **options).y1
 
     inputs = wave(x).requires_grad_(), torch.tensor(0.1, dtype=F64, requires_grad=True)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from kutta.pde.equations.coefficients import check_coefficient, check_shape, is_field
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.boundary import Wall
+from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
@@ -21,6 +23,8 @@ class Advection(Evolution):
 
     With a velocity that is constant in space and time, `kutta.ETDRK4` moves the waves of a periodic field exactly. For
     fields with jumps there is `kutta.pde.FiniteVolume`, which is the scheme of cells between walls when none is named.
+    Between walls central differences of order 2, and on cells of order 4, do not grow; higher ones do, whose ghosts
+    hand on what no diffusion takes away, and are refused.
 
     Attributes:
         velocity: ``v``: a number in one dimension; or one for each axis, where tensors at the points of the grid may
@@ -65,6 +69,7 @@ class Advection(Evolution):
         return super().scheme(grid) if grid.periodic or "node" in tuple(grid.centring or ()) else FiniteVolume()
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        _check_closures(grid, scheme)
         if callable(self.velocity):
             return
         for axis, wind in enumerate(_along_axes(grid, self.velocity)):
@@ -80,3 +85,17 @@ def _along_axes(grid: Grid, velocity: Any) -> list[Any]:
     if len(found) != grid.dim:
         raise ValueError(f"velocity must have an entry for each of the {grid.dim} axes; got {len(found)}")
     return found
+
+
+def _check_closures(grid: Grid, scheme: Scheme) -> None:
+    """Refuse central differences with eigenvalues of positive real part."""
+    if not isinstance(scheme, FiniteDifference):
+        return
+    for axis, side, one in conditions(grid):
+        kind = grid.centring[axis]  # type: ignore[index]
+        highest = 4 if kind == "cell" else 2
+        if scheme.accuracy > highest and not isinstance(one, Wall):
+            raise ValueError(
+                f"FiniteDifference({scheme.accuracy}) of Advection grows from {type(one).__name__} at side {side} of "
+                f"axis {axis}, of centring {kind!r}, on: use FiniteDifference({highest}), or FiniteVolume() on cells"
+            )

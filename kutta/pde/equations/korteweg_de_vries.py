@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grids.grid import Grid
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +18,8 @@ class KortewegDeVries(Evolution):
 
     With the usual ``a = 6`` and ``b = 1`` a single wave of speed ``c`` is
     ``c/2 sech(sqrt(c) (x - c t - x0) / 2)^2``.
+
+    The axis is periodic: on an interval a third derivative takes three conditions in all, and walls have one each.
 
     Attributes:
         steepening: ``a``.
@@ -38,6 +41,13 @@ class KortewegDeVries(Evolution):
     numbers: ClassVar[tuple[str, ...]] = ("steepening",)
     fields: ClassVar[tuple[str, ...]] = ("dispersion",)
     dimensions: ClassVar[tuple[int, ...]] = (1,)
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        if not grid.periodic:
+            raise ValueError(
+                "KortewegDeVries needs a periodic axis, since a third derivative takes three conditions on an "
+                f"interval, and walls have one each; got {grid.boundary[0]!r}"
+            )
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return -self.dispersion * ops.derivative(u, 0, 3)

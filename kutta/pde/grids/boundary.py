@@ -91,6 +91,9 @@ class Wall(Neumann):
 
     So nothing passes. What points across the wall, as the components of a velocity or a momentum that an equation names
     in its `directions`, vanishes at it; all else has slope zero, and a single field is under `Neumann()`.
+
+    Schemes have their order where the image continues the solution smoothly, as it does when all that drives it is
+    even. Where a third derivative across the wall is other than zero, they are of order 2: `Neumann` has no such limit.
     """
 
     g: Value = field(default=0.0, init=False)

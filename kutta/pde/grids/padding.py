@@ -8,8 +8,9 @@ boundary. With ``s`` the distance from it in units of the spacing, it goes throu
 
 of which there are as many as the order of accuracy where a slope is given, and one less for a value alone. Order 2
 makes do with one cell, since the slope between it and its ghost is exact for parabolas. So its ghosts are the usual
-ones, ``2 g - u_1`` and ``u_1 + h g`` of cells, and ``u_1 + 2 h g`` of nodes. Second derivatives at the sides lose two
-orders by all that, and solutions none.
+ones, ``2 g - u_1`` and ``u_1 + h g`` of cells, and ``u_1 + 2 h g`` of nodes. Second derivatives at the sides lose one
+order by all that where a slope is given, and two for a value alone. Solutions lose none: the answer to what acts in one
+cell is smaller than that to what acts everywhere by one order, and by another one beside a value that is held.
 
 Beyond a `Wall` a field is its mirror image, whatever the order.
 

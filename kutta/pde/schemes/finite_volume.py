@@ -24,7 +24,11 @@ class FiniteVolume(Scheme):
     rounding, and shocks have the right speed. ``v . grad u`` is taken from where the wind comes. All other derivatives
     are central differences of order 2.
 
-    Between walls, the ghosts of `kutta.pde.pad` are of order 2, except for `kutta.pde.Wall`, which mirrors.
+    Between walls, the ghosts of `kutta.pde.pad` are of order 2, except for `kutta.pde.Wall`, which mirrors. So there
+    the largest error of `WENO5` is of order 2, in a layer of a few cells beside an inflow.
+
+    Limited slopes are of order 2 wherever the solution has no extremum, and of order 1 in the cells around one: there
+    the mean error is of order 2, and the largest one not.
 
     Attributes:
         reconstruction: from cells to faces: `MUSCL` (order 2), `WENO5` (order 5) or `PiecewiseConstant` (order 1).

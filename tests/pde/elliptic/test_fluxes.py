@@ -70,7 +70,7 @@ def heated(kind, n, centring):
 @pytest.mark.parametrize("centring", ["cell", "node"])
 @pytest.mark.parametrize("kind", ["dirichlet", "neumann", "mixed", "robin"])
 def test_heat_with_a_coefficient_that_varies_converges_with_order_two(kind, centring):
-    errors, spacings = zip(*(heated(kind, n, centring) for n in (6, 9, 14)), strict=True)
+    errors, spacings = zip(*(heated(kind, n, centring) for n in (9, 14)), strict=True)
     assert slopes_of(errors, spacings)[-1] == pytest.approx(2.0, abs=0.15)
 
 

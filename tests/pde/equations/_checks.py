@@ -1,8 +1,6 @@
-"""What tests of equations share: exact solutions by sources, observed orders, gradients."""
+"""What tests of equations share: waves between walls, orders in time, gradients."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import torch
@@ -27,55 +25,6 @@ def profile(kind, x, size=1.0):
     mean = 0.0 if kind == "Dirichlet" else 0.5
     bent = torch.sin(2 * turn * x) if kind == "periodic" else wave(2 * turn * x)
     return size * (mean + 0.4 * wave(turn * x) + 0.2 * bent)
-
-
-@dataclass(frozen=True, eq=False)
-class Driven(P.Evolution):
-    """An equation with a source."""
-
-    equation: Any
-    source: Any
-    components = property(lambda self: self.equation.components)
-    degree = property(lambda self: self.equation.degree)
-
-    def linear(self, ops, u):
-        return self.equation.linear(ops, u)
-
-    def nonlinear(self, ops, t, u):
-        rest = self.equation.nonlinear(ops, t, u)
-        return ops.data(self.source, u) if rest is None else rest + ops.data(self.source, u)
-
-
-def spatial_orders(equation, kind, accuracy, counts, centring=None, end=0.2, size=1.0):
-    """Orders in which a few waves at rest, held there by the source that they need, are solved.
-
-    Sums of waves know the derivatives of such a state exactly, so they tell the source. At walls it is even or odd, and
-    half of the derivatives that errors of ghosts consist of are zero: orders there may be higher than elsewhere.
-    """
-    errors = []
-    for count in counts:
-        grid = P.Grid(count, 1.0, centring, boundary=SIDES[kind])
-        u = profile(kind, grid.points()[0], size)
-        u = torch.stack([u, 1.0 - 0.5 * u][: len(equation.components)]).squeeze(0)
-        waves = P.PseudoSpectral(dealias=1.0).on(grid).like(u)
-        field = waves.enter(u)
-        parts = [equation.linear(waves, field), equation.nonlinear(waves, 0.0, field)]
-        source = -sum(waves.leave(part) for part in parts if part is not None)
-        problem = Driven(equation, source).problem(grid, u, (0.0, end), P.FiniteDifference(accuracy))
-        errors.append(float((kt.solve(problem, kt.ROCK4(), rtol=1e-11, atol=1e-13).y1 - u).abs().max()))
-    widths = [grid_spacing(count, kind, centring) for count in counts]
-    pairs = zip(errors, errors[1:], widths, widths[1:], strict=False)
-    return [math.log(e0 / e1) / math.log(h0 / h1) for e0, e1, h0, h1 in pairs]
-
-
-def grid_spacing(count, kind, centring):
-    return P.Grid(count, 1.0, centring, boundary=SIDES[kind]).spacing[0]
-
-
-def assert_orders(orders, accuracy, kind):
-    """The last one is nominal, or at walls not lower."""
-    assert orders[-1] > accuracy - 0.15
-    assert orders[-1] < accuracy + (0.15 if kind == "periodic" else 1.15)
 
 
 def temporal_order(problem, method, steps):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import kutta as kt
-from tests._helpers import F64, difference, gradient, relative_error, slopes_of
+from tests._helpers import F64, difference, gradient, relative_error
+from tests.pde.equations._orders import ACCURACIES, assert_order
 
 P = kt.pde
 
@@ -40,15 +41,27 @@ def test_tensors_are_as_good_as_numbers():
             assert torch.allclose(one, field, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("accuracy", [2, 4, 6])
-def test_order_of_differences(accuracy):
-    counts, errors = (32, 64, 128) if accuracy < 6 else (24, 48, 96), []
-    for count in counts:
-        grid = P.Grid(count)
-        problem = P.Advection(1.0).problem(grid, lambda x: bump(x[0]), (0.0, 0.2), P.FiniteDifference(accuracy))
-        y1 = kt.solve(problem, kt.Vern7(), rtol=1e-10, atol=1e-12).y1
-        errors.append(float((y1 - bump(grid.points()[0] - 0.2)).abs().max()))
-    assert slopes_of(errors, counts)[-1] == pytest.approx(accuracy, abs=0.15)
+def varying(period):
+    return lambda x: P.Advection((1.5 + torch.cos(2 * math.pi / period * x),))
+
+
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_orders_of_differences(accuracy):
+    for equation in (P.Advection(1.0), P.Advection(-0.7), varying(1.0)):
+        assert_order(accuracy, equation, "periodic", P.FiniteDifference(accuracy))
+
+
+@pytest.mark.parametrize(("accuracy", "centring"), [(2, "cell"), (2, "node"), (4, "cell")])
+@pytest.mark.parametrize(("kind", "equation"), [("mixed", P.Advection(1.0)), ("turned", P.Advection(-0.7))])
+def test_orders_of_differences_from_a_given_inflow_to_a_free_outflow(kind, equation, centring, accuracy):
+    assert_order(accuracy, equation, kind, P.FiniteDifference(accuracy), centring)
+
+
+def test_differences_move_a_bump():
+    grid = P.Grid(96)
+    problem = P.Advection(1.0).problem(grid, lambda x: bump(x[0]), (0.0, 0.2), P.FiniteDifference(6))
+    y1 = kt.solve(problem, kt.Vern7(), rtol=1e-9, atol=1e-11).y1
+    assert torch.allclose(y1, bump(grid.points()[0] - 0.2), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference(6), P.FiniteVolume(P.WENO5())], ids=name)
@@ -120,3 +133,10 @@ def test_refusals():
         refused((1.0, torch.ones(8)))
     with pytest.raises(ValueError, match=r"velocity\[0\] must be finite"):
         refused((math.nan, 1.0))
+
+
+@pytest.mark.parametrize(("accuracy", "centring"), [(4, "node"), (6, "cell"), (6, "node")])
+def test_differences_that_grow_between_walls_are_refused(accuracy, centring):
+    grid = P.Grid(16, 1.0, centring, boundary=(P.Dirichlet(), P.Neumann()))
+    with pytest.raises(ValueError, match=rf"FiniteDifference\({accuracy}\) of Advection grows from Dirichlet"):
+        P.Advection(1.0).problem(grid, lambda x: x[0], (0.0, 1.0), P.FiniteDifference(accuracy))

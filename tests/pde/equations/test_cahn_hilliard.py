@@ -2,22 +2,15 @@
 
 import itertools
 import math
+from functools import cache
 
 import pytest
 import torch
 
 import kutta as kt
 from tests._helpers import F64
-from tests.pde.equations._checks import (
-    SIDES,
-    assert_orders,
-    by_schemes,
-    ends,
-    gradient_error,
-    profile,
-    spatial_orders,
-    temporal_order,
-)
+from tests.pde.equations._checks import SIDES, by_schemes, ends, gradient_error, profile, temporal_order
+from tests.pde.equations._orders import ACCURACIES, PLACES, THREE, WALLS, assert_order, fulfilling, some_waves
 
 P = kt.pde
 SCHEMES = by_schemes(2)
@@ -69,12 +62,21 @@ def test_a_front_stays():
     assert float((sol.y1 - u).abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("accuracy", [2, 4, 6])
-@pytest.mark.parametrize("kind", list(SIDES))
-def test_orders_in_space(kind, accuracy):
-    counts = (24, 36, 54) if kind == "periodic" else (16, 24, 36)
-    orders = spatial_orders(P.CahnHilliard(0.1), kind, accuracy, counts, end=1e-3)
-    assert_orders(orders, accuracy, kind)
+@cache
+def at_rest(kind):
+    """States with a chemical potential that has the conditions of the walls, too."""
+
+    def potential(ops, u):
+        return u**3 - u - ops.laplacian(u)
+
+    return [fulfilling(potential, kind, waves) for waves in some_waves(means=(0.0,), sizes=(0.04, 0.02, 0.01))]
+
+
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+@pytest.mark.parametrize(("kind", "centring"), PLACES)
+def test_orders_in_space(kind, centring, accuracy):
+    options = {"states": at_rest(kind), "counts": THREE} if kind in WALLS else {}
+    assert_order(accuracy, P.CahnHilliard(1.0), kind, P.FiniteDifference(accuracy), centring, **options)
 
 
 @pytest.mark.parametrize("kind", list(SIDES))

@@ -7,6 +7,7 @@ import torch
 
 import kutta as kt
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
+from tests.pde.equations._orders import ACCURACIES, PLACES, assert_order
 
 D = 5e-4
 SIDES = (kt.pde.Dirichlet(1.0), kt.pde.Robin(1.0, D))
@@ -36,6 +37,13 @@ def test_refined_cells_converge_with_order_two():
         relative_error(middles(one), middles(other)) for one, other in zip(found, [*found[1:], finest], strict=True)
     ]
     assert slopes_of(differences, counts)[-1] == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+@pytest.mark.parametrize(("kind", "centring"), PLACES)
+def test_orders_in_space(kind, centring, accuracy):
+    equation, scheme = kt.pde.DiffusionSorption(0.1), kt.pde.FiniteDifference(accuracy)
+    assert_order(accuracy, equation, kind, scheme, centring, means=(1.2,))
 
 
 def test_after_a_long_time_it_is_linear():

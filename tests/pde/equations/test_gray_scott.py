@@ -8,15 +8,14 @@ from tests._helpers import F64
 from tests.pde.equations._checks import (
     CLOSED,
     SIDES,
-    assert_orders,
     by_schemes,
     ends,
     gradient_error,
     ordinary,
     profile,
-    spatial_orders,
     temporal_order,
 )
+from tests.pde.equations._orders import ACCURACIES, PLACES, assert_order
 
 P = kt.pde
 SCHEMES = by_schemes(4)
@@ -49,12 +48,11 @@ def test_the_same_everywhere_is_the_reaction_alone(kind, scheme):
     assert errors[0] / errors[1] == pytest.approx(16.0, rel=0.15)
 
 
-@pytest.mark.parametrize("accuracy", [2, 4, 6])
-@pytest.mark.parametrize("kind", CLOSED)
-def test_orders_in_space(kind, accuracy):
-    counts = (32, 64, 128) if accuracy < 6 else (16, 24, 36)
-    orders = spatial_orders(P.GrayScott(0.04, 0.06, (0.1, 0.05)), kind, accuracy, counts)
-    assert_orders(orders, accuracy, kind)
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+@pytest.mark.parametrize(("kind", "centring"), PLACES)
+def test_orders_in_space(kind, centring, accuracy):
+    equation, scheme = P.GrayScott(0.04, 0.06, (0.1, 0.05)), P.FiniteDifference(accuracy)
+    assert_order(accuracy, equation, kind, scheme, centring, means=(0.5, 0.9))
 
 
 @pytest.mark.parametrize("kind", CLOSED)

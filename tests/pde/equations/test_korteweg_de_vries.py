@@ -8,6 +8,7 @@ import torch
 import kutta as kt
 from tests._helpers import F64
 from tests.pde.equations._checks import ends, gradient_error, profile
+from tests.pde.equations._orders import ACCURACIES, assert_order
 
 P = kt.pde
 SPEED, PLACE = 2.0, 20.0
@@ -38,11 +39,13 @@ def test_the_errors_that_others_found(method, wanted):
         assert error(method, steps) == pytest.approx(value, rel=0.02)
 
 
-@pytest.mark.parametrize("accuracy", [2, 4, 6])
+@pytest.mark.parametrize("accuracy", ACCURACIES)
 def test_orders_in_space(accuracy):
-    counts, steps = ((360, 540), (120, 240)) if accuracy < 6 else ((420, 630), (200, 300))
-    e0, e1 = (error(kt.RK4(), n, c, P.FiniteDifference(accuracy), 0.1) for c, n in zip(counts, steps, strict=True))
-    assert math.log(e0 / e1) / math.log(1.5) == pytest.approx(accuracy, abs=0.15)
+    assert_order(accuracy, P.KortewegDeVries(6.0, 0.01), "periodic", P.FiniteDifference(accuracy))
+
+
+def test_a_wave_moves_in_differences():
+    assert error(kt.RK4(), 200, 420, P.FiniteDifference(6), 0.1) < 1e-4
 
 
 def test_mass_and_momentum_stay():
@@ -64,3 +67,5 @@ def test_gradients():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="KortewegDeVries is an equation in 1 dimensions; got a grid of 2"):
         P.KortewegDeVries().problem(P.Grid((8, 8)), torch.zeros(8, 8), (0.0, 1.0))
+    with pytest.raises(ValueError, match="KortewegDeVries needs a periodic axis"):
+        P.KortewegDeVries().problem(P.Grid(16, boundary=P.Neumann()), torch.zeros(16), (0.0, 1.0))

@@ -1,13 +1,15 @@
 """Kuramoto and Sivashinsky: waves that grow and decay, statistics of chaos, orders, gradients."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
 
 import kutta as kt
 from tests._helpers import F64
-from tests.pde.equations._checks import ends, gradient_error, profile, spatial_orders, temporal_order
+from tests.pde.equations._checks import ends, gradient_error, profile, temporal_order
+from tests.pde.equations._orders import ACCURACIES, PLACES, THREE, WALLS, Exact, assert_order, fulfilling, some_waves
 
 P = kt.pde
 
@@ -35,10 +37,17 @@ def test_the_energy_of_chaos():
     assert float((sol.y1.mean(-1) - u0.mean(-1)).abs().max()) < 1e-10
 
 
-@pytest.mark.parametrize("accuracy", [2, 4, 6])
-def test_orders_in_space(accuracy):
-    orders = spatial_orders(P.KuramotoSivashinsky(1e-3), "periodic", accuracy, (32, 48), end=1e-3)
-    assert orders[-1] == pytest.approx(accuracy, abs=0.15)
+@cache
+def at_rest(kind):
+    """States with a curvature that has the conditions of the walls, too."""
+    return [fulfilling(Exact.laplacian, kind, waves) for waves in some_waves(sizes=(0.2, 0.1, 0.05))]
+
+
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+@pytest.mark.parametrize(("kind", "centring"), PLACES)
+def test_orders_in_space(kind, centring, accuracy):
+    options = {"states": at_rest(kind), "counts": THREE} if kind in WALLS else {}
+    assert_order(accuracy, P.KuramotoSivashinsky(), kind, P.FiniteDifference(accuracy), centring, **options)
 
 
 @pytest.mark.parametrize("dim", [1, 2])

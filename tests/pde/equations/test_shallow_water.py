@@ -7,7 +7,9 @@ import torch
 
 import kutta as kt
 from kutta.pde.lowering import forms
+from kutta.pde.schemes.limiters import LIMITERS
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
+from tests.pde.equations._orders import ACCURACIES, PLACES, Waves, assert_order, mirrored_waves, some_waves
 
 P = kt.pde
 SCHEMES = {
@@ -58,6 +60,24 @@ def test_a_breaking_dam(name, most):
         assert float(sol.y1[0].sum()) * grid.spacing[0] == pytest.approx(6.25, abs=1e-12)
     assert errors[0] < most
     assert slopes_of(errors, (100, 200))[0] > 0.8  # 1 at best, where there is a jump
+
+
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+@pytest.mark.parametrize(("kind", "centring"), PLACES[:3])
+def test_orders_of_differences(kind, centring, accuracy):
+    """Behind walls depth is even and momentum odd, so that mirrors continue them."""
+    waves = (
+        some_waves(1.0, (1.0, 0.2), (0.1, 0.05)) if kind == "periodic" else mirrored_waves((1.0, 0.0), 0.1, odd=(1,))
+    )
+    assert_order(accuracy, P.ShallowWater(1.0), kind, P.FiniteDifference(accuracy), centring, states=waves)
+
+
+@pytest.mark.parametrize("limiter", LIMITERS)
+def test_limiters_have_order_two_where_water_shoots_out(limiter):
+    """It is faster than its waves, so that all of them come in at one side and leave at the other."""
+    slopes = ([0.2, 0.04], [0.14, 0.02])
+    state = Waves(3.2, torch.tensor([1.0, 2.5]), torch.tensor(slopes, dtype=F64), torch.tensor([-1.9, 0.4], dtype=F64))
+    assert_order(2, P.ShallowWater(1.0), "mixed", P.FiniteVolume(P.MUSCL(limiter)), states=[state])
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES.values(), P.FiniteDifference()], ids=[*SCHEMES, "differences"])

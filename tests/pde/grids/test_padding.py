@@ -58,6 +58,34 @@ def test_solutions_have_the_order_of_the_ghosts(centring, kind, accuracy):
     assert math.log(e1 / e2) / math.log(h1 / h2) == pytest.approx(accuracy, abs=0.15)
 
 
+def eigenvalues(function, grid):
+    """Of a linear function of the unknowns, without boundary data."""
+    data = [grid.centring[0] == "node" and isinstance(one, P.Dirichlet) for one in grid.boundary[0]]
+    unknown = slice(int(data[0]), grid.shape[0] - int(data[1]))
+    images = torch.stack([function(unit) for unit in torch.eye(grid.shape[0], dtype=F64)], 1)
+    return torch.linalg.eigvals(images[unknown, unknown])
+
+
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
+@pytest.mark.parametrize("centring", ["cell", "node"])
+@pytest.mark.parametrize("walls", list(itertools.product(KINDS, KINDS)), ids="-".join)
+def test_no_closure_makes_diffusion_grow(walls, centring, accuracy):
+    """Nor waves, whose frequencies are real where the eigenvalues are."""
+    grid = P.Grid(
+        24, 1.0, centring, boundary=(tuple(P.Robin(a, b) if b else P.Dirichlet() for a, b in map(KINDS.get, walls)),)
+    )
+    found = eigenvalues(lambda u: P.laplacian(u, grid, accuracy), grid)
+    assert float(found.real.max()) < 1e-10 and float(found.imag.abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize(("accuracy", "centring"), [(2, "cell"), (2, "node"), (4, "cell")])
+def test_no_closure_makes_advection_grow(accuracy, centring):
+    for count in (24, 48):
+        grid = P.Grid(count, 1.0, centring, boundary=(P.Dirichlet(), P.Neumann()))
+        found = eigenvalues(lambda u, grid=grid: -P.derivative(u, grid, 0, 1, accuracy), grid)
+        assert float(found.real.max()) < 1e-10
+
+
 def test_the_usual_ghosts():
     def near(row):
         return pytest.approx(row, abs=1e-12)

@@ -8,6 +8,7 @@ import torch
 import kutta as kt
 from kutta.pde.lowering import forms
 from tests._helpers import F64, difference, gradient, relative_error, slopes_of
+from tests.pde.equations._orders import Waves, assert_order, largest
 
 P = kt.pde
 LIMITERS = ["minmod", "van Leer", "van Albada", "monotonised central", "superbee"]
@@ -79,6 +80,29 @@ def test_order_between_inflow_and_outflow():
         return problem
 
     assert order(problem_on, lambda x: torch.sin(3 * (x[0] - 1.5)), (60, 120)) == pytest.approx(2, abs=0.15)
+
+
+# On the slope of long waves, without extrema, limited slopes are of order 2 everywhere, and so is the largest error.
+SLOPE = Waves(3.2, torch.tensor([1.5]), torch.tensor([[1.0, 0.2]], dtype=F64), torch.tensor([-1.9, 0.4], dtype=F64))
+
+
+@pytest.mark.parametrize(("name", "nominal"), [("constant", 1), *((name, 2) for name in [*LIMITERS, "MUSCL split"])])
+@pytest.mark.parametrize("equation", [P.Advection(1.0), P.Advection(-1.0), P.Burgers(0.0)], ids=["right", "left", "u"])
+def test_orders_where_all_rises(equation, name, nominal):
+    kind = "turned" if isinstance(equation, P.Advection) and equation.velocity < 0 else "mixed"
+    assert_order(nominal, equation, kind, SCHEMES[name], states=[SLOPE], size=largest)
+
+
+@pytest.mark.parametrize("equation", [P.Advection(1.0), P.Burgers(0.0)], ids=["right", "u"])
+def test_fifth_order_falls_to_that_of_the_ghosts_at_sides(equation):
+    """Which are of order 2: a layer of few cells has the largest error."""
+    assert_order(2, equation, "mixed", SCHEMES["WENO5"], states=[SLOPE], size=largest)
+
+
+@pytest.mark.parametrize("name", LIMITERS)
+def test_orders_with_viscosity(name):
+    """Whose differences are of order 2."""
+    assert_order(2, P.Burgers(0.1), "mixed", SCHEMES[name], states=[SLOPE], counts=(160, 240), size=largest)
 
 
 # Jumps.
