@@ -43,6 +43,7 @@ class KortewegDeVries(Evolution):
     dimensions: ClassVar[tuple[int, ...]] = (1,)
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
         if not grid.periodic:
             raise ValueError(
                 "KortewegDeVries needs a periodic axis, since a third derivative takes three conditions on an "
