@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         compare(report, case, repeats)
     compare(report, darcy(64 if quick else 512), repeats)
     sizes(report, (32, 64) if quick else (64, 128, 256, 512, 1024, 2048), 2, repeats)
-    sizes(report, (8, 16) if quick else (16, 32, 64, 128), 3, repeats)
+    sizes(report, (8, 16) if quick else (32, 64, 128, 256), 3, repeats)
     factors(report, quick)
     finish(report, options)
     return report
