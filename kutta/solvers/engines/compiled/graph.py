@@ -30,6 +30,9 @@ from kutta.solvers.engines.compiled.layers import with_layers_joined
 from kutta.solvers.engines.compiled.rewrite import split, sums_apart, values_alone, with_products_joined
 from kutta.state import Layout
 
+# Of functions that share their code, before all are forgotten: grids and numbers that differ make graphs that do.
+MOST_GRAPHS = 64
+
 
 class NotCompilable(Exception):
     """A right-hand side does what a compiled loop cannot; the message says what."""
@@ -168,7 +171,7 @@ def _look(owner: Any, f: Any, t: Tensor, y: Tensor, args: Any, layout: Layout) -
         probe = _probes[owner] = _new_probe()
     _last.found = None
     # Hooks may come later, and must be seen.
-    with dynamo_config.patch(skip_nnmodule_hook_guards=False):
+    with dynamo_config.patch(skip_nnmodule_hook_guards=False, recompile_limit=MOST_GRAPHS):
         try:
             probe(f, t, y, args, layout)
         except FailOnRecompileLimitHit:  # too many different numbers: forget them

@@ -1,11 +1,13 @@
 """What a right-hand side becomes: a graph whose inputs are all that may change."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 import kutta as kt
-from kutta.solvers.engines.compiled.graph import NotCompilable, right_hand_side
+from kutta.solvers.engines.compiled.graph import MOST_GRAPHS, NotCompilable, right_hand_side
 from kutta.state import layout_of
 
 
@@ -35,10 +37,23 @@ def test_new_values_give_the_same_graph_and_new_numbers_another():
     assert graph_of(family(1.0, torch.tensor(7.0))).text == first.text
     second = graph_of(family(3.0, torch.tensor(2.0)))
     assert second.text != first.text
-    for rate in range(12):  # more than Dynamo keeps
+    for rate in range(MOST_GRAPHS + 2):
         found = graph_of(family(float(rate), torch.tensor(2.0)))
         torch.testing.assert_close(value(found, 0.0, torch.ones(3)), torch.full((3,), -2.0 * rate))
     assert graph_of(family(1.0, torch.tensor(2.0))).text == first.text
+
+
+def test_graphs_of_many_grids_are_kept():
+    """Those of one kind of equation share its code."""
+
+    def found(count):
+        return graph_of(partial(times, torch.arange(float(count))), torch.ones(count))
+
+    def times(weights, t, y):
+        return weights * y
+
+    first = [found(count).inside for count in range(1, 21)]
+    assert all(found(count).inside is one for count, one in enumerate(first, 1))
 
 
 def test_an_attribute_or_a_global_that_changes_is_noticed():
