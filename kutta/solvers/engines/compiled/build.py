@@ -66,8 +66,9 @@ def repeat(
     """``carried = body(*carried, *given)`` while ``while_(*carried, *given)`` is true."""
 
     def fresh(*tensors: Tensor) -> Tensors:
-        # What a body returns must be memory of its own.
-        return tuple(one.clone() if any(one is tensor for tensor in tensors) else one for one in body(*tensors))
+        # What a body returns must be memory of its own, in the order of what it was given.
+        found = tuple(one.clone() if any(one is tensor for tensor in tensors) else one for one in body(*tensors))
+        return tuple(one.contiguous() for one in found)
 
     carry: Any = tuple(carried)
     return while_loop_op(while_, fresh, carry, tuple(given))

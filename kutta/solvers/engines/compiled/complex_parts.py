@@ -109,8 +109,16 @@ class _InParts(Interpreter):
         if not makes and not any(isinstance(one, Pair | complex) for one in given):
             return super().call_function(target, args, kwargs)
         rule = _RULES.get(target)
+        if target in _ARITHMETIC and makes:
+            args = _mapped(self._promoted, args)
         found = NotImplemented if rule is None else rule(*args, **kwargs)
-        return _as_it_is(target, args, kwargs) if found is NotImplemented else found
+        if found is NotImplemented:
+            return _as_it_is(target, args, kwargs)
+        return found.each(self._promoted) if makes and isinstance(found, Pair) else found
+
+    def _promoted(self, value: Any) -> Any:
+        """Real tensors with the precision of what is computed: whole numbers as such have no halves."""
+        return value.to(self.value.dtype.to_real()) if isinstance(value, Tensor) else value
 
 
 def _flat(values: Any) -> list[Any]:
@@ -229,7 +237,10 @@ def _conjugate(z: Pair) -> Pair:
 
 
 def _magnitude(z: Pair) -> Tensor:
-    return z.like.abs() if z.real is None or z.imag is None else torch.hypot(z.real, z.imag)
+    if z.real is None or z.imag is None:
+        return z.like.abs()
+    zero = (z.real == 0.0) & (z.imag == 0.0)  # where the slope is taken for zero
+    return torch.where(zero, 0.0, torch.hypot(torch.where(zero, 1.0, z.real), z.imag))
 
 
 def _exponential(z: Pair) -> Pair:
@@ -254,6 +265,12 @@ def _structural(target: Any) -> Callable[..., Any]:
         return first.each(lambda part: target(part, *args, **kwargs))
 
     return rule
+
+
+def _padded(z: Any, widths: Sequence[int], value: Any = 0.0) -> Any:
+    value = complex(value)
+    parts = zip(_pair(z).parts, (value.real, value.imag), strict=True)
+    return Pair(*(aten.constant_pad_nd.default(part, widths, filling) for part, filling in parts))
 
 
 def _joined(target: Any) -> Callable[..., Any]:
@@ -339,6 +356,7 @@ def _ordered(z: Pair, order: list[int]) -> Tensor:
     return z.each(lambda part: _permuted(part, order)).stacked()
 
 
+_ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
 _SAME_FOR_BOTH = [
     aten.view.default,
     aten._unsafe_view.default,
@@ -366,11 +384,11 @@ _SAME_FOR_BOTH = [
     aten.sum.dim_IntList,
     aten.mean.default,
     aten.mean.dim,
-    aten.constant_pad_nd.default,
     aten.zeros_like.default,
 ]
 _RULES: dict[Any, Callable[..., Any]] = {
     **{target: _structural(target) for target in _SAME_FOR_BOTH},
+    aten.constant_pad_nd.default: _padded,
     aten.cat.default: _joined(torch.cat),
     aten.stack.default: _joined(torch.stack),
     aten.slice_scatter.default: _scattered,

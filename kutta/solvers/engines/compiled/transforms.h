@@ -74,7 +74,7 @@ template <class Work> void all(long count, bool worth_a_thread, Work work) {
 
 // Memory of one thread, for all its transforms. Each begins with a cache line.
 template <class real> real *memory(long which, size_t size) {
-  static thread_local std::vector<real> all[2];
+  static thread_local std::vector<real> all[3];
   if (all[which].size() < size + 64) all[which].resize(size + 64);
   return (real *)(((uintptr_t)all[which].data() + 63) & ~(uintptr_t)63);
 }
@@ -150,8 +150,8 @@ void leading(const Shape &shape, bool forward, const real *a, const real *b, rea
   }
 }
 
-// Whether there are rows for all lanes. What the library does with one row takes longer than a lane's part, but not than
-// all lanes together.
+// Whether there are rows for all lanes. What the library does with one row takes longer than a lane's part, but not
+// than all lanes together.
 template <class real> bool many(long rows, long n) { return rows >= Lanes<real>::count && Fourier<real>::suits(n); }
 
 // `work(plan, memory, i)` for each group of rows of `n` numbers.
@@ -174,7 +174,8 @@ template <class real> void rows_to_parts(Shape shape, double scale, const real *
     all(rows, rows * n > WORTH_A_THREAD, [&](long row) {
       real *pairs = memory<real>(0, 2 * m);
       DftiComputeForward(plan.handle, (void *)(x + row * n), pairs);
-      for (long k = 0; k < m; k++) out[row * m + k] = scale * pairs[2 * k], imaginary[row * m + k] = scale * pairs[2 * k + 1];
+      real *a = out + row * m, *b = imaginary + row * m;
+      for (long k = 0; k < m; k++) a[k] = scale * pairs[2 * k], b[k] = scale * pairs[2 * k + 1];
     });
   }
   shape.sizes[shape.axes - 1] = m;
@@ -245,9 +246,37 @@ template <class real> void parts_to_parts(Shape shape, bool forward, double scal
 
 enum { MOST_AXES = 64 };
 
+struct Given {
+  int64_t dim, *sizes, *strides;
+  Given(AtenTensorHandle x) {
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(x, &dim));
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(x, &sizes));
+    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_strides(x, &strides));
+  }
+
+  // The numbers one after the other, copied where they lie otherwise.
+  template <class real> const real *in_order(const real *x) const {
+    int64_t count = 1, place[MOST_AXES] = {};
+    bool ordered = true;
+    for (int64_t i = dim - 1; i >= 0; i--) ordered &= sizes[i] == 1 || strides[i] == count, count *= sizes[i];
+    if (ordered) return x;
+    real *own = memory<real>(2, count);
+    for (int64_t k = 0; k < count; k++) {
+      own[k] = *x;
+      for (int64_t i = dim - 1; i >= 0; i--) {
+        x += strides[i];
+        if (++place[i] < sizes[i]) break;
+        x -= strides[i] * sizes[i], place[i] = 0;
+      }
+    }
+    return own;
+  }
+};
+
 // A new tensor, and `work` on the addresses of both, of the type that the numbers have.
 template <class Work>
-AOTITorchError with_result(AtenTensorHandle x, int64_t dim, const int64_t *sizes, AtenTensorHandle *out, Work work) {
+AOTITorchError with_result(
+    AtenTensorHandle x, const Given &given, int64_t dim, const int64_t *sizes, AtenTensorHandle *out, Work work) {
   int64_t strides[MOST_AXES], stride = 1;
   int32_t dtype;
   void *from, *to;
@@ -257,18 +286,10 @@ AOTITorchError with_result(AtenTensorHandle x, int64_t dim, const int64_t *sizes
   AOTI_TORCH_ERROR_CODE_CHECK(
       aoti_torch_empty_strided(dim, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, out));
   AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(*out, &to));
-  if (dtype == aoti_torch_dtype_float32()) work((const float *)from, (float *)to);
-  else work((const double *)from, (double *)to);
+  if (dtype == aoti_torch_dtype_float32()) work(given.in_order((const float *)from), (float *)to);
+  else work(given.in_order((const double *)from), (double *)to);
   return AOTI_TORCH_SUCCESS;
 }
-
-struct Sizes {
-  int64_t dim, *sizes;
-  Sizes(AtenTensorHandle x) {
-    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(x, &dim));
-    AOTI_TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(x, &sizes));
-  }
-};
 
 } // namespace kutta_transforms
 
@@ -276,32 +297,34 @@ extern "C" {
 
 AOTITorchError aoti_torch_cpu_real_to_parts(AtenTensorHandle x, int64_t axes, double scale, AtenTensorHandle *out) {
   using namespace kutta_transforms;
-  const Sizes given(x);
+  const Given given(x);
   int64_t sizes[MOST_AXES] = {2};
   std::copy(given.sizes, given.sizes + given.dim, sizes + 1);
   sizes[given.dim] = sizes[given.dim] / 2 + 1;
   const Shape shape(given.sizes, given.dim, axes);
-  return with_result(x, given.dim + 1, sizes, out, [&](auto from, auto to) { real_to_parts(shape, scale, from, to); });
+  return with_result(
+      x, given, given.dim + 1, sizes, out, [&](auto from, auto to) { real_to_parts(shape, scale, from, to); });
 }
 
 AOTITorchError aoti_torch_cpu_parts_to_real(
     AtenTensorHandle x, int64_t axes, int64_t size, double scale, AtenTensorHandle *out) {
   using namespace kutta_transforms;
-  const Sizes given(x);
+  const Given given(x);
   int64_t sizes[MOST_AXES];
   std::copy(given.sizes + 1, given.sizes + given.dim, sizes);
   sizes[given.dim - 2] = size;
   const Shape shape(given.sizes + 1, given.dim - 1, axes);
-  return with_result(x, given.dim - 1, sizes, out, [&](auto from, auto to) { parts_to_real(shape, size, scale, from, to); });
+  return with_result(
+      x, given, given.dim - 1, sizes, out, [&](auto from, auto to) { parts_to_real(shape, size, scale, from, to); });
 }
 
 AOTITorchError aoti_torch_cpu_parts_to_parts(
     AtenTensorHandle x, int64_t axes, int32_t forward, double scale, AtenTensorHandle *out) {
   using namespace kutta_transforms;
-  const Sizes given(x);
+  const Given given(x);
   const Shape shape(given.sizes + 1, given.dim - 1, axes);
   return with_result(
-      x, given.dim, given.sizes, out, [&](auto from, auto to) { parts_to_parts(shape, forward, scale, from, to); });
+      x, given, given.dim, given.sizes, out, [&](auto from, auto to) { parts_to_parts(shape, forward, scale, from, to); });
 }
 
 } // extern "C"

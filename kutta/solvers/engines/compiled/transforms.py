@@ -19,8 +19,8 @@ from torch import Tensor
 from kutta.solvers.engines.compiled.layers_native import announce, library
 from kutta.solvers.engines.compiled.layers_source import header
 
-# Factors of the lengths of axes, the last one apart.
-_FACTORS = (2, 3, 5, 7)
+# Factors of the lengths of axes, the last one apart, and how many axes there may be.
+_FACTORS, _MOST_AXES = (2, 3, 5, 7), 8
 
 
 def parts(z: Tensor) -> Tensor:
@@ -45,7 +45,8 @@ def available() -> bool:
 
 def suits(sizes: list[int], dtype: torch.dtype) -> bool:
     """Whether there are transforms of this dtype along axes of these lengths."""
-    return dtype in (torch.float32, torch.float64) and all(map(_has_small_factors, sizes[:-1])) and available()
+    simple = len(sizes) <= _MOST_AXES and all(map(_has_small_factors, sizes[:-1]))
+    return simple and dtype in (torch.float32, torch.float64) and available()
 
 
 def _has_small_factors(size: int) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kutta.solvers.engines.compiled.build import native
-from kutta.solvers.engines.compiled.transforms import available, parts, parts_to_real, real_to_parts
+from kutta.solvers.engines.compiled.transforms import available, parts, parts_to_parts, parts_to_real, real_to_parts
 from tests._helpers import F64
 
 # Shapes, and along how many last axes: one row and many, as many as fill lanes and not, even and odd, all factors,
@@ -51,3 +51,20 @@ def test_natively_compiled_transforms_equal_those_of_pytorch():
         assert found.shape == value.shape
         error = (found - value).abs().max() / value.abs().max()
         assert error < 8 * torch.finfo(value.dtype).eps
+
+
+def whatever_the_order(u, z):
+    forth, back = real_to_parts(u.mT, 1, 1.0), parts_to_real(z.mT, 1, u.shape[-2], 1.0)
+    return forth, back, parts_to_parts(z.movedim(1, -1), 2, True, 0.5), parts_to_parts(z, 1, False, 1.0)
+
+
+@pytest.mark.skipif(not available(), reason="PyTorch has no library of transforms here")
+@pytest.mark.parametrize("count", [3, 160], ids=["a few", "in threads"])
+def test_numbers_may_lie_in_any_order(count):
+    """As those do that are computed before the loop, which Inductor lays out as it likes."""
+    generator = torch.Generator().manual_seed(0)
+    u = torch.randn(30, 4 * count, dtype=F64, generator=generator)
+    z = parts(torch.fft.rfft(u, dim=0))
+    expected = whatever_the_order(u, z)
+    for found, value in zip(native(whatever_the_order, (u, z))(u, z), expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-13, atol=1e-12)
