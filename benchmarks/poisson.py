@@ -252,8 +252,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     for case in [poisson(64, 2), poisson(12, 3)] if quick else [poisson(256, 2), poisson(1024, 2), poisson(64, 3)]:
         compare(report, case, repeats)
     compare(report, darcy(64 if quick else 512), repeats)
-    sizes(report, (32, 64) if quick else (64, 128, 256, 512, 1024, 2048), 2, repeats)
-    sizes(report, (8, 16) if quick else (32, 64, 128, 256), 3, repeats)
+    sizes(report, (16, 32, 64) if quick else (64, 128, 256, 512, 1024, 2048), 2, repeats)
+    sizes(report, (4, 8, 16) if quick else (32, 64, 128, 256), 3, repeats)
     factors(report, quick)
     finish(report, options)
     return report

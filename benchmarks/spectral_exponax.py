@@ -156,8 +156,9 @@ NOTES = (
     "space: its `step_fourier`, which does not. kutta's state stays there likewise. JAX takes as many threads as there "
     "are cores, and kutta those of PyTorch that are said above.",
     f"Error: the largest, over the largest value, against steps {FINER} times smaller in float64 on a grid of "
-    f"{BETWEEN[1]} times the points in one dimension and {BETWEEN[2]} times along each axis in two, so that waves that a "
-    "grid lacks count, and which of them a library leaves out. Solutions of the Kuramoto-Sivashinsky equation part exponentially, so that roundings show in float32.",
+    f"{BETWEEN[1]} times the points in one dimension and {BETWEEN[2]} times along each axis in two: so waves that a "
+    "grid lacks count, and which of them a library leaves out. Solutions of the Kuramoto-Sivashinsky equation part "
+    "exponentially, so that roundings show in float32.",
 )
 
 
