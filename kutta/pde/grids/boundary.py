@@ -99,6 +99,10 @@ class Wall(Neumann):
     g: Value = field(default=0.0, init=False)
 
 
+# All kinds by name: what files may say of a side.
+KINDS: dict[str, type[Boundary]] = {one.__name__: one for one in (Periodic, Dirichlet, Neumann, Robin, Wall)}
+
+
 def has_data(one: Boundary) -> bool:
     """Whether something is given at a side that is other than the number zero."""
     return isinstance(one, Condition) and not (isinstance(one.g, int | float) and one.g == 0)
