@@ -54,6 +54,7 @@ class DiffusionSorption(Evolution):
     dimensions: ClassVar[tuple[int, ...]] = (1,)
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
+    diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.pde.grids.finite import check_finite
+
 # A number, a tensor on the face, or a function of ``(x, t)`` with the places of the face, ``(d, *face)``.
 Value = float | Tensor | Callable[[Tensor, Any], Any]
 
@@ -39,8 +41,8 @@ class Condition(Boundary):
     def __post_init__(self) -> None:
         if isinstance(self.g, bool) or not (isinstance(self.g, int | float | Tensor) or callable(self.g)):
             raise TypeError(f"g must be a number, a tensor or a function of (x, t); got {self.g!r}")
-        if isinstance(self.g, int | float) and not math.isfinite(self.g):
-            raise ValueError(f"g must be finite; got {self.g!r}")
+        if isinstance(self.g, int | float | Tensor):
+            check_finite("g", self.g)
 
     def value(self, x: Tensor, t: Any) -> float | Tensor:
         """``g`` at the places of a face."""
