@@ -10,6 +10,7 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import is_within
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 
@@ -61,7 +62,7 @@ def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = Non
         return
     before, after = value.shape[: -grid.dim], value.shape[-grid.dim :]
     fits = len(after) == grid.dim and all(one in (1, count) for one, count in zip(after, grid.shape, strict=True))
-    if fits and (lead is None or _is_within(before, lead)):
+    if fits and (lead is None or is_within(before, lead)):
         return
     wanted, leading = (
         ", ".join(map(str, grid.shape)),
@@ -71,14 +72,6 @@ def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = Non
         f"{name} must be a number or have the shape (..., {wanted}) of the grid{leading if fits else ''}; got "
         f"{tuple(value.shape)}"
     )
-
-
-def _is_within(before: torch.Size, lead: torch.Size) -> bool:
-    """Whether leading axes add none to those of a state."""
-    try:
-        return torch.broadcast_shapes(before, lead) == lead
-    except RuntimeError:
-        return False
 
 
 def check_not_negative(name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ class GrayScott(Evolution):
         dv/dt = Dv laplace(v) + u v^2 - (F + k) v
 
     Walls that let nothing through are ``Neumann()``; those of a reservoir are
-    ``Dirichlet(torch.tensor([1.0, 0.0])...)``, with an axis of components before those of the face.
+    ``Dirichlet(torch.tensor([[1.0], [0.0]]))`` in two dimensions, with an axis of components before those of the face.
 
     Attributes:
         feed: ``F``.

@@ -31,7 +31,8 @@ class Condition(Boundary):
     Attributes:
         a, b: numbers.
         g: a number; a tensor of the shape of the face, or ``(*leading, *face)`` where it differs between samples or
-            channels; or a function of ``(x, t)``, called with the places of the face, ``(d, *face)``, and the time.
+            components, with axes of 1 for all places, such as ``(2, 1)`` at the sides of a plane; or a function of
+            ``(x, t)``, called with the places of the face, ``(d, *face)``, and the time.
     """
 
     a: float
