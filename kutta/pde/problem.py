@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from inspect import signature
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -71,6 +72,7 @@ class PDEProblem:
                 f"{_name(equation)} is an equation in {wanted} dimensions; got a grid of {self.grid.dim}"
                 f"{_in_as_many(equation, self.grid.dim)}"
             )
+        _check_span(self.t_span)
         scheme = equation.scheme(self.grid) if self.scheme is None else self.scheme
         if not isinstance(scheme, Scheme):
             raise TypeError(f"scheme must be such as kutta.pde.FiniteDifference(); got {scheme!r}")
@@ -157,6 +159,15 @@ def _of_function(function: Any) -> Evolution:
     name = getattr(function, "__name__", "")
     Given.__name__ = name if name.isidentifier() else "Given"
     return Given()
+
+
+def _check_span(t_span: Any) -> None:
+    try:
+        times = tuple(t_span)
+    except TypeError:
+        times = ()
+    if len(times) != 2 or not all(isinstance(one, Real | Tensor) for one in times):
+        raise ValueError(f"t_span must hold the initial and the final time, such as (0.0, 1.0); got {t_span!r}")
 
 
 def _of_places(u0: Callable[..., Any]) -> Callable[[Tensor], Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_field
 from kutta.pde.grids.space import Space, in_words
@@ -95,6 +96,7 @@ def _field(name: str, value: Any, grid: Grid, like: Tensor) -> Tensor:
     check_field(name, value, grid)
     if not (value.is_floating_point() or value.is_complex()):
         raise TypeError(f"{name} must have a floating-point dtype; got {value.dtype}")
+    check_finite(name, value)
     return value
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kutta.formulas.formula import Formula
-from kutta.pde.grids.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
+from kutta.pde.grids.boundary import KINDS, Boundary, Dirichlet, Neumann, Robin
 from kutta.pde.grids.grid import AXES, CENTRINGS, Grid
 from kutta.problem_files.section import (
     ProblemFileError,
@@ -28,9 +28,10 @@ from kutta.problem_files.section import (
 )
 
 MOST_POINTS = 2**30
-_PLAIN = {"periodic": Periodic, "dirichlet": Dirichlet, "neumann": Neumann}
+# Those that need no numbers.
+_PLAIN = {name.lower(): kind for name, kind in KINDS.items() if kind is not Robin}
 _WANTED = (
-    "expected periodic, dirichlet, neumann, { dirichlet = g }, { neumann = g } or { robin = { a = 1, b = 1, g = g } }"
+    f"expected {', '.join(_PLAIN)}, {{ dirichlet = g }}, {{ neumann = g }} or {{ robin = {{ a = 1, b = 1, g = g }} }}"
 )
 
 

@@ -65,10 +65,27 @@ def test_a_function_is_an_equation():
             ValueError,
             "got a grid of 2",
         ),
+        (lambda: P.Heat().problem(GRID, 1.0, 1.0), ValueError, r"t_span must hold the initial and .*; got 1.0"),
+        (lambda: P.Heat().problem(GRID, 1.0, (0, 1, 2)), ValueError, r"t_span must hold the .*; got \(0, 1, 2\)"),
+        (lambda: P.Heat().problem(GRID, 1.0, "01"), ValueError, "t_span must hold the .*; got '01'"),
         (lambda: P.PDEProblem("u_xx", GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
         (lambda: P.PDEProblem(P.Heat, GRID, 1.0, (0, 1)), TypeError, "equation must be such as"),
     ],
-    ids=["shape", "NaN", "dtype", "text", "arguments", "grid", "scheme", "dimension", "equation", "class"],
+    ids=[
+        "shape",
+        "NaN",
+        "dtype",
+        "text",
+        "arguments",
+        "grid",
+        "scheme",
+        "dimension",
+        "time",
+        "times",
+        "texts",
+        "equation",
+        "class",
+    ],
 )
 def test_what_does_not_fit(make, error, match):
     with pytest.raises(error, match=match):

@@ -36,6 +36,10 @@ def test_one_condition_for_several_sides(boundary):
     assert all(isinstance(one, P.Neumann) for pair in read(shape=[4, 4], boundary=boundary).boundary for one in pair)
 
 
+def test_basins_have_walls():
+    assert all(isinstance(one, P.Wall) for one in read(shape=8, boundary="wall").boundary[0])
+
+
 def test_sides_of_a_line_need_no_axis():
     ((left, right),) = read(
         shape=4, boundary={"left": "neumann", "right": {"robin": {"a": 1, "b": 2, "g": 3}}}

@@ -191,6 +191,12 @@ REFUSED = {
         {"name": "Heat", "diffusivity": "w"},
         "equation.diffusivity: there is no w",
     ),
+    "coefficient that changes in time": (
+        PARTIAL,
+        "equation",
+        {"name": "Heat", "diffusivity": "0.1 + 0.05*t"},
+        "equation: diffusivity must be a number or a tensor of values at the points; got .*a function: pass the values",
+    ),
     "infinite coefficient": (
         PARTIAL,
         "equation",

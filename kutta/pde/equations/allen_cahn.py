@@ -40,6 +40,7 @@ class AllenCahn(Evolution):
     mobility: Any = 1.0
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("width", "mobility")
+    diffusive: ClassVar[tuple[str, ...]] = ("mobility",)
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and the width is a number, else differences of order 2."""

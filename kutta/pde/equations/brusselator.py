@@ -50,6 +50,8 @@ class Brusselator(Evolution):
     degree: ClassVar[int] = 3
     numbers: ClassVar[tuple[str, ...]] = ("a",)
     fields: ClassVar[tuple[str, ...]] = ("b", "diffusivity", "source")
+    functions: ClassVar[tuple[str, ...]] = ("source",)
+    diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return ops.diffusion(u, self.diffusivity) + ops.weighted(u, (-(self.a + 1.0), 0.0))

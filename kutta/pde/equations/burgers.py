@@ -32,6 +32,7 @@ class Burgers(Evolution):
     viscosity: Any = 0.01
     degree: ClassVar[int] = 2
     fields: ClassVar[tuple[str, ...]] = ("viscosity",)
+    diffusive: ClassVar[tuple[str, ...]] = ("viscosity",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         return None if self._is_inviscid else ops.diffusion(u, self.viscosity)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.autodiff import read
+from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.padding import is_within
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 
@@ -28,7 +29,7 @@ def check_number(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number; got a tensor of shape {tuple(value.shape)}")
     if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    _check_finite(name, value)
+    check_finite(name, value)
 
 
 def check_coefficient(name: str, value: Any, grid: Grid, lead: torch.Size | None = None) -> None:
@@ -44,9 +45,15 @@ def check_coefficient(name: str, value: Any, grid: Grid, lead: torch.Size | None
         TypeError, ValueError: with the name, what came and what was expected.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
-        raise TypeError(f"{name} must be a number or a tensor of values at the points; got {value!r}")
+        raise TypeError(
+            f"{name} must be a number or a tensor of values at the points; got {value!r}{_instead_of_functions(value)}"
+        )
     check_shape(name, value, grid, lead)
-    _check_finite(name, value)
+    check_finite(name, value)
+
+
+def _instead_of_functions(value: Any) -> str:
+    return ", a function: pass the values that it has at grid.points(), which do not change in time" * callable(value)
 
 
 def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = None) -> None:
@@ -55,7 +62,7 @@ def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = Non
         return
     before, after = value.shape[: -grid.dim], value.shape[-grid.dim :]
     fits = len(after) == grid.dim and all(one in (1, count) for one, count in zip(after, grid.shape, strict=True))
-    if fits and (lead is None or _is_within(before, lead)):
+    if fits and (lead is None or is_within(before, lead)):
         return
     wanted, leading = (
         ", ".join(map(str, grid.shape)),
@@ -67,21 +74,18 @@ def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = Non
     )
 
 
-def _is_within(before: torch.Size, lead: torch.Size) -> bool:
-    """Whether leading axes add none to those of a state."""
-    try:
-        return torch.broadcast_shapes(before, lead) == lead
-    except RuntimeError:
-        return False
+def check_not_negative(name: str, value: Any) -> None:
+    """Refuse what takes away from fast waves if it is positive, and so makes them grow without bound if it is not.
 
-
-def _check_finite(name: str, value: Any) -> None:
-    if isinstance(value, Tensor):
-        finite = not read((~torch.isfinite(value.detach())).any())
-    else:
-        finite = abs(value) <= sys.float_info.max  # which holds of no whole number that has no float
-    if not finite:
-        raise ValueError(f"{name} must be finite; got {'a tensor that is not' if isinstance(value, Tensor) else value}")
+    Raises:
+        ValueError: with the name and the smallest value; of complex ones, the real part.
+    """
+    values = torch.as_tensor(value).detach().real
+    if not torch.compiler.is_compiling() and read((values < 0).any()):
+        raise ValueError(
+            f"{name} must not be negative anywhere, or the fastest waves grow without bound; its smallest value is "
+            f"{-read((-values).amax()):g}"
+        )
 
 
 def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:

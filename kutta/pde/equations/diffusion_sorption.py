@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -54,6 +56,7 @@ class DiffusionSorption(Evolution):
     dimensions: ClassVar[tuple[int, ...]] = (1,)
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
+    diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()
@@ -64,5 +67,5 @@ class DiffusionSorption(Evolution):
     def rate(self, u: Field) -> Field:
         """``D / R(u)``."""
         c = (1.0 - self.porosity) / self.porosity * self.density * self.partition * self.exponent
-        power = (u.clamp_min(0.0) + self.cutoff) ** (1.0 - self.exponent)
+        power = (torch.clamp(u, min=0.0) + self.cutoff) ** (1.0 - self.exponent)
         return self.diffusivity * power / (power + c)

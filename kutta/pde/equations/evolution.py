@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_coefficient, check_number
+from kutta.pde.equations.coefficients import check_coefficient, check_not_negative, check_number
 from kutta.pde.grids.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -29,6 +29,8 @@ class Evolution:
             `kutta.pde.Wall` turns around. By default there are none.
         numbers: the names of coefficients that are numbers, or tensors of one.
         fields: the names of those that may also be tensors of values at the points of the grid.
+        functions: those of the fields that may also be functions of ``(x, t)``, such as sources.
+        diffusive: those coefficients that make fast waves grow without bound if they are negative.
     """
 
     components: ClassVar[tuple[str, ...]] = ("u",)
@@ -37,6 +39,8 @@ class Evolution:
     directions: ClassVar[tuple[int | None, ...]] = ()
     numbers: ClassVar[tuple[str, ...]] = ()
     fields: ClassVar[tuple[str, ...]] = ()
+    functions: ClassVar[tuple[str, ...]] = ()
+    diffusive: ClassVar[tuple[str, ...]] = ()
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         """``L u``; it may depend on neither the time nor, but linearly, on `u`."""
@@ -63,8 +67,10 @@ class Evolution:
             check_number(name, getattr(self, name))
         lead = u0.shape[: u0.dim() - grid.dim - (len(self.components) > 1)]
         for name in self.fields:
-            if not callable(getattr(self, name)):
+            if not (name in self.functions and callable(getattr(self, name))):
                 check_coefficient(name, getattr(self, name), grid, lead)
+        for name in self.diffusive:
+            check_not_negative(name, getattr(self, name))
 
     def admissible(self, u0: Tensor, grid: Grid) -> Tensor:
         """What of an initial state the equation allows: all of it, unless there is a constraint."""

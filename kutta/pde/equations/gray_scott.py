@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_number
+from kutta.pde.equations.coefficients import check_not_negative, check_number
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -22,7 +22,7 @@ class GrayScott(Evolution):
         dv/dt = Dv laplace(v) + u v^2 - (F + k) v
 
     Walls that let nothing through are ``Neumann()``; those of a reservoir are
-    ``Dirichlet(torch.tensor([1.0, 0.0])...)``, with an axis of components before those of the face.
+    ``Dirichlet(torch.tensor([[1.0], [0.0]]))`` in two dimensions, with an axis of components before those of the face.
 
     Attributes:
         feed: ``F``.
@@ -60,6 +60,7 @@ class GrayScott(Evolution):
         super().check(grid, scheme, u0)
         for place, one in enumerate(self.diffusivities):
             check_number(f"diffusivities[{place}]", one)
+            check_not_negative(f"diffusivities[{place}]", one)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         losses = (-self.feed, -(self.feed + self.kill))

@@ -6,10 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
-from kutta.autodiff import read
 from kutta.pde.equations.coefficients import forcing, is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
@@ -40,6 +36,8 @@ class Heat(Evolution):
     diffusivity: Any = 1.0
     source: float | Any | Callable[..., Any] = 0.0
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "source")
+    functions: ClassVar[tuple[str, ...]] = ("source",)
+    diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         return None if self._mixes_waves(ops) else ops.diffusion(u, self.diffusivity)
@@ -54,15 +52,6 @@ class Heat(Evolution):
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and nothing varies, else differences of order 2."""
         return FiniteDifference() if is_field(self.diffusivity) else super().scheme(grid)
-
-    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
-        super().check(grid, scheme, u0)
-        values = torch.as_tensor(self.diffusivity).detach()
-        if not values.is_complex() and read((values < 0).any()):
-            raise ValueError(
-                f"diffusivity must be positive everywhere, or the fastest waves grow without bound; its smallest value "
-                f"is {-read((-values).amax()):g}"
-            )
 
     def _mixes_waves(self, ops: Discretisation) -> bool:
         """Whether diffusion is not diagonal in waves, and no part for the methods that need one that is."""

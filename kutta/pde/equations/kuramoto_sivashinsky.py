@@ -34,6 +34,7 @@ class KuramotoSivashinsky(Evolution):
     hyperviscosity: Any = 1.0
     degree: ClassVar[int] = 2
     fields: ClassVar[tuple[str, ...]] = ("hyperviscosity",)
+    diffusive: ClassVar[tuple[str, ...]] = ("hyperviscosity",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         curvature = ops.laplacian(u)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 from kutta.pde.schemes.staggered import Staggered, StaggeredDifferences
@@ -64,6 +65,7 @@ class NavierStokes(Evolution):
     dimensions: ClassVar[tuple[int, ...]] = (2,)
     degree: ClassVar[int] = 2
     numbers: ClassVar[tuple[str, ...]] = ("viscosity",)
+    diffusive: ClassVar[tuple[str, ...]] = ("viscosity",)
 
     def scheme(self, grid: Grid) -> Scheme:
         return Staggered()
@@ -77,7 +79,7 @@ class NavierStokes(Evolution):
         super().check(grid, scheme, u0)
         ops = scheme.on(grid)
         if self.forcing is not None and not callable(self.forcing):
-            ops.vector(self.forcing, torch.zeros(()), "forcing")
+            check_finite("forcing", ops.vector(self.forcing, torch.zeros((), dtype=torch.float64), "forcing"))
 
     def admissible(self, u0: Tensor, grid: Grid) -> Tensor:
         return Staggered().on(grid).leave(u0)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_field
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral, WaveSpace
@@ -61,6 +62,7 @@ class NavierStokesVorticity(Evolution):
     dimensions: ClassVar[tuple[int, ...]] = (2,)
     degree: ClassVar[int] = 2
     fields: ClassVar[tuple[str, ...]] = ("viscosity", "drag")
+    diffusive: ClassVar[tuple[str, ...]] = ("viscosity",)
 
     def __post_init__(self) -> None:
         if not (self.forcing is None or isinstance(self.forcing, Tensor) or callable(self.forcing)):
@@ -75,6 +77,7 @@ class NavierStokesVorticity(Evolution):
             )
         if isinstance(self.forcing, Tensor):
             _check_force(self.forcing, grid)
+            check_finite("forcing", self.forcing)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         decay = ops.diffusion(u, self.viscosity)

@@ -44,6 +44,7 @@ class ShallowWater(Evolution):
     gravity: Any = 9.81
     dimension: int = 1
     numbers: ClassVar[tuple[str, ...]] = ("gravity",)
+    diffusive: ClassVar[tuple[str, ...]] = ("gravity",)
 
     def __post_init__(self) -> None:
         if self.dimension not in (1, 2):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from kutta.pde.grids.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
+from kutta.pde.grids.boundary import KINDS, Boundary
 from kutta.pde.grids.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-KINDS: dict[str, type[Boundary]] = {one.__name__: one for one in (Periodic, Dirichlet, Neumann, Robin)}
 
 # Places stored in single precision are this far, in parts of the spacing, from those of the grid; a third of it is not.
 _CLOSE = 0.05
@@ -47,20 +46,14 @@ def text_of(boundary: Boundary) -> str:
 
     Values that are no numbers are named by their kind: ``Dirichlet(function of x and t)``.
     """
-    if not isinstance(boundary, Condition):
-        return f"{type(boundary).__name__}()"
-    weights = [boundary.a, boundary.b] if isinstance(boundary, Robin) else []
-    return f"{type(boundary).__name__}({', '.join([*map(_number, weights), _value(boundary.g)])})"
-
-
-def _number(value: Any) -> str:
-    return repr(float(value))
+    given = [getattr(boundary, one.name) for one in fields(boundary) if one.init]  # type: ignore[arg-type]
+    return f"{type(boundary).__name__}({', '.join(map(_value, given))})"
 
 
 def _value(g: Any) -> str:
     if isinstance(g, Tensor) and g.dim():
         return f"values of shape {'x'.join(map(str, g.shape))}"
-    return "function of x and t" if callable(g) and not isinstance(g, Tensor) else _number(g)
+    return "function of x and t" if callable(g) and not isinstance(g, Tensor) else repr(float(g))
 
 
 def condition_of(text: str) -> Boundary:

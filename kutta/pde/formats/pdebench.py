@@ -87,7 +87,7 @@ def write(dataset: Dataset, path: str | os.PathLike[str], layout: str | None = N
         dataset: with the dimensions ``batch``, ``time`` and ``x``, ``y``, ``z`` of equally spaced points.
         path: ends in .h5 or .hdf5.
         layout: by default that of the file it was read from; else ``"tensor"`` for one unknown, ``"channels"`` for
-            several.
+            several, and ``"arrays"`` where none has a time, as of steady solutions.
 
     Raises:
         ValueError: for other dimensions.
@@ -97,14 +97,23 @@ def write(dataset: Dataset, path: str | os.PathLike[str], layout: str | None = N
     axes = axes_of(dataset)
     dataset = dataset.transpose("batch", "time", *axes, ..., missing_dims="ignore")
     moving = [str(name) for name in dataset.data_vars if "time" in dataset[name].dims]
-    layout = dataset.attrs.get(LAYOUT) or ("tensor" if len(moving) == 1 else "channels") if layout is None else layout
+    layout = _usual(dataset, moving) if layout is None else layout
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+    if not moving and layout != "arrays":
+        raise ValueError(f'layout={layout!r} is for fields with the dimension time; got none: use "arrays"')
     if layout == "tensor" and len(moving) != 1:
-        raise ValueError(f'layout="tensor" is for one unknown; got {", ".join(moving) or "none"}: use "channels"')
+        raise ValueError(f'layout="tensor" is for one unknown; got {", ".join(moving)}: use "channels"')
     _check_fields(dataset, axes, layout)
     with hdf5.created(path) as file:
         (_write_samples if layout == "samples" else _write_arrays)(file, dataset, axes, moving, layout)
+
+
+def _usual(dataset: Dataset, moving: list[str]) -> str:
+    """The layout that is taken when none is named."""
+    if not moving:
+        return "arrays"
+    return dataset.attrs.get(LAYOUT) or ("tensor" if len(moving) == 1 else "channels")
 
 
 # ------------------------------------------------------------------------------------- one array for all samples

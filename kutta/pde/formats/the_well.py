@@ -8,8 +8,8 @@
     t1_fields/, t2_fields/  the same of vectors and tensors, with axes of components at the end
 
 A boundary is ``periodic``, a ``wall`` or ``open``, and no more is said of it. Here a wall is `Dirichlet`, with the
-values of the file if it holds any, and an open one `Neumann`; going back, `Robin` is a wall. What kutta writes also
-carries its own words for each side, so that nothing is lost.
+values of the file if it holds any, and an open one `Neumann`; going back, `Robin` and `Wall` are walls. What kutta
+writes also carries its own words for each side, so that nothing is lost.
 
 Source: R. Ohana et al., The Well: a Large-Scale Collection of Diverse Physics Simulations for Machine Learning, NeurIPS
 2024, data sets and benchmarks, arXiv 2412.00568; the data format in the documentation of its package the_well.
@@ -27,14 +27,21 @@ import numpy as np
 from kutta.optional import needed
 from kutta.pde.formats import hdf5
 from kutta.pde.formats.axes import axes_of, check_places, condition_of, text_of
-from kutta.pde.grids.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin
+from kutta.pde.grids.boundary import Boundary, Condition, Dirichlet, Neumann, Periodic, Robin, Wall
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 ORDERS = {"t0_fields": (), "t1_fields": ("direction",), "t2_fields": ("direction", "direction_2")}
 FLAT = "pair"  # both axes of a tensor as one
-KINDS: dict[type[Boundary], str] = {Periodic: "PERIODIC", Dirichlet: "WALL", Robin: "WALL", Neumann: "OPEN"}
+# Of all kinds of boundaries.
+KINDS: dict[type[Boundary], str] = {
+    Periodic: "PERIODIC",
+    Dirichlet: "WALL",
+    Robin: "WALL",
+    Wall: "WALL",
+    Neumann: "OPEN",
+}
 KIND, WORDS, VALUES = "bc_type", "kutta", "values"
 
 _STRUCTURE = ("n_spatial_dims", "n_trajectories", "grid_type", "simulation_parameters", "spatial_dims")
@@ -355,7 +362,7 @@ def _kind(words: str) -> tuple[str, float | None]:
         condition = condition_of(words)
     except ValueError:  # its values are not in its words
         return kind, None
-    value = condition.g if isinstance(condition, Condition) else None
+    value = condition.g if isinstance(condition, Condition) and not isinstance(condition, Wall) else None
     return kind, value if isinstance(value, float) else None
 
 

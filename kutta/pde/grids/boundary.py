@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.pde.grids.finite import check_finite
+
 # A number, a tensor on the face, or a function of ``(x, t)`` with the places of the face, ``(d, *face)``.
 Value = float | Tensor | Callable[[Tensor, Any], Any]
 
@@ -29,7 +31,8 @@ class Condition(Boundary):
     Attributes:
         a, b: numbers.
         g: a number; a tensor of the shape of the face, or ``(*leading, *face)`` where it differs between samples or
-            channels; or a function of ``(x, t)``, called with the places of the face, ``(d, *face)``, and the time.
+            components, with axes of 1 for all places, such as ``(2, 1)`` at the sides of a plane; or a function of
+            ``(x, t)``, called with the places of the face, ``(d, *face)``, and the time.
     """
 
     a: float
@@ -39,8 +42,8 @@ class Condition(Boundary):
     def __post_init__(self) -> None:
         if isinstance(self.g, bool) or not (isinstance(self.g, int | float | Tensor) or callable(self.g)):
             raise TypeError(f"g must be a number, a tensor or a function of (x, t); got {self.g!r}")
-        if isinstance(self.g, int | float) and not math.isfinite(self.g):
-            raise ValueError(f"g must be finite; got {self.g!r}")
+        if isinstance(self.g, int | float | Tensor):
+            check_finite("g", self.g)
 
     def value(self, x: Tensor, t: Any) -> float | Tensor:
         """``g`` at the places of a face."""
@@ -97,6 +100,10 @@ class Wall(Neumann):
     """
 
     g: Value = field(default=0.0, init=False)
+
+
+# All kinds by name: what files may say of a side.
+KINDS: dict[str, type[Boundary]] = {one.__name__: one for one in (Periodic, Dirichlet, Neumann, Robin, Wall)}
 
 
 def has_data(one: Boundary) -> bool:

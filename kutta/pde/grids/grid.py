@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -61,15 +62,16 @@ class Grid:
     ghosts: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        shape = (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
+        shape = _entries(self.shape, 1)
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"shape must have one to three entries, one for each axis; got {self.shape!r}")
         boundary = _sides(self.boundary, len(shape))
         centring = _centrings(self.centring, boundary)
         for axis, (count, kind) in enumerate(zip(shape, centring, strict=True)):
             least = 3 if kind == "node" else 1
-            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < least:
                 raise ValueError(f"shape[{axis}] must be a whole number of at least {least}; got {count!r}")
+        shape = tuple(map(int, shape))
         length, origin = (_numbers(name, getattr(self, name), len(shape)) for name in ("length", "origin"))
         if min(length) <= 0.0:
             raise ValueError(f"length must be positive; got {self.length!r}")
@@ -166,10 +168,18 @@ def _centrings(centring: Any, boundary: tuple[Sides, ...]) -> tuple[str, ...]:
     return kinds
 
 
+def _entries(value: Any, dim: int) -> tuple[Any, ...]:
+    """One entry for each axis, or the same one for all."""
+    try:
+        return tuple(value)
+    except TypeError:
+        return (value,) * dim
+
+
 def _numbers(name: str, value: Any, dim: int) -> tuple[float, ...]:
-    values = (value,) * dim if isinstance(value, int | float) else tuple(value)
+    values = _entries(value, dim)
     if len(values) != dim or not all(
-        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values
+        isinstance(one, Real) and not isinstance(one, bool) and math.isfinite(one) for one in values
     ):
         raise ValueError(f"{name} must be a finite number, or one for each of the {dim} axes; got {value!r}")
     return tuple(float(one) for one in values)

@@ -158,6 +158,7 @@ def face_value(
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     face = (*grid.shape[:axis], *grid.shape[axis + 1 :])
+    value = _over_face(value, face)
     if tuple(value.shape[value.dim() - len(face) :]) != face:
         raise ValueError(
             f"g at side {side} of axis {axis} must be a number or have the shape (..., {', '.join(map(str, face))}) of "
@@ -170,9 +171,36 @@ def face_value(
     return value
 
 
+def _over_face(value: Tensor, face: tuple[int, ...]) -> Tensor:
+    """Boundary values whose axes of 1 stand for all places of the face."""
+    lead = value.dim() - len(face)
+    fits = lead >= 0 and all(one in (1, count) for one, count in zip(value.shape[lead:], face, strict=True))
+    return value.expand(*value.shape[:lead], *face) if fits else value
+
+
+def _check_leading(g: Tensor, u: Tensor, grid: Grid, axis: int, side: int) -> None:
+    """Refuse boundary values with more samples or components than the field has."""
+    of_values, of_field = tuple(g.shape[: -grid.dim]), tuple(u.shape[: -grid.dim])
+    if not is_within(of_values, of_field):
+        raise ValueError(
+            f"g at side {side} of axis {axis} has the axes {of_values} before those of the face, and the field there "
+            f"has {of_field}: give it values for the samples and components of that field, or one for all"
+        )
+
+
+def is_within(before: Sequence[int], lead: Sequence[int]) -> bool:
+    """Whether leading axes add none to others."""
+    try:
+        return torch.broadcast_shapes(tuple(before), tuple(lead)) == tuple(lead)
+    except RuntimeError:
+        return False
+
+
 def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
     """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
     dim, count = axis - grid.dim, grid.shape[axis]
+    if isinstance(g, Tensor) and g.dim():
+        _check_leading(g, u, grid, axis, side)
     first, rows = ghosts_at(grid, axis, side, width, accuracy)
     used = len(rows[0]) - 1 if rows else 0
     if first + used > count:

@@ -142,10 +142,45 @@ class SpectralField:
         """Functions of PyTorch, point by point, and sums and products whose first part is a tensor."""
         if function in _REFLECTED and isinstance(args[1], SpectralField):
             return _REFLECTED[function](args[1], args[0])
-        fields = [one for one in args if isinstance(one, SpectralField)]
-        field, given = fields[0]._even(function.__name__), all(one.given for one in fields)
-        values = [one._even(function.__name__).values if isinstance(one, SpectralField) else one for one in args]
-        return SpectralField(field.space, field.kinds, values=function(*values, **(kwargs or {})), given=given)
+        name, kwargs = getattr(function, "__name__", repr(function)), kwargs or {}
+        fields = [one._even(name) for one in (*args, *kwargs.values()) if isinstance(one, SpectralField)]
+        if not fields:  # but in a list
+            raise TypeError(f"{name} does not take lists of fields of PseudoSpectral(); {_INSTEAD}")
+        values = function(*map(_values_of, args), **{key: _values_of(one) for key, one in kwargs.items()})
+        grid = fields[0].space.grid
+        if not isinstance(values, Tensor) or values.shape[-grid.dim :] != grid.shape:
+            raise TypeError(f"{name} of a field of PseudoSpectral() must have a value at each point; {_INSTEAD}")
+        return SpectralField(fields[0].space, fields[0].kinds, values=values, given=all(one.given for one in fields))
+
+    def __abs__(self) -> SpectralField:
+        return torch.abs(self)  # type: ignore[arg-type,return-value]
+
+    def __getattr__(self, name: str) -> Any:
+        """What tensors have and fields do not, with the way to write it."""
+        if name.startswith("_") or not hasattr(Tensor, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        way = f"write torch.{name}(u) for u.{name}(), if it has a value at each point, or " * hasattr(torch, name)
+        raise AttributeError(f"a field of PseudoSpectral() is no tensor, and has no {name}: {way}{_INSTEAD}")
+
+    def __lt__(self, other: Any) -> Any:
+        return _no_comparison("<", "lt")
+
+    def __le__(self, other: Any) -> Any:
+        return _no_comparison("<=", "le")
+
+    def __gt__(self, other: Any) -> Any:
+        return _no_comparison(">", "gt")
+
+    def __ge__(self, other: Any) -> Any:
+        return _no_comparison(">=", "ge")
+
+    def __getitem__(self, key: Any) -> Any:
+        raise TypeError(f"a field of PseudoSpectral() has no entries: components are ops.split(u), or {_INSTEAD}")
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"a field of PseudoSpectral() is neither true nor false: choose with torch.where, or {_INSTEAD}"
+        )
 
     def _times(self, number: Any) -> SpectralField:
         if self._coefficients is None:
@@ -163,6 +198,20 @@ class SpectralField:
     def _as_field(self, other: Any) -> SpectralField:
         """A field; of data, values at the points, which are even at walls."""
         return other if isinstance(other, SpectralField) else self.space.data(other, self)
+
+
+_INSTEAD = "use the scheme kutta.pde.FiniteDifference(), whose fields are tensors"
+
+
+def _values_of(argument: Any) -> Any:
+    return argument.values if isinstance(argument, SpectralField) else argument
+
+
+def _no_comparison(sign: str, name: str) -> Any:
+    raise TypeError(
+        f"fields of PseudoSpectral() are not compared by {sign}: write torch.where(torch.{name}(u, v), ...), or "
+        f"{_INSTEAD}"
+    )
 
 
 # What Python makes of ``tensor * field`` and the like.

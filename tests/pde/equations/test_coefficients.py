@@ -52,6 +52,51 @@ def test_fields_of_another_shape_are_refused(name, coefficient):
         problem(name, **{coefficient: "1.0"})
 
 
+@pytest.mark.parametrize("name, coefficient", [*FIELDS, *NUMBERS], ids=map(" ".join, [*FIELDS, *NUMBERS]))
+def test_functions_for_coefficients_are_refused(name, coefficient):
+    """But those of place and time that an equation says it takes."""
+    given = {coefficient: lambda x, t: 1.0 + x[0]}
+    if coefficient in EQUATIONS[name].functions:
+        assert problem(name, **given).equation
+        return
+    words = "a function: pass the values" if coefficient in EQUATIONS[name].fields else "a number; got <function"
+    with pytest.raises(TypeError, match=f"{coefficient} must be .*{words}"):
+        problem(name, **given)
+
+
+def test_only_sources_are_functions():
+    assert {one for kind in EQUATIONS.values() for one in kind.functions} == {"source"}
+
+
+DIFFUSIVE = [(name, one) for name, kind in EQUATIONS.items() for one in kind.diffusive]
+
+
+def test_equations_that_spread_say_by_what():
+    """All that there are, but those of waves, those with coefficients of another form, and one of two numbers."""
+    silent = set(EQUATIONS) - {name for name, _ in DIFFUSIVE}
+    assert silent <= {"Advection", "Wave", "KortewegDeVries", "GrayScott", "CahnHilliard"}
+
+
+@pytest.mark.parametrize("name, coefficient", DIFFUSIVE, ids=map(" ".join, DIFFUSIVE))
+def test_what_makes_fast_waves_grow_is_refused(name, coefficient):
+    expected = f"{coefficient} must not be negative anywhere, .* its smallest value is -0.5"
+    for value in (-0.5, torch.tensor(-0.5), complex(-0.5, 1.0)):
+        with pytest.raises(ValueError, match=expected):
+            problem(name, **{coefficient: value})
+    assert problem(name, **{coefficient: 1j}).equation  # turns waves, and lets none grow
+
+
+def test_what_makes_fast_waves_grow_is_refused_for_each_of_two():
+    with pytest.raises(ValueError, match=r"diffusivities\[1\] must not be negative"):
+        problem("GrayScott", diffusivities=(1e-5, -1e-5))
+
+
+@pytest.mark.parametrize("name", ["NavierStokes", "NavierStokesVorticity"])
+def test_a_force_that_is_no_number_is_refused(name):
+    with pytest.raises(ValueError, match="forcing must be finite; got a tensor that holds NaN"):
+        problem(name, forcing=torch.full((2, 6, 5), math.nan))
+
+
 @pytest.mark.parametrize("name, coefficient", FIELDS, ids=map(" ".join, FIELDS))
 def test_fields_that_fit_are_taken(name, coefficient):
     """Of the grid, with axes of 1, and with a batch; equal to a number where they are the same everywhere."""

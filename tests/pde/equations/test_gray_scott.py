@@ -100,6 +100,15 @@ def test_gradients(kind, scheme):
     assert gradient_error(of_coefficients, torch.tensor([0.3, 0.2, 0.02, 0.01], dtype=F64)) < 1e-6
 
 
+def test_a_reservoir_needs_one_value_for_each_substance():
+    """The state ``(1, 0)`` at rest, which the sides hold."""
+    rest = torch.tensor([1.0, 0.0], dtype=F64)
+    grid = P.Grid((6, 5), boundary=P.Dirichlet(rest[:, None]))
+    u0 = rest[:, None, None].expand(2, 6, 5)
+    y1 = kt.solve(P.GrayScott().problem(grid, u0, (0.0, 1.0)), kt.Tsit5()).y1
+    assert torch.allclose(y1, u0, rtol=0.0, atol=1e-12)
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="diffusivities must be two, of u and of v"):
         P.GrayScott(diffusivities=(1.0,))

@@ -172,3 +172,6 @@ def test_refusals():
     nodes = P.Grid(8, centring="node", boundary=P.Dirichlet(1.0))
     with pytest.raises(ValueError, match=r"Wave takes Dirichlet\(0\) on nodes only"):
         P.Wave().problem(nodes, torch.ones(2, 8), (0.0, 1.0))
+    sides = P.Grid(8, boundary=P.Dirichlet(torch.tensor([0.0, 1.0])))  # of u alone
+    with pytest.raises(ValueError, match=r"g at side 0 of axis 0 has the axes \(2,\) .* the field there has \(\)"):
+        kt.solve(P.Wave().problem(sides, torch.ones(2, 8), (0.0, 0.1)), kt.Tsit5())

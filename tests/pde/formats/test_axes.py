@@ -6,14 +6,16 @@ import torch
 import xarray
 
 import kutta as kt
-from kutta.pde import Dirichlet, Grid, Neumann, Periodic, Robin
+from kutta.pde import Dirichlet, Grid, Neumann, Periodic, Robin, Wall
 from kutta.pde.formats import grid_of
 from kutta.pde.formats.axes import condition_of, coordinates, text_of
+from kutta.pde.grids.boundary import KINDS
 
 GRIDS = {
     "periodic": Grid(8, 2.0),
     "cells": Grid(8, 2.0, boundary=(Dirichlet(1.0), Neumann(-2.5)), origin=-1.0),
     "nodes": Grid((5, 9), (1.0, 3.0), ("node", "periodic"), ((Robin(1.0, 2.0, 0.5), Dirichlet()), Periodic())),
+    "basin": Grid((6, 4), boundary=(Wall(), (Wall(), Neumann()))),
     "box": Grid(
         (3, 4, 5), (1.0, 2.0, 3.0), boundary=(Periodic(), Neumann(), (Dirichlet(torch.tensor(0.25)), Neumann()))
     ),
@@ -60,6 +62,13 @@ def test_a_part_of_a_larger_data_set_needs_its_own_boundary():
 def test_other_words_are_refused(text):
     with pytest.raises(ValueError, match="boundary condition"):
         condition_of(text)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_has_words(name):
+    one = Robin(1.0, 2.0, 0.5) if name == "Robin" else KINDS[name]()
+    assert type(condition_of(text_of(one))) is type(one)
+    assert text_of(condition_of(text_of(one))) == text_of(one)
 
 
 def test_values_that_are_no_numbers_are_named_by_their_kind():

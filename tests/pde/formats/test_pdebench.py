@@ -154,6 +154,17 @@ def test_a_solution_comes_back_with_its_grid(layout, tmp_path):
     assert pdebench.read(tmp_path / "b.h5").identical(again)
 
 
+def test_a_steady_solution_comes_back(tmp_path):
+    grid = kt.pde.Grid((8, 6), boundary=kt.pde.Dirichlet(1.0))
+    data = kt.solve(kt.pde.Poisson().problem(grid, 1.0)).to_xarray()
+    pdebench.write(data, tmp_path / "a.h5")
+    again = pdebench.read(tmp_path / "a.h5", 0)
+    assert again.drop_attrs().identical(data.drop_attrs()) and grid_of(again).shape == (8, 6)
+    for layout in ("tensor", "channels", "samples"):
+        with pytest.raises(ValueError, match=f"layout='{layout}' is for fields with the dimension time; got none: use"):
+            pdebench.write(data, tmp_path / "b.h5", layout)
+
+
 def test_samples_with_grids_of_their_own_are_read_one_by_one(tmp_path):
     path = made("reaction", tmp_path / "a.hdf5")
     with h5py.File(path, "a") as file:

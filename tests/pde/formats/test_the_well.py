@@ -10,8 +10,9 @@ import torch
 import xarray
 
 import kutta as kt
-from kutta.pde.formats import grid_of, the_well
+from kutta.pde.formats import grid_of, pdebench, the_well
 from kutta.pde.formats.axes import text_of
+from kutta.pde.grids.boundary import KINDS
 
 RANDOM = np.random.default_rng(0)
 B, T, W, H = 2, 5, 8, 6
@@ -118,6 +119,27 @@ def test_boundary_conditions_become_those_of_kutta(path):
         ["Dirichlet(2.0)", "Neumann(0.0)"],
     ]
     assert the_well.read(path).obstacle.attrs["bc_type"] == "WALL"
+
+
+@pytest.mark.parametrize("write, read", [(the_well.write, the_well.read), (pdebench.write, pdebench.read)],
+                         ids=["the well", "pdebench"])  # fmt: skip
+def test_a_basin_keeps_its_walls(write, read, tmp_path):
+    grid = kt.pde.Grid(8, boundary=kt.pde.Wall())
+    problem = kt.pde.ShallowWater().problem(grid, lambda x: [1.0 + x[0], 0.0 * x[0]], (0.0, 0.1))
+    write(kt.solve(problem, save_at=[0.0, 0.1]).to_xarray(), tmp_path / "basin.hdf5")
+    assert [text_of(one) for one in grid_of(read(tmp_path / "basin.hdf5")).boundary[0]] == ["Wall()", "Wall()"]
+
+
+def test_a_wall_writes_no_values_of_what_it_does_not_hold(tmp_path):
+    problem = kt.pde.Heat().problem(kt.pde.Grid(8, boundary=kt.pde.Wall()), 1.0, (0.0, 0.1))
+    the_well.write(kt.solve(problem, save_at=[0.0, 0.1]).to_xarray(), tmp_path / "a.hdf5")
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        side = file["boundary_conditions/x_left"]
+        assert side.attrs["bc_type"] == "WALL" and "values" not in side
+
+
+def test_every_kind_of_boundary_has_one_of_the_well():
+    assert set(the_well.KINDS) == set(KINDS.values())
 
 
 def test_a_published_file_comes_back(path, tmp_path):

@@ -133,6 +133,19 @@ def test_batches_and_channels_with_values_of_their_own():
     assert padded[..., 0].tolist() == [[2.0], [4.0]]
 
 
+@pytest.mark.parametrize("centring", ["cell", "node"])
+def test_axes_of_one_stand_for_the_whole_face(centring):
+    u = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    g = torch.tensor([[1.0], [3.0]])
+
+    def padded(g):
+        sides = (P.Dirichlet(g), P.Neumann(g))
+        return P.pad(u, P.Grid((4, 5), centring=centring, boundary=(sides, P.Neumann())), 1)
+
+    assert torch.equal(padded(g), padded(g.expand(2, 5)))
+    assert torch.equal(padded(lambda x, t: g), padded(g))
+
+
 def test_gradients_reach_field_and_boundary():
     u = torch.randn(4, 5, dtype=F64, requires_grad=True)
     g = torch.randn(4, dtype=F64, requires_grad=True)
@@ -157,6 +170,8 @@ def test_gradients_reach_field_and_boundary():
         (torch.zeros(3, 3), P.Grid((3, 3)), {"axis": "x"}, "axis must be a whole number from 0 to 1; got 'x'"),
         (torch.zeros(3), P.Grid(3), {"accuracy": 3}, "accuracy must be 2, 4 or 6; got 3"),
         (torch.zeros(3), P.Grid(3), {"accuracy": 2.0}, "accuracy must be 2, 4 or 6; got 2.0"),
+        (torch.zeros(3), P.Grid(3, boundary=P.Dirichlet(torch.zeros(2))), {}, r"axes \(2,\) before .* field .* \(\)"),
+        (torch.zeros(3, 4), P.Grid(4, boundary=P.Neumann(torch.ones(2))), {}, r"axes \(2,\) before .* field .* \(3,\)"),
         (torch.zeros(3), P.Grid(3), {"width": -1}, "width must be a whole number of at least 0; got -1"),
         (torch.zeros(3), P.Grid(3), {"width": 1.0}, "width must be a whole number of at least 0; got 1.0"),
     ],
