@@ -116,3 +116,44 @@ def test_boundary_values_of_another_shape():
     grid = P.Grid((8, 4), boundary=(P.Dirichlet(torch.zeros(5)), P.Neumann()))
     with pytest.raises(ValueError, match="of the face"):
         kt.solve(P.Heat().problem(grid, 1.0, (0.0, 1.0)), kt.Tsit5())
+
+
+@pytest.mark.parametrize("centring", ["cell", "node"])
+def test_complex_data_of_the_boundary_as_a_tensor_and_as_a_function(centring):
+    wave, ends = torch.tensor(1j, dtype=torch.complex128), []
+    for g in (wave, lambda x, t: wave):
+        grid = P.Grid(6, centring=centring, boundary=(P.Dirichlet(g), P.Neumann()))
+        problem = P.Heat(0.1j).problem(grid, torch.zeros(6, dtype=torch.complex128), (0.0, 0.1), P.FiniteDifference())
+        ends.append(kt.solve(problem, kt.Tsit5()).y1)
+        with pytest.raises(TypeError, match=r"is complex, torch.complex128, and the field is real"):
+            kt.solve(P.Heat(0.1).problem(grid, torch.zeros(6, dtype=F64), (0.0, 0.1), P.FiniteDifference()))
+    assert torch.equal(*ends) and ends[0].imag.abs().max() > 0.1
+
+
+COMPLEX = {
+    "diffusivity": P.Heat(1j),
+    "source": P.Heat(1.0, lambda x, t: 1j * x[0]),
+    "source field": P.Heat(1.0, torch.full((8,), 1j, dtype=torch.complex128)),
+    "velocity": P.Advection(torch.tensor(1j)),
+    "words": P.Equation("a*laplace(u)", {"a": 1j}),
+    "function": lambda ops, t, u: 1j * ops.laplacian(u),
+    "sum": lambda ops, t, u: u * u + 1j,
+    "pointwise": lambda ops, t, u: 1j / (2 + u),
+}
+
+
+@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference()], ids=["waves", "differences"])
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_coefficients_need_a_complex_state(name, scheme):
+    real = torch.rand(8, dtype=F64)
+    with pytest.raises(
+        (TypeError, ValueError), match=r"complex128?: give u0 a complex dtype|is complex.*give u0|turns u0"
+    ):
+        kt.solve(P.PDEProblem(COMPLEX[name], GRID, real, (0.0, 0.01), scheme))
+    given = real.to(torch.complex128)
+    assert kt.solve(P.PDEProblem(COMPLEX[name], GRID, given, (0.0, 1e-4), scheme)).y1.imag.abs().max() > 0
+
+
+def test_a_complex_speed_of_waves_needs_a_complex_state():
+    with pytest.raises(TypeError, match=r"the state is real, torch.float64.*is complex.*give u0 a complex dtype"):
+        kt.solve(P.Wave(1j).problem(GRID, torch.rand(2, 8, dtype=F64), (0.0, 0.01)))

@@ -89,7 +89,7 @@ class NavierStokesVorticity(Evolution):
             return -transport
         if isinstance(self.forcing, Tensor):
             return _curl(ops, ops.constant(self.forcing, u)) - transport
-        force = torch.as_tensor(self.forcing(ops.points(u), t), dtype=u.dtype, device=u.device)
+        force = torch.as_tensor(self.forcing(ops.points(u), t))
         _check_force(force, ops.grid)
         return _curl(ops, ops.data(force, u)) - transport
 

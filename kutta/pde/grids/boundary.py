@@ -46,10 +46,12 @@ class Condition(Boundary):
             check_finite("g", self.g)
 
     def value(self, x: Tensor, t: Any) -> float | Tensor:
-        """``g`` at the places of a face."""
+        """``g`` at the places of a face; what functions return has their precision, and stays complex where it is."""
         if isinstance(self.g, int | float | Tensor):
             return self.g
-        return torch.as_tensor(self.g(x, t), dtype=x.dtype, device=x.device)
+        found = self.g(x, t)
+        dtype = x.dtype.to_complex() if torch.as_tensor(found).is_complex() else x.dtype
+        return torch.as_tensor(found, dtype=dtype, device=x.device)
 
 
 @dataclass(frozen=True, eq=False)

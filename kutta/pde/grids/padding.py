@@ -155,6 +155,8 @@ def face_value(
     if callable(value):
         face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
         value = condition.value(face, t)
+    if isinstance(value, Tensor):
+        check_kind(value, u, axis, side)
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     face = (*grid.shape[:axis], *grid.shape[axis + 1 :])
@@ -194,6 +196,15 @@ def is_within(before: Sequence[int], lead: Sequence[int]) -> bool:
         return torch.broadcast_shapes(tuple(before), tuple(lead)) == tuple(lead)
     except RuntimeError:
         return False
+
+
+def check_kind(value: Tensor, u: Tensor, axis: int, side: int) -> None:
+    """Refuse a complex boundary value of a real field, which would lose its imaginary part."""
+    if value.is_complex() and not u.is_complex():
+        raise TypeError(
+            f"g at side {side} of axis {axis} is complex, {value.dtype}, and the field is real, {u.dtype}: give the "
+            "field, such as u0 or a source, a complex dtype, or g a real one"
+        )
 
 
 def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kutta.autodiff import read, under_transform
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import is_data
+from kutta.pde.grids.padding import check_kind, is_data
 from kutta.pde.lowering.structure import random_field, real_if_it_is, structured
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
@@ -200,7 +200,9 @@ def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
         if is_data(grid, axis, side):
             dim, place = axis - grid.dim, side * (grid.shape[axis] - 1)
             face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
-            value = torch.as_tensor(condition.value(face, t), dtype=u.dtype, device=u.device)
+            value = torch.as_tensor(condition.value(face, t))
+            check_kind(value, u, axis, side)
+            value = value.to(u)
             u = u.select_scatter(value.expand(u.select(dim, place).shape), dim, place)
     return u
 

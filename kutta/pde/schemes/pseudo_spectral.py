@@ -12,7 +12,7 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, converted, per_component
 from kutta.pde.schemes.spectral_field import Kinds, SpectralField, is_number
 from kutta.pde.waves.basis import Basis, shifted
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
@@ -151,7 +151,7 @@ class WaveSpace(Discretisation):
 
     def data(self, values: Any, u: Any) -> SpectralField:
         kinds = tuple(kind if kind == PERIODIC else EVEN for kind in self.kinds)
-        values = torch.as_tensor(values, dtype=self.dtype, device=self.device)
+        values = converted(values, self.dtype, self.device)
         if values.dim():
             values = values.expand(torch.broadcast_shapes(values.shape, self.grid.shape))
             return SpectralField(self, kinds, values=values, given=True)

@@ -24,9 +24,30 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
     return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
 
 
+def converted(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A number or a tensor as a field of a dtype has it; complex ones of real fields would lose a part.
+
+    Raises:
+        TypeError: for those.
+    """
+    if not dtype.is_complex:
+        check_real(values, dtype)
+    return torch.as_tensor(values, dtype=dtype, device=device)
+
+
+def check_real(values: Any, dtype: torch.dtype) -> None:
+    """Refuse what makes a real field complex."""
+    if isinstance(values, complex) or (isinstance(values, Tensor) and values.is_complex()):
+        came = f"a tensor of {values.dtype}" if isinstance(values, Tensor) else values
+        raise TypeError(
+            f"the state is real, {dtype}, and a coefficient or a source of the equation is complex, {came}: give u0 a "
+            f"complex dtype, such as u0.to({dtype.to_complex()}), or real coefficients"
+        )
+
+
 def per_component(weights: Sequence[Any], like: Field, dim: int) -> Tensor:
     """Numbers along the axis of components, ``(c, 1, ...)``, for fields in `dim` dimensions."""
-    numbers = [torch.as_tensor(weight, dtype=like.dtype, device=like.device) for weight in weights]
+    numbers = [converted(weight, like.dtype, like.device) for weight in weights]
     return torch.stack(numbers).reshape(-1, *[1] * dim)
 
 
@@ -124,7 +145,7 @@ class Discretisation:
 
     def data(self, values: Any, u: Field) -> Field:
         """Values at the points, a number or a tensor, as a field like another."""
-        return torch.as_tensor(values, dtype=u.dtype, device=u.device)
+        return converted(values, u.dtype, u.device)
 
     def constant(self, values: Any, u: Field) -> Field:
         """`data` that an equation holds: the same ones, whenever it asks."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.pde.schemes.scheme import check_real
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, product_of_kinds
 
 Kinds = tuple[str, ...]
@@ -38,6 +39,8 @@ class SpectralField:
         coefficients: Tensor | None = None,
         given: bool = False,
     ):
+        if values is not None and not space.dtype.is_complex:
+            check_real(values, space.dtype)
         self.space, self.kinds, self._values, self._coefficients = space, kinds, values, coefficients
         self.given, self._factor = given, None
 
@@ -183,6 +186,8 @@ class SpectralField:
         )
 
     def _times(self, number: Any) -> SpectralField:
+        if not self.dtype.is_complex:
+            check_real(number, self.dtype)
         if self._coefficients is None:
             return self.mapped(lambda values: number * values)
         return self.scaled(number)

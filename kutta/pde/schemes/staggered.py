@@ -27,7 +27,8 @@ from torch import Tensor
 from kutta.pde.elliptic.inverse import InverseLaplacian
 from kutta.pde.grids.boundary import Condition, Periodic, without_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.schemes.scheme import Discretisation, Scheme, real_dtype
+from kutta.pde.grids.padding import check_kind
+from kutta.pde.schemes.scheme import Discretisation, Scheme, converted, real_dtype
 from kutta.pde.waves.kinds import EVEN, PERIODIC
 
 
@@ -117,7 +118,7 @@ class StaggeredDifferences(Discretisation):
         """A vector ``(d,)``, values at the faces ``(..., d, *grid.shape)``, or a function ``(x, t)``, for each face."""
         if callable(values):
             return _on_faces(lambda x: values(x, self.t), self.grid, u, name)
-        values = torch.as_tensor(values, dtype=u.dtype, device=u.device)
+        values = converted(values, u.dtype, u.device)
         if tuple(values.shape) == (self.grid.dim,):
             return values.reshape(-1, *[1] * self.grid.dim)
         if tuple(values.shape[-self.grid.dim - 1 :]) != (self.grid.dim, *self.grid.shape):
@@ -189,7 +190,9 @@ class StaggeredDifferences(Discretisation):
         dtype = real_dtype(part.dtype)
         x = self.grid.face(axis, side, dtype, part.device)
         x = torch.stack([row - 0.5 * self.grid.spacing[one] if place == one else row for place, row in enumerate(x)])
-        value = torch.as_tensor(wall.value(x, self.t)).to(part)
+        value = torch.as_tensor(wall.value(x, self.t))
+        check_kind(value, part, axis, side)
+        value = value.to(part)
         if value.dim() == 1 and len(value) == self.grid.dim:
             return value[one]
         _check_vector(value, self.grid, axis, side)
@@ -211,7 +214,7 @@ def _on_faces(function: Callable[[Tensor], Any], grid: Grid, like: Tensor, name:
     for one in range(grid.dim):
         places = points.clone()
         places[one] -= 0.5 * grid.spacing[one]
-        value = torch.as_tensor(function(places), dtype=like.dtype, device=like.device)
+        value = converted(function(places), like.dtype, like.device)
         if value.dim() <= grid.dim or value.shape[-grid.dim - 1] != grid.dim:
             raise ValueError(
                 f"{name}(x) must return the {grid.dim} components of a vector, (..., {grid.dim}, *shape), such as "

@@ -181,6 +181,23 @@ def test_what_is_refused(u, grid, options, match):
         P.pad(u, grid, **{"width": 1, **options})
 
 
+@pytest.mark.parametrize("shape", [4, (4, 3)], ids=["line", "plane"])
+@pytest.mark.parametrize("function", [False, True], ids=["tensor", "function"])
+def test_complex_values_of_complex_fields_alone(function, shape):
+    face = torch.ones(P.Grid(shape).shape[1:], dtype=torch.complex128) * (2 + 3j)
+    grid = P.Grid(
+        shape,
+        boundary=(
+            (P.Dirichlet((lambda x, t: face) if function else face), P.Neumann()),
+            *([] if shape == 4 else [P.Periodic()]),
+        ),
+    )
+    padded = P.pad(torch.zeros(grid.shape, dtype=torch.complex128), grid, 1, axis=0)
+    assert torch.equal(padded[0], 2.0 * face)
+    with pytest.raises(TypeError, match=r"g at side 0 of axis 0 is complex, torch.complex128, and the field is real"):
+        P.pad(torch.zeros(grid.shape, dtype=F64), grid, 1, axis=0)
+
+
 def test_a_list_is_no_field():
     with pytest.raises(TypeError, match="u must be a tensor; got list"):
         P.pad([1.0, 2.0, 3.0], P.Grid(3), 1)
