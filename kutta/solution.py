@@ -157,10 +157,10 @@ class LinearSolveError(SolveError):
     ):
         where = "" if trajectory is None else f" in system {trajectory}"
         more = "" if failures <= 1 else f" ({failures} systems failed; solution.result names each)"
-        advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
+        self.advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
         RuntimeError.__init__(
             self,
-            f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: {advice}{more}. "
+            f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: {self.advice}{more}. "
             "Pass throw=False to get the partial solution.",
         )
         self.result, self.t, self.dt, self.trajectory, self.solution = result, 0.0, 0.0, trajectory, solution

@@ -34,7 +34,10 @@ def state(section: Section, grid: Grid, words: Words, folder: Path) -> Tensor:
             return _from_file(path, grid, words)
     fields = [section.take(name, lambda value: value) for name in words.components]
     section.close()
-    found = [_field(one, section.named(name), grid, words) for name, one in zip(words.components, fields, strict=True)]
+    found = [
+        _field(value, section.named(name), grid, words, seed)
+        for seed, (name, value) in enumerate(zip(words.components, fields, strict=True))
+    ]
     return found[0] if len(found) == 1 else torch.stack(found)
 
 
@@ -50,13 +53,14 @@ def numbers(section: Section, names: Sequence[str], parameters: Mapping[str, flo
     return found
 
 
-def _field(value: Any, path: str, grid: Grid, words: Words) -> Tensor:
+def _field(value: Any, path: str, grid: Grid, words: Words, seed: int) -> Tensor:
+    """One unknown; `seed` is that of its noise unless the file gives one, and differs from those of the others."""
     if not isinstance(value, dict):
         return _of_formula(value, path, grid, words)
     table = Section(value, path)
     field = table.take("formula", lambda given: _of_formula(given, table.named("formula"), grid, words), None)
     size = table.take("noise", number)
-    generator = torch.Generator().manual_seed(table.take("seed", count(0, 2**63 - 1), 0))
+    generator = torch.Generator().manual_seed(table.take("seed", count(0, 2**63 - 1), seed))
     table.close()
     noise = size * torch.randn(grid.shape, generator=generator, dtype=torch.float64).to(words.dtype)
     return noise if field is None else field + noise
@@ -107,6 +111,7 @@ def _from_array(path: Path) -> np.ndarray:
 def _from_dataset(path: Path, grid: Grid, words: Words) -> np.ndarray:
     """The last state of a solution that was written before, or of any data set with these axes."""
     from kutta.pde.formats import read
+    from kutta.pde.formats.axes import check_on_grid
 
     dataset = read(path)
     found = []
@@ -118,5 +123,6 @@ def _from_dataset(path: Path, grid: Grid, words: Words) -> np.ndarray:
         field = dataset[name].isel(time=-1) if "time" in dataset[name].dims else dataset[name]
         if set(field.dims) != set(AXES[: grid.dim]):
             raise ProblemFileError(f"{name} in {path.name} has the axes {field.dims}; got a grid of {grid.dim}")
+        check_on_grid(field, grid)
         found.append(field.transpose(*AXES[: grid.dim]).values)
     return found[0] if len(found) == 1 else np.stack(found)

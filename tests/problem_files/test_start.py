@@ -146,3 +146,36 @@ def test_what_is_no_state_is_refused(case, tmp_path):
     values, reason = REFUSED[case]
     with pytest.raises(ProblemFileError, match=reason):
         read(values, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        kt.pde.Grid(8, 3.0),
+        kt.pde.Grid(8, 2.0, origin=1.0),
+        kt.pde.Grid(8, 2.0, boundary=kt.pde.Dirichlet(0.0), centring="node"),
+        kt.pde.Grid(9, 2.0),
+    ],
+    ids=["length", "origin", "centring", "number"],
+)
+def test_a_solution_on_another_grid_is_refused(grid, tmp_path):
+    sol = kt.solve(kt.pde.Heat(0.1).problem(LINE, torch.ones(8), (0.0, 0.1)))
+    kt.pde.formats.write(sol.to_xarray(), tmp_path / "heat.nc")
+    with pytest.raises(ProblemFileError, match="start.file: the 8 places of x are from .* and those of the grid"):
+        read({"file": "heat.nc"}, grid, folder=tmp_path)
+
+
+def test_values_without_coordinates_may_be_on_any_grid(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    kt.pde.formats.write(xarray.Dataset({"u": ("x", np.arange(8.0))}), tmp_path / "bare.nc")
+    found = read({"file": "bare.nc"}, kt.pde.Grid(8, 3.0, origin=-1.0), folder=tmp_path)
+    torch.testing.assert_close(found, torch.arange(8, dtype=F64))
+
+
+def test_the_noise_of_one_unknown_is_not_that_of_another():
+    noise = {"noise": 0.1}
+    first, second = read({"u": noise, "v": noise}, SQUARE, TWO)
+    assert not torch.allclose(first, second)
+    assert torch.equal(read({"u": noise, "v": noise}, SQUARE, TWO), torch.stack([first, second]))
+    same = read({"u": {**noise, "seed": 3}, "v": {**noise, "seed": 3}}, SQUARE, TWO)
+    assert torch.equal(same[0], same[1])

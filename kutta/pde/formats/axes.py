@@ -14,7 +14,7 @@ from kutta.pde.grids.boundary import KINDS, Boundary
 from kutta.pde.grids.grid import AXES, Grid
 
 if TYPE_CHECKING:
-    from xarray import Dataset
+    from xarray import DataArray, Dataset
 
 # Places stored in single precision are this far, in parts of the spacing, from those of the grid; a third of it is not.
 _CLOSE = 0.05
@@ -148,6 +148,25 @@ def axes_of(dataset: Dataset) -> tuple[str, ...]:
     for name in names:
         check_places(name, dataset[name].values)
     return names
+
+
+def check_on_grid(field: DataArray, grid: Grid) -> None:
+    """Refuse a field whose coordinates are not the places of a grid; axes without coordinates may be anywhere.
+
+    Raises:
+        ValueError: with the first axis that differs.
+    """
+    for name, axis in _named(grid):
+        if name not in field.coords:
+            continue
+        there, here = field[name].values, grid.axis_points(axis).numpy()
+        check_places(name, there)
+        if len(there) != len(here) or np.abs(there - here).max() > _CLOSE * grid.spacing[axis]:
+            raise ValueError(
+                f"the {len(there)} places of {name} are from {there[0]:g} to {there[-1]:g}, and those of the grid, "
+                f"{len(here)} {grid.centring[axis]}s, from {here[0]:g} to {here[-1]:g}: "  # type: ignore[index]
+                "give the values on this grid, or take the grid they are on"
+            )
 
 
 def check_places(name: str, places: np.ndarray) -> None:
