@@ -312,7 +312,7 @@ class Solution:
 
         Args:
             path: a file to write, ending in ``.gif``, or in ``.mp4``, for which the program ffmpeg must be there.
-            fps: frames a second.
+            fps: frames a second, at most 100; in a GIF, where each lasts whole hundredths of a second, at most 50.
             progress: show a bar.
 
         Returns:

@@ -87,7 +87,9 @@ class PDEProblem:
     def as_ode(self) -> ODEProblem:
         """The same as an ordinary problem, whose state are the values at the points of the grid.
 
-        For what takes no partial differential equation, such as `kutta.Integrator`.
+        For what takes no partial differential equation, such as `kutta.Integrator`. At nodes on `kutta.pde.Dirichlet`
+        sides its state keeps the values of the initial time, also where they change with the time: the equation takes
+        those of each time there, but its solutions do not show them, as those of this problem do.
         """
         from kutta.pde.lowering.forms import whole
 

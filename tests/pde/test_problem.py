@@ -112,6 +112,14 @@ def test_an_equation_that_changes_the_shape():
         kt.solve(problem, kt.Tsit5())
 
 
+def test_the_ordinary_problem_keeps_the_first_values_at_nodes_that_are_given():
+    sides = (P.Dirichlet(lambda x, t: 1.0 + t), P.Neumann())
+    problem = P.Heat().problem(P.Grid(5, centring="node", boundary=sides), torch.ones(5, dtype=F64), (0.0, 1.0))
+    ordinary, shown = kt.solve(problem.as_ode(), kt.Tsit5()).y1, kt.solve(problem, kt.Tsit5()).y1
+    assert (float(ordinary[0]), float(shown[0])) == (1.0, 2.0)
+    assert torch.allclose(ordinary[1:], shown[1:]) and float(shown[1]) > 1.5
+
+
 def test_boundary_values_of_another_shape():
     grid = P.Grid((8, 4), boundary=(P.Dirichlet(torch.zeros(5)), P.Neumann()))
     with pytest.raises(ValueError, match="of the face"):

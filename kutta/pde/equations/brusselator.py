@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import forcing
+from kutta.pde.equations.coefficients import for_components, forcing
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.schemes.scheme import Discretisation, Field
 
@@ -54,7 +54,8 @@ class Brusselator(Evolution):
     diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
-        return ops.diffusion(u, self.diffusivity) + ops.weighted(u, (-(self.a + 1.0), 0.0))
+        spread = ops.diffusion(u, for_components(self.diffusivity, ops.grid))
+        return spread + ops.weighted(u, (-(self.a + 1.0), 0.0))
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         u, v = ops.split(u)

@@ -88,6 +88,11 @@ def check_not_negative(name: str, value: Any) -> None:
         )
 
 
+def for_components(value: Any, grid: Grid) -> Any:
+    """A coefficient of all components alike: leading axes of a field are those of samples, before the components'."""
+    return value.unsqueeze(-grid.dim - 1) if isinstance(value, Tensor) and value.dim() > grid.dim else value
+
+
 def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:
     """A source as a field; ``None`` where there is none."""
     if callable(source):

@@ -20,7 +20,8 @@ class Heat(Evolution):
 
     Attributes:
         diffusivity: ``a``: a number, or a tensor of positive ones at the points of the grid. What flows between two
-            points is then, for differences of order 2, as `kutta.pde.Darcy` has it; higher orders need periodic axes.
+            points is then, for differences of order 2, as `kutta.pde.Darcy` has it, and nothing is lost. Higher orders
+            need periodic axes, and keep the mean of `u` up to their error only.
             Differences are the default for it, on periodic axes too: `PseudoSpectral` has the products of all waves,
             for coefficients as smooth as the solution.
         source: ``s``: a number, a tensor at the points, or a function of ``(x, t)``.

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from kutta.solution import Solution
 
 SUFFIXES = {".gif": "image/gif", ".mp4": "video/mp4"}
+# The least and the most frames a second. Times of a GIF are whole hundredths of a second, of which viewers take 1 for
+# 10, and which have two bytes.
+RATES = {".gif": (0.01, 50.0), ".mp4": (0.01, 100.0)}
 DPI = 100
 
 # Lighter colours of a palette are meant to be white.
@@ -65,8 +68,9 @@ def animate(solution: Solution, path: str | os.PathLike[str] | None, fps: float,
     suffix = ".gif" if path is None else Path(path).suffix
     if suffix not in SUFFIXES:
         raise ValueError(f"path must end in .gif or .mp4; got {path}")
-    if not 0.0 < fps <= 100.0:
-        raise ValueError(f"fps must be above 0 and at most 100; got {fps!r}")
+    least, most = RATES[suffix]
+    if not least <= fps <= most:
+        raise ValueError(f"fps of a {suffix} must be from {least:g} to {most:g}; got {fps!r}")
     if solution.space is None:
         raise ValueError("animate() draws the fields of partial differential equations; use plot() for others")
     for package in ("PIL", "matplotlib"):
@@ -183,7 +187,7 @@ def _gif(what: Shown, fps: float, progress: bool) -> bytes:
     ]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000.0 / fps), loop=0, optimize=False
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=10 * round(100.0 / fps), loop=0, optimize=False
     )
     return buffer.getvalue()
 

@@ -1,6 +1,7 @@
 """Burgers: the solution of Cole and Hopf, orders, gradients."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,6 +68,15 @@ def test_gradients(scheme):
     assert gradient_error(ends(P.Burgers(0.05), scheme=scheme), u0) < 1e-6
     of_viscosity = lambda nu: ends(P.Burgers(nu), scheme=scheme)(u0)  # noqa: E731
     assert gradient_error(of_viscosity, torch.tensor(0.05, dtype=F64)) < 1e-6
+
+
+def test_the_guide_says_the_scheme():
+    guide = Path(__file__).parents[3] / "docs/guide/partial-differential-equations.md"
+    (row,) = [line for line in guide.read_text().splitlines() if line.startswith("| `Burgers(viscosity)`")]
+    closed, open_ = P.Grid(8, boundary=P.Neumann()), P.Grid(8)
+    words = {P.PseudoSpectral: "waves", P.FiniteDifference: "differences", P.FiniteVolume: "finite volumes"}
+    found = [words[type(P.Burgers(nu).scheme(grid))] for nu, grid in ((0.1, open_), (0.1, closed), (0.0, closed))]
+    assert row.split("|")[-2].strip() == "{}, {}; with the viscosity 0 {}".format(*found)
 
 
 def test_parity_that_does_not_fit_is_refused():

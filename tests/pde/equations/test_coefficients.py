@@ -117,6 +117,44 @@ def test_fields_that_fit_are_taken(name, coefficient):
         assert torch.allclose(slope(0.3 * one), wanted, atol=1e-12)
 
 
+def slope_of(name, scheme, lead=(), **coefficients):
+    """At a smooth state, with coefficients by functions of the first coordinate."""
+    equation = EQUATIONS[name](**NEEDED.get(name, {}))
+    grid = P.Grid((48,) * equation.dimensions[0])
+    x = 2 * math.pi * grid.points()[0]
+    waves = [1.0 + 0.1 * torch.sin(x + place) for place in range(len(equation.components))]
+    u0 = torch.stack(waves) if len(waves) > 1 else waves[0]
+    given = {**NEEDED.get(name, {}), **{key: one(x) for key, one in coefficients.items()}}
+    u0 = u0.expand(*lead, *u0.shape)
+    case = P.PDEProblem(EQUATIONS[name](**given), grid, u0, (0.0, 0.1), scheme).as_ode()
+    return case.f(torch.tensor(0.0, dtype=F64), case.y0)
+
+
+def varying(x):
+    return 0.3 + 0.05 * torch.cos(x)
+
+
+@pytest.mark.parametrize("name, coefficient", FIELDS, ids=map(" ".join, FIELDS))
+def test_fields_that_vary_are_the_same_to_differences_and_waves(name, coefficient):
+    schemes = P.PseudoSpectral(), P.FiniteDifference(6)
+    waves, differences = (slope_of(name, scheme, **{coefficient: varying}) for scheme in schemes)
+    even = slope_of(name, schemes[0], **{coefficient: lambda x: 0.3})
+    apart = float((waves - differences).abs().max())
+    assert apart < 1e-4 * float(waves.abs().max())
+    assert float((waves - even).abs().max()) > 10 * apart
+
+
+@pytest.mark.parametrize("name, coefficient", FIELDS, ids=map(" ".join, FIELDS))
+def test_samples_may_have_fields_of_their_own(name, coefficient):
+    def both(x):
+        return torch.stack([varying(x), 2 * varying(x)])
+
+    for scheme in (P.PseudoSpectral(), P.FiniteDifference()):
+        found = slope_of(name, scheme, (2,), **{coefficient: both})
+        alone = [slope_of(name, scheme, **{coefficient: lambda x, k=k: both(x)[k]}) for k in (0, 1)]
+        assert torch.allclose(found, torch.stack(alone), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name, coefficient", NUMBERS, ids=map(" ".join, NUMBERS))
 def test_fields_for_numbers_are_refused(name, coefficient):
     with pytest.raises(ValueError, match=rf"{coefficient} must be a number; got a tensor of shape \(6, 5\)"):

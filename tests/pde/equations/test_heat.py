@@ -125,6 +125,23 @@ def test_a_diffusivity_that_is_not_positive_is_refused(diffusivity):
 
 
 @pytest.mark.parametrize("accuracy", [2, 4, 6])
+def test_the_mean_stays_up_to_the_error_where_the_coefficient_varies(accuracy):
+    """To rounding at order 2."""
+
+    def drift(count):
+        grid = P.Grid(count)
+        x = 2 * math.pi * grid.points()[0]
+        u0 = torch.exp(torch.cos(x - 0.6))
+        case = P.Heat(1 + 0.5 * torch.sin(x)).problem(grid, u0, (0.0, 1.0), P.FiniteDifference(accuracy)).as_ode()
+        return abs(float(case.f(torch.tensor(0.0, dtype=F64), case.y0).mean()))
+
+    if accuracy == 2:
+        assert drift(32) < 1e-13
+    else:
+        assert math.log2(drift(32) / drift(64)) == pytest.approx(accuracy, abs=0.1)
+
+
+@pytest.mark.parametrize("accuracy", [2, 4, 6])
 def test_a_zigzag_decays_where_the_coefficient_varies(accuracy):
     grid = P.Grid(32)
     a, zigzag = 1 + 1e-3 * torch.sin(2 * math.pi * grid.points()[0]), 1.0 - 2.0 * (torch.arange(32) % 2).double()

@@ -40,7 +40,9 @@ def test_diffusion_before_walls_is_that_without_slopes():
 
 
 def test_refusals():
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="takes 1 positional argument"):
         P.Wall(1.0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'g'"):
+        P.Wall(g=1.0)
     with pytest.raises(ValueError, match="a wall shows 2 points of axis 0, and 3 ghosts are needed"):
         P.pad(torch.ones(2), P.Grid(2, boundary=P.Wall()), 3)

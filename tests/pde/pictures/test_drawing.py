@@ -194,6 +194,13 @@ def test_a_gif_has_a_frame_for_each_time(name, tmp_path):
     assert made._repr_html_().startswith('<img src="data:image/gif;base64,R0lG')
 
 
+@pytest.mark.parametrize(("fps", "milliseconds"), [(50.0, 20), (40.0, 20), (30.0, 30), (0.01, 100_000)])
+def test_frames_last_as_long_as_a_gif_can_say(fps, milliseconds):
+    made = fields((8,), times=TIMES[:2]).animate(fps=fps)
+    with Image.open(io.BytesIO(made.data)) as film:
+        assert film.info["duration"] == milliseconds
+
+
 def test_progress_is_shown(capsys):
     fields((8,), times=TIMES[:2]).animate(progress=True)
     assert "animate: 100%" in capsys.readouterr().err
@@ -222,9 +229,11 @@ def test_what_cannot_be_animated_is_refused(tmp_path):
     sol = fields((8,))
     with pytest.raises(ValueError, match=r"must end in \.gif or \.mp4"):
         sol.animate(tmp_path / "a.png")
-    for fps in (0.0, -1.0, 1000.0, float("nan")):
-        with pytest.raises(ValueError, match="fps must be above 0"):
+    for fps in (0.0, -1.0, 1e-5, 60.0, float("nan")):
+        with pytest.raises(ValueError, match=r"fps of a \.gif must be from 0\.01 to 50; got"):
             sol.animate(fps=fps)
+    with pytest.raises(ValueError, match=r"fps of a \.mp4 must be from 0\.01 to 100; got 101"):
+        sol.animate(tmp_path / "a.mp4", fps=101.0)
     with pytest.raises(ValueError, match="fields of partial differential equations"):
         kt.solve(kt.ODEProblem(lambda t, y: -y, torch.ones(2), (0.0, 1.0)), save_at=TIMES).animate()
     with pytest.raises(ValueError, match="one time only"):
