@@ -175,12 +175,11 @@ def test_missing_packages_are_named_with_their_extra(module, written, monkeypatc
 
 @pytest.mark.parametrize("name", ["small.nc", "small.png", "small.gif"])
 def test_a_folder_in_the_place_of_a_file_stops_all_of_them(name, written, tmp_path):
-    path = written(PARTIAL)
-    assert invoke(path, "--quiet", "--animate").exit_code == 0
-    before = {one.name: one.read_bytes() for one in (tmp_path / "small").iterdir() if one.name != name}
-    (tmp_path / "small" / name).unlink()
-    (tmp_path / "small" / name).mkdir()
-    written(PARTIAL.replace("cos", "sin"))
-    result = invoke(path, "--quiet", "--animate")
+    out, names = tmp_path / "small", {"small.nc", "small.png", "small.gif"}
+    (out / name).mkdir(parents=True)
+    for other in names - {name}:
+        (out / other).write_bytes(b"old")
+    result = invoke(written(PARTIAL), "--quiet", "--animate")
     assert result.exit_code == 2 and f"{name} is there and is a folder" in result.stderr
-    assert {one.name: one.read_bytes() for one in (tmp_path / "small").iterdir() if one.is_file()} == before
+    assert {one.name for one in out.iterdir()} == names
+    assert all((out / other).read_bytes() == b"old" for other in names - {name})
