@@ -160,8 +160,8 @@ class LinearSolveError(SolveError):
         self.advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
         RuntimeError.__init__(
             self,
-            f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: {self.advice}{more}. "
-            "Pass throw=False to get the partial solution.",
+            f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: "
+            f"{self.advice}{more}. Pass throw=False to get the partial solution.",
         )
         self.result, self.t, self.dt, self.trajectory, self.solution = result, 0.0, 0.0, trajectory, solution
         self.iterations, self.residual, self.failures = iterations, residual, failures

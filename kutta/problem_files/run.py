@@ -39,11 +39,12 @@ def run(
     Returns:
         the files that were written.
 
-    All are rendered before the first takes its place, so that after an error none is there, or the old ones are.
+    All are rendered before the first takes its place, and all places are looked at before, so that after an error
+    none is there, or the old ones are.
 
     Raises:
         ProblemFileError: for a file that describes no problem, or one that `kutta.solve` refuses.
-        ValueError: for fields that cannot be written or drawn, or in the place of something else.
+        ValueError: for fields that cannot be written or drawn, or in the place of something else, such as a folder.
         SolveError: when the solve fails.
         OSError: when the folder cannot be written to.
     """
@@ -53,7 +54,8 @@ def run(
     if animated and not task.space:
         raise ProblemFileError(f"{path} has ordinary differential equations, of which there is no animation")
     with making_folder(Path(path.stem) if out is None else out) as folder:
-        check_replaceable(folder / f"{path.stem}{SUFFIXES[format]}")
+        targets = [folder / f"{path.stem}{suffix}" for suffix in (SUFFIXES[format], ".png", ".gif")[: 2 + animated]]
+        _check_replaceable(targets)
         began = time.perf_counter()
         try:
             solution = kt.solve(task.problem, task.method, **task.options, progress=_shows_progress(task, quiet))
@@ -63,14 +65,19 @@ def run(
         with TemporaryDirectory(dir=folder, prefix=f".{path.stem}.") as hidden:
             rendered = write(task, solution, Path(hidden), path.stem, format)
             if animated:
-                rendered.append(Path(hidden) / f"{path.stem}.gif")
+                rendered.append(Path(hidden) / targets[-1].name)
                 solution.animate(rendered[-1], progress=not quiet and find_spec("tqdm") is not None)
-            written = [folder / one.name for one in rendered]
-            for source, target in zip(rendered, written, strict=True):
+            _check_replaceable(targets)  # a solve takes its time, in which others may have come
+            for source, target in zip(rendered, targets, strict=True):
                 put(source, target)
     if not quiet:
-        _summarise(task, solution, seconds, written)
-    return written
+        _summarise(task, solution, seconds, targets)
+    return targets
+
+
+def _check_replaceable(targets: list[Path]) -> None:
+    for target in targets:
+        check_replaceable(target)
 
 
 def write(task: Task, solution: Solution, folder: Path, name: str, format: str) -> list[Path]:

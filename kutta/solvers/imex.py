@@ -6,7 +6,6 @@ The stages of `kutta.solvers.tableaus.imex` are ``(I - h gamma L) g_i = r_i`` wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,11 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
-from kutta.solution import LinearSolveError, Result
+from kutta.solution import Result
 from kutta.solvers import tableaus
 from kutta.solvers.algebra.automatic import default_method
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
-from kutta.solvers.algebra.method import Goal, LinearMethod
+from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_matrices
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -31,6 +30,13 @@ from kutta.solvers.stages import advanced_by
 from kutta.solvers.tableaus.imex import ImexTableau
 
 Solve = Callable[[Tensor, Tensor], Tensor]  # of a right-hand side and a guess
+
+
+class _UnsolvedError(Exception):
+    """A system of a stage has no solution, or none was found."""
+
+    def __init__(self, result: Result):
+        self.result = result
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class ImexRungeKutta(OfTableau):
 
     Raises:
         TypeError: for a problem that does not say what its linear part is.
-        LinearSolveError: for a system that is not solved, such as one with an eigenvalue ``1 / (h gamma)`` of ``L``.
+        SolveError: for a system that is not solved, such as one with an eigenvalue ``1 / (h gamma)`` of ``L``, whose
+            result is then ``SINGULAR``.
 
     Example:
         >>> import torch, kutta as kt
@@ -87,6 +94,13 @@ class ImexRungeKutta(OfTableau):
         return problem.remainder(t, y)  # type: ignore[attr-defined]
 
     def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[SplitStep, Tensor]:
+        try:
+            return self._taken(problem, t, y, dt, carry)
+        except _UnsolvedError as unsolved:
+            nothing = torch.full_like(y, torch.nan)
+            return SplitStep(t, t + dt, dt, y, nothing, problem, failure=unsolved.result), carry
+
+    def _taken(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[SplitStep, Tensor]:
         table = self.tableau
         solve = problem.kept_for(dt, self, lambda: _system(problem.linear, float(table.gamma) * dt, self, y))
         state, slopes, moves = y, [carry], []
@@ -114,10 +128,18 @@ def _system(linear: LinearOperator, size: float, method: ImexRungeKutta, y: Tens
     def solve(b: Tensor, guess: Tensor) -> Tensor:
         with undifferentiated():
             found = solver.solve(b.detach(), None if by.direct else guess.detach())
-        report(True, found)
+        _check_solved(found)
         return implicit(found.x.detach(), lambda x: b - operator.apply(x), solver, partial(report, True))
 
     return solve
+
+
+def _check_solved(found: Outcome) -> None:
+    (worst,) = read(found.codes.reshape(-1).amax(0, keepdim=True))
+    # To one who solves a differential equation, MAX_STEPS would speak of its steps.
+    result = Result.BREAKDOWN if worst == int(Result.MAX_STEPS) else Result(int(worst))
+    if result.failed:
+        raise _UnsolvedError(result)
 
 
 def _refuse_singular(operator: Diagonal | BlockDiagonal) -> None:
@@ -128,7 +150,7 @@ def _refuse_singular(operator: Diagonal | BlockDiagonal) -> None:
         values = torch.linalg.svdvals(as_matrices(operator.blocks.detach()))
         symbols = values[..., -1] / values[..., 0].clamp_min(1.0)
     if read((-symbols).amax()) >= -4.0 * torch.finfo(symbols.dtype).eps:
-        raise LinearSolveError(Result.SINGULAR, 0, math.inf)
+        raise _UnsolvedError(Result.SINGULAR)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from kutta.solution import Result
 from kutta.solvers.interpolation import hermite
 from kutta.solvers.jacobian import Linearisation
 
@@ -55,6 +56,7 @@ class Step:
             ensemble with events a tensor ``(b, 1)``.
         stability_size: length of the method's stability region along the negative real axis, if known.
         weights: the quadrature weights ``b_i`` of the stages, if the method has them.
+        failure: why there is no end of this step, where a smaller one is no remedy; the solve ends with it.
     """
 
     t0: Time
@@ -70,6 +72,7 @@ class Step:
     slopes: tuple[Tensor, Tensor] | None = None
     tolerance: Any = None
     covered: Any = 1.0
+    failure: Result | None = None
 
     stability_size: ClassVar[float | None] = None
     weights: ClassVar[Sequence[float]] = ()

@@ -225,8 +225,8 @@ class Stepper:
         self.counts.rejected += 1
         self.carry = self.method.resume(step, self.carry)
         step.release()
-        if not isinstance(self.controller, PID):
-            self.result = Result.NON_FINITE
+        if step.failure is not None or not isinstance(self.controller, PID):
+            self.result = step.failure or Result.NON_FINITE
             return
         self.after_rejection = True
         size = abs(step.dt)

@@ -77,6 +77,10 @@ def test_fields_are_animated(written, tmp_path):
     assert not (tmp_path / "swing").exists()
 
 
+# The constant grows at the rate 1 / (h gamma) of ARS222.
+SINGULAR = PARTIAL.replace("- u", "+ 3.414213562373095 * u").replace("0.1]", "1.0]")
+SINGULAR += "[solve]\nmethod = 'ARS222'\nstep = 1.0"
+
 FAILURES = {
     "misspelt": (PARTIAL.replace("laplace", "lapalce"), "did you mean laplace?"),
     "unknown key": (PARTIAL.replace("span", "spam"), "time.span is missing, and there is time.spam"),
@@ -84,6 +88,7 @@ FAILURES = {
     "step too large": (PARTIAL + "[solve]\nmethod = 'RK4'\nstep = 0.1", "violates the Courant-Friedrichs-Lewy"),
     "explodes": (PARTIAL.replace("- u", "+ 1e6 * u**3"), "STEP_UNDERFLOW|NON_FINITE|MAX_STEPS"),
     "too few steps": (PARTIAL + "[solve]\nmax_steps = 1", "MAX_STEPS at t = "),
+    "singular stages": (SINGULAR, "SINGULAR at t = 0: the operator is singular"),
     "wrong method": (ORDINARY + "method = 'ETDRK4'", "ETDRK4"),
     "waves at a wall": (PARTIAL.replace('"neumann"', '{neumann = 1}') + "[solve]\nscheme = 'PseudoSpectral'", "g=1.0"),
     "no boundary condition": (PARTIAL.replace("- u", "- d_dx(x*u)"), "nothing is known of"),
@@ -166,3 +171,15 @@ def test_missing_packages_are_named_with_their_extra(module, written, monkeypatc
     assert result.exit_code == 2
     assert f'kutta solve needs {module}: pip install "kutta[cli,pde]"' in result.stderr
     assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize("name", ["small.nc", "small.png", "small.gif"])
+def test_a_folder_in_the_place_of_a_file_stops_all_of_them(name, written, tmp_path):
+    out, names = tmp_path / "small", {"small.nc", "small.png", "small.gif"}
+    (out / name).mkdir(parents=True)
+    for other in names - {name}:
+        (out / other).write_bytes(b"old")
+    result = invoke(written(PARTIAL), "--quiet", "--animate")
+    assert result.exit_code == 2 and f"{name} is there and is a folder" in result.stderr
+    assert {one.name for one in out.iterdir()} == names
+    assert all((out / other).read_bytes() == b"old" for other in names - {name})

@@ -161,7 +161,7 @@ def test_what_is_no_state_is_refused(case, tmp_path):
 def test_a_solution_on_another_grid_is_refused(grid, tmp_path):
     sol = kt.solve(kt.pde.Heat(0.1).problem(LINE, torch.ones(8), (0.0, 0.1)))
     kt.pde.formats.write(sol.to_xarray(), tmp_path / "heat.nc")
-    with pytest.raises(ProblemFileError, match="start.file: the 8 places of x are from .* and those of the grid"):
+    with pytest.raises(ProblemFileError, match=r"start.file: the 8 places of x are from .* and those of the grid"):
         read({"file": "heat.nc"}, grid, folder=tmp_path)
 
 

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused():
 def test_a_singular_system_is_named():
     linear = torch.eye(2, dtype=F64) / float(kt.tableaus.ARS443.gamma)
     problem = kt.SplitODEProblem(linear, lambda t, y: y, torch.ones(2, dtype=F64), (0.0, 1.0))
-    with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
+    with pytest.raises(kt.SolveError, match="SINGULAR"):
         kt.solve(problem, kt.ARS443(), controller=kt.Fixed(1.0))
 
 
@@ -151,7 +151,7 @@ def test_a_singular_symbol_is_named(method, kind):
     if kind == "blocks":
         linear, y0 = kt.algebra.BlockDiagonal(coupling * growth), torch.ones(2, 3, dtype=F64)
     problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, y0, (0.0, 1.0))
-    with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
+    with pytest.raises(kt.SolveError, match="SINGULAR"):
         kt.solve(problem, method, controller=kt.Fixed(1.0))
     assert kt.solve(problem, method, controller=kt.Fixed(0.5)).result is kt.Result.SUCCESS
 
@@ -164,6 +164,36 @@ def test_a_system_that_needs_an_exchange_of_rows_is_named():
     bands[1, 2] = 1e-16
     linear = kt.algebra.Banded(bands, (-1, 0, 1)).shifted(-1.0, 1.0) * (-1.0 / rate)
     problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, torch.ones(7, dtype=F64), (0.0, 1.0))
-    with pytest.raises(kt.LinearSolveError, match=r"SINGULAR.*exchange of rows"):
+    with pytest.raises(kt.SolveError, match=r"SINGULAR.*exchange of rows"):
         kt.solve(problem, kt.ARS222(), controller=kt.Fixed(1.0))
     assert kt.solve(problem, kt.ARS222(solver=kt.LU()), controller=kt.Fixed(1.0)).result is kt.Result.SUCCESS
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "dense", "iteration"])
+def test_a_system_that_is_not_solved_leaves_a_partial_solution(kind):
+    """Steps of 1/8 are solved; one of 1/2 has a stage without a solution."""
+    growth = torch.tensor([2.0 / float(kt.tableaus.ARS222.gamma), -1.0], dtype=F64)
+    linear = kt.algebra.Diagonal(growth) if kind == "diagonal" else kt.algebra.Dense(torch.diag(growth))
+    method = kt.ARS222(solver=kt.SOR() if kind == "iteration" else None)
+    problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, torch.ones(2, dtype=F64), (0.0, 0.875))
+    controller = kt.StepTo([0.0, 0.125, 0.25, 0.75, 0.875])
+    with pytest.raises(kt.SolveError, match=r"at t = 0\.25 .*throw=False") as caught:
+        kt.solve(problem, method, controller=controller)
+    sol = kt.solve(problem, method, controller=controller, throw=False, save_at="steps")
+    assert sol.result is caught.value.result and sol.result.failed and sol.result is not kt.Result.NON_FINITE
+    assert float(sol.t1) == caught.value.t == 0.25 and bool(torch.isfinite(sol.ys).all())
+
+
+def test_an_iteration_that_takes_too_long_is_no_matter_of_time_steps():
+    linear = kt.algebra.Dense(torch.tensor([[1.0, 5.0], [-5.0, -9.0]], dtype=F64))
+    problem = kt.SplitODEProblem(linear, lambda t, y: 0 * y, torch.ones(2, dtype=F64), (0.0, 1.0))
+    sol = kt.solve(problem, kt.ARS222(solver=kt.SOR(1.99)), controller=kt.Fixed(1.0), throw=False)
+    assert sol.result in (kt.Result.BREAKDOWN, kt.Result.NON_FINITE) and not sol.stats.accepted
+
+
+def test_errors_of_systems_within_the_remainder_are_those_of_the_user():
+    singular = kt.LinearProblem(torch.zeros(2, 2, dtype=F64), torch.ones(2, dtype=F64))
+    linear = kt.algebra.Diagonal(-torch.ones(2, dtype=F64))
+    problem = kt.SplitODEProblem(linear, lambda t, y: kt.solve(singular).y1, torch.ones(2, dtype=F64), (0.0, 1.0))
+    with pytest.raises(kt.LinearSolveError):
+        kt.solve(problem, kt.ARS222(), controller=kt.Fixed(0.1))

@@ -110,13 +110,15 @@ def _xarray(path: Any, verb: str) -> tuple[Any, Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to put a data set in the place of anything else.
+    """Refuse to put a data set, or a picture of it, in the place of anything else.
 
     Raises:
-        ValueError: for a ``.zarr`` that is there and is no Zarr folder.
+        ValueError: for a ``.zarr`` that is there and is no Zarr folder, and for a folder in the place of a file.
     """
     if path.suffix == ".zarr" and path.exists() and not _is_store(path):
         raise ValueError(f"{path} is there and is no Zarr folder; it is not replaced")
+    if path.suffix != ".zarr" and path.is_dir() and not path.is_symlink():
+        raise ValueError(f"{path} is there and is a folder; it is not replaced by a file")
 
 
 def _is_store(path: Path) -> bool:

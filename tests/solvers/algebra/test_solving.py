@@ -71,6 +71,7 @@ def test_errors_can_be_sent():
         solved(FREE, random(3, 4), kt.CG(), max_steps=1)
     error = pickle.loads(pickle.dumps(caught.value))
     assert type(error) is kt.LinearSolveError and str(error) == str(caught.value)
+    assert error.advice == caught.value.advice and error.advice in str(error)
     assert (error.result, error.trajectory, error.iterations, error.failures) == (kt.Result.MAX_STEPS, 0, 1, 3)
     assert caught.value.solution.y1.shape == (3, 4) and error.residual == caught.value.residual > 0.0
 
