@@ -112,7 +112,7 @@ def farthest_stable(method: Method) -> float:
 def _largest_stable(method: Method, radii: np.ndarray) -> float:
     angles = np.exp(1j * np.linspace(np.pi / 2, np.pi, 61))
     sizes = _after_steps(method, torch.from_numpy(np.outer(radii, angles))).abs().amin(1)
-    return float(radii[(sizes <= 1.0 + 1e-9).numpy()][-1])
+    return float(radii[np.asarray(read(sizes)) <= 1.0 + 1e-9][-1])
 
 
 @torch.no_grad()

@@ -173,6 +173,21 @@ def face_value(
     return value
 
 
+def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
+    """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
+    dim, count = axis - grid.dim, grid.shape[axis]
+    if isinstance(g, Tensor) and g.dim():
+        _check_leading(g, u, grid, axis, side)
+    first, rows = ghosts_at(grid, axis, side, width, accuracy)
+    used = len(rows[0]) - 1 if rows else 0
+    if first + used > count:
+        raise ValueError(f"accuracy {accuracy} needs {first + used} points on axis {axis}; the grid has {count}")
+    places = [first + j if side == 0 else count - 1 - first - j for j in range(used)]
+    points = [u.narrow(dim, place, 1) for place in places]
+    found = [_combined(row, [*points, g], points[0]) for row in rows]
+    return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if is_data(grid, axis, side) else found
+
+
 def _over_face(value: Tensor, face: tuple[int, ...]) -> Tensor:
     """Boundary values whose axes of 1 stand for all places of the face."""
     lead = value.dim() - len(face)
@@ -205,21 +220,6 @@ def check_kind(value: Tensor, u: Tensor, axis: int, side: int) -> None:
             f"g at side {side} of axis {axis} is complex, {value.dtype}, and the field is real, {u.dtype}: give the "
             "field, such as u0 or a source, a complex dtype, or g a real one"
         )
-
-
-def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
-    """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
-    dim, count = axis - grid.dim, grid.shape[axis]
-    if isinstance(g, Tensor) and g.dim():
-        _check_leading(g, u, grid, axis, side)
-    first, rows = ghosts_at(grid, axis, side, width, accuracy)
-    used = len(rows[0]) - 1 if rows else 0
-    if first + used > count:
-        raise ValueError(f"accuracy {accuracy} needs {first + used} points on axis {axis}; the grid has {count}")
-    places = [first + j if side == 0 else count - 1 - first - j for j in range(used)]
-    points = [u.narrow(dim, place, 1) for place in places]
-    found = [_combined(row, [*points, g], points[0]) for row in rows]
-    return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if is_data(grid, axis, side) else found
 
 
 def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> Tensor:
