@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import read
+from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Scheme
 from kutta.problems import ODEProblem
@@ -209,6 +209,5 @@ def _checked_state(u0: Any, grid: Grid, equation: Evolution) -> Tensor:
             f"u0 must have the shape (..., {', '.join(map(str, wanted))}) of {_name(equation)} on this grid{names}; "
             f"got {tuple(u0.shape)}"
         )
-    if not torch.compiler.is_compiling() and read((~torch.isfinite(u0.detach())).any()):
-        raise ValueError("u0 must be finite; it holds NaN or infinite values")
+    check_finite("u0", u0)
     return u0

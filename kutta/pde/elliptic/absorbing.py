@@ -24,7 +24,7 @@ from torch import Tensor
 
 from kutta.pde.grids.boundary import Periodic, without_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import check_field, pad
+from kutta.pde.grids.padding import check_field, pad, unknowns
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 # Of a wave, what may come back from the end of a layer in theory; differences add to it.
@@ -48,7 +48,7 @@ class Stretched(LinearOperator):
         self.homogeneous = replace(grid, boundary=without_data(grid.boundary))
         self.points = [_stretching(grid, axis, k, pair, 0.0) for axis, pair in enumerate(widths)]
         self.faces = [_stretching(grid, axis, k, pair, -0.5) for axis, pair in enumerate(widths)]
-        self.unknown = pad(torch.ones(grid.shape, dtype=torch.float64), self.homogeneous, 0)
+        self.unknown = unknowns(grid)
 
     def apply(self, x: Tensor) -> Tensor:
         unknown = self.unknown.to(x)

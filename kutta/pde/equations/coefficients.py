@@ -64,12 +64,9 @@ def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = Non
     fits = len(after) == grid.dim and all(one in (1, count) for one, count in zip(after, grid.shape, strict=True))
     if fits and (lead is None or is_within(before, lead)):
         return
-    wanted, leading = (
-        ", ".join(map(str, grid.shape)),
-        "" if lead is None else f" with the leading axes {tuple(lead)} of u0",
-    )
+    leading = f" with the leading axes {tuple(lead)} of u0" if fits and lead is not None else ""
     raise ValueError(
-        f"{name} must be a number or have the shape (..., {wanted}) of the grid{leading if fits else ''}; got "
+        f"{name} must be a number or have the shape (..., {', '.join(map(str, grid.shape))}) of the grid{leading}; got "
         f"{tuple(value.shape)}"
     )
 

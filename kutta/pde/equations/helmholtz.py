@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,9 +17,8 @@ from torch import Tensor
 from kutta.pde.elliptic.absorbing import Stretched, has_layers, widths_of
 from kutta.pde.elliptic.inverse import second_differences
 from kutta.pde.elliptic.operator import Elliptic
-from kutta.pde.grids.boundary import without_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import check_field, pad
+from kutta.pde.grids.padding import check_field, unknowns
 from kutta.pde.steady import Steady, field_of, like_of
 from kutta.pde.waves.basis import Basis
 from kutta.pde.waves.kinds import EVEN, kind_of
@@ -65,11 +64,11 @@ class Helmholtz(Steady):
     absorbing: float | Sequence[Any] = 0.0
 
     def system(self, grid: Grid, f: Tensor) -> tuple[LinearOperator, Tensor]:
-        k = self._wavenumber(grid)
-        if not has_layers(widths_of(self.absorbing, grid)):
+        k, widths = self._wavenumber(grid), widths_of(self.absorbing, grid)
+        if not has_layers(widths):
             operator = Elliptic(grid, shift=-k * k)
             return operator, operator.right_hand_side(f)
-        stretched = Stretched(grid, k, widths_of(self.absorbing, grid))
+        stretched = Stretched(grid, k, widths)
         return stretched, stretched.right_hand_side(f.to(f.dtype.to_complex()))
 
     def like(self) -> Tensor:
@@ -103,7 +102,7 @@ def damped_inverse(grid: Grid, square: float, layers: bool) -> Inverse:
     basis = Basis(grid, tuple(kind_of(pair) or EVEN for pair in grid.boundary), not layers)
     shift = square * (1.0 + 1j * DAMPING) if layers else -square
     reciprocal = 1.0 / (-second_differences(basis) - shift)
-    unknown = pad(torch.ones(grid.shape, dtype=torch.float64), replace(grid, boundary=without_data(grid.boundary)), 0)
+    unknown = unknowns(grid)
 
     def inverse(x: Tensor) -> Tensor:
         dtype = x.dtype if layers else x.dtype.to_real()

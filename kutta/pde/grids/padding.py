@@ -21,13 +21,14 @@ Here is what boundary conditions mean for stencils. What they mean for fluxes, t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.grids.boundary import Dirichlet, Periodic, Wall
+from kutta.pde.grids.boundary import Dirichlet, Periodic, Wall, without_data
 from kutta.pde.grids.grid import Grid
 
 ACCURACIES = (2, 4, 6)
@@ -233,6 +234,11 @@ def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> 
 def is_data(grid: Grid, axis: int, side: int) -> bool:
     """Whether the outermost points at a side are given by the boundary."""
     return grid.centring[axis] == "node" and isinstance(grid.boundary[axis][side], Dirichlet)  # type: ignore[index]
+
+
+def unknowns(grid: Grid) -> Tensor:
+    """A field that is 1 where values are unknown, and 0 at the nodes where the boundary gives them."""
+    return pad(torch.ones(grid.shape, dtype=torch.float64), replace(grid, boundary=without_data(grid.boundary)), 0)
 
 
 def ghosts_at(grid: Grid, axis: int, side: int, width: int, accuracy: int) -> Ghosts:

@@ -144,7 +144,7 @@ def _first_time(problem: PDEProblem) -> Tensor:
 
 
 def _start(problem: PDEProblem) -> Tensor:
-    return filled(problem.grid, problem.u0, torch.as_tensor(problem.t_span[0], dtype=torch.float64))
+    return filled(problem.grid, problem.u0, _first_time(problem))
 
 
 def _same(u: Tensor) -> Tensor:
