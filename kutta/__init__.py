@@ -6,7 +6,7 @@ A problem says what to solve, a method says how, an engine says where the loop r
 
 from importlib import import_module
 
-from kutta import models, pde, regularizers
+from kutta import models, operators, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
 from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
@@ -184,6 +184,7 @@ __all__ = [
     "diffusion",
     "max_norm",
     "models",
+    "operators",
     "pde",
     "regularizers",
     "rms_norm",

@@ -1,0 +1,113 @@
+"""The Fourier neural operator, ``v <- s(W v + b + F^-1(R . F v))``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kutta.operators.layers.activation import activation
+from kutta.operators.layers.coordinates import with_coordinates
+from kutta.operators.layers.pointwise import Linear, Pointwise
+from kutta.operators.layers.spectral import SpectralConvolution
+from kutta.operators.operator import Operator, check_counts
+from kutta.pde.grids.boundary import Periodic
+from kutta.pde.grids.grid import Grid
+
+
+class FNO(Operator):
+    """Fields that pass through layers which see all of space at once, by their waves.
+
+        v_0     = P(a, x)                                      pointwise, with the coordinates as further channels
+        v_{l+1} = s( W_l v_l + b_l + F^-1( R_l(k) F v_l ) )    few waves; ``s`` not after the last layer
+        u       = Q(v_L)                                       pointwise
+
+    The same weights serve grids of all sizes: coefficients are those of functions, not of arrays.
+
+    Along axes that do not wrap around, fields are continued by zeros before the first layer, and cut off after the
+    last one, so that what leaves at one side does not come in at the other.
+
+    Args:
+        in_channels: fields ``a``.
+        out_channels: fields ``u``.
+        modes: waves that are kept along each axis, both signs counted (neuraloperator counts so, too; the code of the
+            paper counted one sign); an entry for each axis.
+        width: channels of ``v``.
+        layers: how many.
+        lift: channels within ``P``.
+        project: channels within ``Q``.
+        nonlinearity: the name of ``s``.
+        padding: by how much of itself an axis that does not wrap around is continued.
+        coordinates: whether ``P`` sees them. Without, on a periodic grid, shifts of ``a`` shift ``u``.
+
+    Source: Li, Kovachki, Azizzadenesheli, Liu, Bhattacharya, Stuart, Anandkumar, Fourier neural operator for
+    parametric partial differential equations, ICLR 2021, arXiv 2010.08895.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> model = kt.operators.FNO(1, 1, modes=(12, 12), width=8)
+        >>> model(torch.randn(2, 1, 32, 48), kt.pde.Grid((32, 48))).shape
+        torch.Size([2, 1, 32, 48])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        modes: Sequence[int],
+        width: int = 32,
+        layers: int = 4,
+        lift: int = 128,
+        project: int = 128,
+        nonlinearity: str = "gelu",
+        padding: float = 0.125,
+        coordinates: bool = True,
+    ):
+        super().__init__()
+        modes = tuple(modes)
+        check_counts(in_channels=in_channels, out_channels=out_channels, width=width, layers=layers)
+        check_counts(lift=lift, project=project, **{f"modes[{axis}]": count for axis, count in enumerate(modes)})
+        if padding < 0.0:
+            raise ValueError(f"padding must not be negative; got {padding!r}")
+        self.in_channels, self.out_channels, self.dim = in_channels, out_channels, len(modes)
+        self.modes, self.width, self.layers, self.lift, self.project = modes, width, layers, lift, project
+        self.nonlinearity, self.padding, self.coordinates = nonlinearity, padding, coordinates
+        self.activation = activation(nonlinearity)
+        self.lifting = Pointwise((in_channels + self.dim * coordinates, lift, width), nonlinearity)
+        self.spectral = nn.ModuleList(SpectralConvolution(width, width, modes) for _ in range(layers))
+        self.pointwise = nn.ModuleList(Linear(width, width) for _ in range(layers))
+        self.projection = Pointwise((width, project, out_channels), nonlinearity)
+
+    def check(self, a: Tensor, grid: Grid) -> None:
+        super().check(a, grid)
+        check_modes(self.modes, grid)
+
+    def transform(self, a: Tensor, grid: Grid) -> Tensor:
+        v = self.lifting(with_coordinates(a, grid) if self.coordinates else a)
+        v = continued(v, grid, self.padding)
+        for number, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True), 1):
+            v = pointwise(v) + spectral(v)
+            v = self.activation(v) if number < self.layers else v
+        return self.projection(cut(v, grid))
+
+
+def check_modes(modes: Sequence[int], grid: Grid) -> None:
+    """Refuse grids with fewer points than waves that are kept."""
+    for axis, (count, points) in enumerate(zip(modes, grid.shape, strict=True)):
+        if count > points:
+            raise ValueError(f"{count} waves along axis {axis} need as many points; the grid has {points}")
+
+
+def continued(v: Tensor, grid: Grid, fraction: float) -> Tensor:
+    """Fields with zeros behind the axes that do not wrap around."""
+    sides = zip(grid.shape, grid.boundary, strict=True)
+    more = [0 if isinstance(left, Periodic) else round(fraction * count) for count, (left, _) in sides]
+    return functional.pad(v, [entry for count in reversed(more) for entry in (0, count)]) if any(more) else v
+
+
+def cut(v: Tensor, grid: Grid) -> Tensor:
+    """Of continued fields what lies on the grid."""
+    for axis, count in enumerate(grid.shape):
+        v = v.narrow(axis + 2, 0, count)
+    return v
