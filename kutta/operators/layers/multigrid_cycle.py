@@ -34,12 +34,10 @@ class Sweeps(nn.Module):
     def forward(self, u: Tensor | None, f: Tensor, grid: Grid) -> Tensor:
         """The iterate after all of them."""
         smoothers, operators = list(self.smoothers), list(self.operators)
-        if self.from_zero:
-            u = smoothers.pop(0)(f, grid)
-        assert u is not None
+        swept = smoothers.pop(0)(f, grid) if self.from_zero else u
         for smoother, operator in zip(smoothers, operators, strict=True):
-            u = u + smoother(f - operator(u, grid), grid)
-        return u
+            swept = swept + smoother(f - operator(swept, grid), grid)
+        return swept
 
 
 class MultigridCycle(nn.Module):
