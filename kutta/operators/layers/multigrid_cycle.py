@@ -37,7 +37,7 @@ class Sweeps(nn.Module):
         swept = smoothers.pop(0)(f, grid) if self.from_zero else u
         for smoother, operator in zip(smoothers, operators, strict=True):
             swept = swept + smoother(f - operator(swept, grid), grid)
-        return swept
+        return swept  # type: ignore[return-value]
 
 
 class MultigridCycle(nn.Module):
