@@ -1,8 +1,11 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
-from kutta.operators import metrics
+from kutta.operators import data, metrics
 from kutta.operators.fno import FNO
 from kutta.operators.mgno import MgNO
+from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
+from kutta.operators.scope import Scope
+from kutta.operators.trained_operator import TrainedOperator
 
-__all__ = ["FNO", "MgNO", "Operator", "metrics"]
+__all__ = ["FNO", "MgNO", "Normalisation", "Operator", "Scope", "TrainedOperator", "data", "metrics"]

@@ -30,11 +30,13 @@ class SteadyProblem(LinearProblem):
         grid: where its states live.
         equation: that it is of.
         method: the one that is taken when none is named; by default what `kutta.algebra.default_method` says.
+        source: ``f`` at the points of the grid, without the data of the boundary.
     """
 
     grid: Grid | None = None
     equation: Steady | None = None
     method: LinearMethod | None = None
+    source: Tensor | None = None
 
 
 class Steady:
@@ -76,8 +78,9 @@ class Steady:
         """
         if not isinstance(grid, Grid):
             raise TypeError(f"grid must be a kutta.pde.Grid; got {type(grid).__name__}")
-        operator, b = self.system(grid, _field("source", source, grid, self.like()))
-        return SteadyProblem(operator, b, guess, grid, self, self.method(grid))
+        f = _field("source", source, grid, self.like())
+        operator, b = self.system(grid, f)
+        return SteadyProblem(operator, b, guess, grid, self, self.method(grid), f)
 
 
 def field_of(name: str, value: Any, grid: Grid) -> Any:
