@@ -33,6 +33,7 @@ class Result(IntEnum):
     INDEFINITE = 7
     BREAKDOWN = 8
     STAGNATION = -1
+    EXTRAPOLATED = -2
 
     @property
     def failed(self) -> bool:
@@ -78,6 +79,10 @@ _ADVICE = {
     Result.BREAKDOWN: (
         "the recurrence would divide by zero, or does not converge; use kutta.GMRES(), with kutta.Multigrid() as its "
         "preconditioner if that was the method, or begin at another guess"
+    ),
+    Result.EXTRAPOLATED: (
+        "the problem is not of those that the surrogate was trained on, so that nothing is known of the error; solve "
+        "it by a classical method, or train on such problems, too"
     ),
     Result.STAGNATION: (
         "rounding keeps the residual of the system above the tolerance, so that the solution is as exact as its dtype "
@@ -274,6 +279,8 @@ class Solution:
         penalties: values of the regularisers, by name.
         draws: the steps that local regularisers drew, by name; see `kutta.regularizers.sampling.Draws`.
         space: of a partial differential equation, the grid and the names of the unknowns; see `kutta.pde.Space`.
+        band: by how much `ys` may be off, with the sign of neither side, where the method knows: see
+            `kutta.operators.Surrogate`.
     """
 
     ts: Tensor
@@ -287,6 +294,7 @@ class Solution:
     interpolant: Callable[[Any], Any] | None = None
     draws: dict[str, Any] = field(default_factory=dict)
     space: Any = None
+    band: Tensor | None = None
 
     def plot(self) -> Any:
         """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).

@@ -22,6 +22,7 @@ from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.algebra.method import LinearMethod
 from kutta.solvers.algebra.solving import solve_linear
+from kutta.solvers.answer import Answer
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
 from kutta.solvers.diffusion.levels.grids import Grid
 from kutta.solvers.diffusion.plans.sampler import Sampler
@@ -46,7 +47,7 @@ class Eager:
 
 def solve(
     problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | PDEProblem,
-    method: Method | Sampler | LinearMethod | None = None,
+    method: Method | Sampler | LinearMethod | Answer | None = None,
     *,
     rtol: Any = 1e-5,
     atol: Any = 1e-7,
@@ -123,6 +124,8 @@ def solve(
     """
     _check_engine(engine)
     keep_freed_memory()
+    if isinstance(method, Answer):
+        return method.answer(problem, _not_default(locals()), solve)
     if isinstance(problem, DiffusionProblem):
         return solve_diffusion(problem, method, _not_default(locals()), solve)
     if isinstance(problem, SteadyProblem):

@@ -6,6 +6,19 @@ from kutta.operators.mgno import MgNO
 from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
 from kutta.operators.scope import Scope
+from kutta.operators.surrogate.calibration import Calibration
+from kutta.operators.surrogate.surrogate import Surrogate
 from kutta.operators.trained_operator import TrainedOperator
 
-__all__ = ["FNO", "MgNO", "Normalisation", "Operator", "Scope", "TrainedOperator", "data", "metrics"]
+__all__ = [
+    "FNO",
+    "Calibration",
+    "MgNO",
+    "Normalisation",
+    "Operator",
+    "Scope",
+    "Surrogate",
+    "TrainedOperator",
+    "data",
+    "metrics",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -102,11 +102,6 @@ def read_inputs(problem: PDEProblem | SteadyProblem, inputs: Sequence[str]) -> T
     return torch.stack([one.to(like).expand(*lead, *grid.shape) for one in channels], len(lead))
 
 
-def with_state(problem: PDEProblem, u: Tensor, t: Any) -> PDEProblem:
-    """The same problem from another state on."""
-    return replace(problem, u0=u, t_span=(t, problem.t_span[1]))
-
-
 def parts_of(problem: Any) -> tuple[Any, Grid]:
     """The equation and the grid of a problem.
 
@@ -121,15 +116,10 @@ def parts_of(problem: Any) -> tuple[Any, Grid]:
     return problem.equation, problem.grid  # type: ignore[return-value]
 
 
-def same_grid(first: Grid, second: Grid) -> str:
+def difference(first: Grid, second: Grid) -> str:
     """In which way two grids differ, or nothing: points, box, or what holds at the sides."""
     if first.shape != second.shape:
         return f"{first.shape} points, not {second.shape}"
-    return same_box(first, second)
-
-
-def same_box(first: Grid, second: Grid) -> str:
-    """In which way the boxes of two grids or what holds at their sides differ, or nothing."""
     for name in ("length", "origin", "centring"):
         mine, other = getattr(first, name), getattr(second, name)
         if mine != other:
@@ -162,9 +152,8 @@ def _readable(problem: Any, equation: Any) -> list[str]:
 
 
 def _coefficients(equation: Any) -> list[str]:
-    return [
-        name for name in getattr(equation, "__dataclass_fields__", {}) if not isinstance(getattr(equation, name), str)
-    ]
+    declared = fields(equation) if is_dataclass(equation) else ()
+    return [one.name for one in declared if not isinstance(getattr(equation, one.name), str)]
 
 
 def _numbers(equation: Any, inputs: Sequence[str]) -> dict[str, float]:

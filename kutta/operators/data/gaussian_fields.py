@@ -72,7 +72,7 @@ class GaussianField:
 
 def two_phase(field: Tensor, low: float = 3.0, high: float = 12.0) -> Tensor:
     """`high` where a field is not negative and `low` where it is: two materials, as in the benchmarks of Darcy flow."""
-    return torch.where(field >= 0.0, high, low)
+    return torch.where(field >= 0.0, high, low).to(field.dtype)
 
 
 def _waves(grid: Grid, axis: int, count: int) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from kutta.operators.data.family import Family
 from kutta.operators.data.fields import Data
 from kutta.operators.scope import read_inputs, scope_of
+from kutta.optional import needed
 from kutta.pde.problem import PDEProblem
 from kutta.solve import solve
-from kutta.solvers.progress import progress_bar
 
 # A large odd factor keeps the seeds of neighbouring runs and batches apart.
 _APART = 0x9E3779B97F4A7C15
@@ -57,12 +57,11 @@ def generate(
     """
     if count < 1 or batch < 1:
         raise ValueError(f"count and batch must be at least 1; got {count} and {batch}")
-    rounds, found = -(-count // batch), []
-    with progress_bar(progress, 0.0, float(rounds)) as watch:
-        for number, one in enumerate(islice(solved_batches(family, seed, batch), rounds), 1):
-            found.append(one)
-            if progress:
-                watch(float(number))
+    rounds = -(-count // batch)
+    batches: Any = islice(solved_batches(family, seed, batch), rounds)
+    if progress:
+        batches = needed("tqdm.auto", "progress=True", "progress").tqdm(batches, f"{family.name}: batches", rounds)
+    found = list(batches)
     rows, problem = count * family.times, found[0][0]
     a, u = (torch.cat([one[place] for one in found])[:rows] for place in (1, 2))
     manifest = {

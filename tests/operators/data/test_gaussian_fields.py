@@ -54,7 +54,8 @@ def test_smoother_fields_have_weaker_short_waves():
 
 
 def test_two_materials():
-    assert two_phase(torch.tensor([-1.0, 0.0, 2.0])).tolist() == [3.0, 12.0, 12.0]
+    phases = two_phase(torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64))
+    assert phases.tolist() == [3.0, 12.0, 12.0] and phases.dtype == torch.float64
 
 
 @pytest.mark.parametrize(("name", "value"), [("alpha", -1.0), ("tau", 0.0), ("scale", math.inf), ("tau", "3")])
