@@ -48,7 +48,7 @@ class Sums(Protocol):
 
 def sums_of(field: Any, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     """What forms the sums of a step of size `dt`."""
-    return field.kept_for(dt, (tableau, krylov), lambda: _sums(field.linear, tableau, krylov, dt, y))
+    return field.kept_for(dt, (tableau, krylov), lambda: new_sums(field.linear, tableau, krylov, dt, y))
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ def stages(
 
 
 @singledispatch
-def _sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+def new_sums(linear: LinearOperator, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
+    """What forms the sums of one step of size `dt`, with states like `y`."""
     return KrylovSums(linear, krylov, dt)
 
 
-@_sums.register
+@new_sums.register
 def _(linear: Diagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     like = linear.forward(y.detach())
     weights = diagonal_weights(linear, tableau, dt, like)
@@ -164,13 +165,13 @@ def weight_dtype(linear: Diagonal, like: Tensor) -> torch.dtype:
     return like.dtype if linear.symbols.is_complex() else like.real.dtype
 
 
-@_sums.register
+@new_sums.register
 def _(linear: Dense, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     weights = weights_of(tableau, dt, in_double(linear.matrix), matrix_phis, y.dtype)
     return WeightedSums(weights, _times, _plus_times, _same, _same)
 
 
-@_sums.register
+@new_sums.register
 def _(linear: BlockDiagonal, tableau: ExponentialTableau, krylov: Krylov, dt: float, y: Tensor) -> Sums:
     dtype = linear.forward(y.detach()).dtype
     weights = weights_of(tableau, dt, in_double(linear.blocks), _phis_of_blocks, dtype)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.solvers import tableaus
-from kutta.solvers.exponential.functions import stages, sums_of
+from kutta.solvers.exponential.functions import new_sums, stages, sums_of
 from kutta.solvers.exponential.krylov import DEFAULT, Krylov
+from kutta.solvers.interpolation import hermite
 from kutta.solvers.method import Field, OfTableau, Time
 from kutta.solvers.split_step import SplitStep
 from kutta.solvers.tableaus.exponential import ExponentialTableau
+
+# So near to the ends of a step, as times are rounded, a polynomial will do.
+AT_ENDS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class ExponentialRungeKutta(OfTableau):
     Linear problems are solved exactly, whatever the step size. What functions of the linear part are needed is computed
     once for each step size: numbers where it is diagonal in a transform (`kutta.algebra.Diagonal`), matrices where it
     is one. Of any other operator, products with its functions are computed in Krylov spaces in each step.
+
+    Between the ends of a step the state is that of a shorter step from its start: steps are far longer than what a
+    polynomial through their ends could follow. It costs the stages of one.
 
     Attributes:
         tableau: the weights; see `kutta.solvers.tableaus.exponential`.
@@ -47,6 +55,10 @@ class ExponentialRungeKutta(OfTableau):
     tabulated = True
 
     @property
+    def interpolant_order(self) -> int:
+        return self.order
+
+    @property
     def error_order(self) -> int | None:
         embedded = self.tableau.embedded_order
         return None if embedded is None else min(self.order, embedded) + 1
@@ -68,7 +80,16 @@ class ExponentialRungeKutta(OfTableau):
         if table.error is not None:
             error = sums.leave(sums.combined(None, table.error, found.start, found.slopes))
         step = SplitStep(t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder))
+        step.interpolant = partial(self._within, step, carry)
         return step, found.remainder
+
+    def _within(self, step: SplitStep, carry: Tensor, theta: float) -> Tensor:
+        """The state after a part of a step."""
+        if min(theta, 1.0 - theta) < AT_ENDS:
+            return hermite(theta, step.dt, step.y0, step.y1, *step.end_slopes())
+        problem, dt = step.field, theta * step.dt
+        sums = new_sums(problem.linear, self.tableau, self.krylov, dt, step.y0)
+        return stages(self.tableau, sums, problem.remainder, step.t0, step.y0, dt, carry).state
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,17 @@ def _refuse_linear_parts(problem: SplitODEProblem, options: Options) -> None:
         refuse("Compiled", "takes fixed steps with exponential methods, kutta.Fixed(dt): weights belong to a step size")
     if torch.is_grad_enabled() and carries_gradient(problem.linear.symbols):
         refuse("Compiled", "has no gradients with respect to the linear part")
+    if options.save_at is not None and not _at_ends(options.save_at.detach(), problem.t_span, options.controller.dt):
+        refuse(
+            "Compiled", f"has outputs of exponential methods at the ends of steps, which are {options.controller.dt}"
+        )
+
+
+def _at_ends(times: Tensor, span: Any, dt: float) -> bool:
+    """Whether steps of one size end at all output times but the last one."""
+    start, end = map(as_float, span)
+    numbers = (times.double() - start).abs() / dt
+    return bool((((numbers - numbers.round()).abs() < 1e-6) | (times == end)).all())
 
 
 @dataclass(frozen=True)
