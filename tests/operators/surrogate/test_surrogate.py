@@ -42,7 +42,7 @@ def data():
 
 
 def model(data, factor=1.0):
-    return TrainedOperator(ExactHeat(factor=factor), data.scope).double()
+    return TrainedOperator(ExactHeat(factor=factor), data.scope).double().requires_grad_(False)
 
 
 def inside(data, **changes):
