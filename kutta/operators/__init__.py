@@ -2,9 +2,11 @@
 
 from kutta.operators import data, metrics
 from kutta.operators.fno import FNO
+from kutta.operators.learning import evaluate, train
 from kutta.operators.mgno import MgNO
 from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
+from kutta.operators.saving import load, save
 from kutta.operators.scope import Scope
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.surrogate import Surrogate
@@ -20,5 +22,9 @@ __all__ = [
     "Surrogate",
     "TrainedOperator",
     "data",
+    "evaluate",
+    "load",
     "metrics",
+    "save",
+    "train",
 ]
