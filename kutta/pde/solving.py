@@ -1,8 +1,8 @@
-"""`kutta.solve` for a `PDEProblem`: choose what was left open, lower it, solve, and return fields."""
+"""`kutta.solve` for a `PDEProblem`: lower it, solve, and return fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,24 +11,18 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float
-from kutta.pde.equations.evolution import Evolution
+from kutta.pde.choice import default_method
 from kutta.pde.grids.space import Space, in_words
 from kutta.pde.lowering.forms import Forms, Lowered, filled
 from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
-from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
 from kutta.pde.stability import check_step, has_limit, largest_step
 from kutta.solution import Result, Solution, SolveError
-from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
-from kutta.solvers.algebra.operators.dense import Dense
-from kutta.solvers.algebra.operators.diagonal import Diagonal
-from kutta.solvers.controllers import PID, Fixed
-from kutta.solvers.exponential.runge_kutta import ETDRK4
+from kutta.solvers.controllers import Fixed
 from kutta.solvers.low_storage import LowStorageRungeKutta
 from kutta.solvers.method import Method
-from kutta.solvers.runge_kutta import SSPRK33, RungeKutta, Tsit5
-from kutta.solvers.stabilised.rock import ROCK4
+from kutta.solvers.runge_kutta import RungeKutta
 
 # What looks at states in the middle of a solve needs them at the points of the grid.
 _WATCHERS = ("events", "penalties", "diagnostics", "adjoint")
@@ -46,7 +40,7 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     """
     forms = Forms(problem)
     method = default_method(forms, given) if method is None else method
-    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
+    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and problem.says_speeds:
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(forms, method, given)
     check_step(lowered.problem, method, _controller(problem, method, lowered, given))
@@ -59,24 +53,6 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
         advice = _advice(problem, failure, reached)
         raise SolveError(failure.result, failure.t, failure.dt, solution=reached, advice=advice) from None
     return _fields(problem, method, lowered, solution)
-
-
-def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
-    """The method taken for a problem when none is named.
-
-    `SSPRK33` for finite volumes of an equation that says its speeds, with steps by `PDEProblem.cfl`: a step of it
-    brings no new extrema where one of Euler's method brings none, and shocks offer nothing that an estimate of the
-    local error could be trusted with. Otherwise, and where a controller of such estimates is asked for, `ETDRK4` where
-    the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it does to fields
-    is known; `Tsit5` for an equation that names no linear part.
-    """
-    problem, estimates = forms.problem, isinstance(given.get("controller"), PID)
-    if isinstance(problem.scheme, FiniteVolume) and not estimates and _says_speeds(problem):
-        return SSPRK33()
-    if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
-        return Tsit5()
-    linear = forms.split.problem.linear  # type: ignore[union-attr]
-    return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
 
 
 def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[str, Any]) -> Any:
@@ -93,16 +69,12 @@ def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[
             return Fixed(abs(as_float(first)))
         return None
     limit = largest_step(lowered.problem, method)  # type: ignore[arg-type]
-    waves = ", or controller=problem.cfl(number) with a Courant number for it" if _says_speeds(problem) else ""
+    waves = ", or controller=problem.cfl(number) with a Courant number for it" if problem.says_speeds else ""
     raise ValueError(
         f"{type(method).__name__} estimates no error, so its step size must be given: at the start it is stable on "
         f"this grid with steps up to about {limit:.3g}, so pass controller=kutta.Fixed({0.9 * limit:.2g}) or a smaller "
         f"one{waves}; or leave the method out, and one that chooses its steps is taken"
     )
-
-
-def _says_speeds(problem: PDEProblem) -> bool:
-    return problem.speeds(problem.t_span[0], problem.u0) is not None
 
 
 def _takes_given_steps(method: Any) -> bool:
