@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from kutta.pde.lowering.forms import Forms, Lowered, filled
 from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.stability import check_step, has_limit, largest_step
+from kutta.pde.stability import check_step, has_limit, largest_step, outrun
 from kutta.solution import Result, Solution, SolveError
 from kutta.solvers.controllers import Fixed
 from kutta.solvers.low_storage import LowStorageRungeKutta
@@ -43,14 +43,15 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and problem.says_speeds:
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(forms, method, given)
-    check_step(lowered.problem, method, _controller(problem, method, lowered, given))
+    controller = _controller(problem, method, lowered, given)
+    check_step(lowered.problem, method, controller)
     try:
         solution = solve(lowered.problem, method, **shown_fields(problem.grid, problem.t_span[0], given))
     except SolveError as failure:
         if failure.solution is None:
             raise
         reached = _fields(problem, method, lowered, failure.solution)
-        advice = _advice(problem, failure, reached)
+        advice = "; ".join(filter(None, [failure.advice, *_known(problem, method, controller, lowered, failure)]))
         raise SolveError(failure.result, failure.t, failure.dt, solution=reached, advice=advice) from None
     return _fields(problem, method, lowered, solution)
 
@@ -90,11 +91,15 @@ def _lowered(forms: Forms, method: Any, given: dict[str, Any]) -> Lowered:
     return forms.waves if waves_will_do else forms.split
 
 
-def _advice(problem: PDEProblem, failure: SolveError, reached: Solution) -> str:
-    """That of the solver, and what the equation knows of such failures."""
-    breaks = failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW)
-    known = problem.equation.advice(problem.grid, reached.y1) if breaks else ""
-    return f"{failure.advice}; {known}" if known else failure.advice
+def _known(problem: PDEProblem, method: Any, controller: Any, lowered: Lowered, failure: SolveError) -> Iterator[str]:
+    """What the equation knows of such failures, and whether it outran its steps."""
+    solution: Solution = failure.solution  # type: ignore[assignment]
+    if failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW):
+        yield problem.equation.advice(problem.grid, _fields(problem, method, lowered, solution).y1)
+    if failure.result == Result.NON_FINITE:
+        outran = outrun(lowered.problem, method, controller, solution)
+        by_waves = ", or controller=problem.cfl(), which follows the fastest wave" if problem.says_speeds else ""
+        yield f"{outran}: take smaller ones{by_waves}, or leave the controller out" if outran else ""
 
 
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:
