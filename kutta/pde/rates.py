@@ -4,7 +4,7 @@ A look at a few powers of ``J`` tells whether all rates are plainly below a limi
 fastest rate itself takes a power iteration that has come to rest.
 
 The look begins with a field ``v`` of normal noise about 1. Of a mode that stands in one cell it holds, there, a normal
-number of variance 1 or more, so that ``|J^4 v| < rate^4 / 16`` everywhere with a probability below 5 %. A mode that
+number of variance 1 or more, so that ``|J^k v| < rate^k / 16`` everywhere with a probability below 5 %. A mode that
 spreads over many cells has less of the noise, but also neighbours that are nearly as fast, which add up, and more cells
 where the largest value may be; unless it has none, as the mean, which is what the 1 is for. Even powers are looked at,
 since the components of waves grow by turns.
@@ -31,7 +31,8 @@ _PART = 1.0 / 16.0
 def are_plainly_below(problem: ODEProblem, limit: float) -> bool:
     """Whether all rates at the start are below a limit, beyond reasonable doubt; if not, they may still be.
 
-    It takes four evaluations of the right-hand side besides the slope, or two where the limit is far above.
+    It takes four evaluations of the right-hand side besides the slope, which tell limits from two to three times the
+    fastest rate on, or two where the limit is ten times as much.
 
     Args:
         problem: whose initial state and time are meant.
