@@ -57,6 +57,7 @@ class DiffusionSorption(Evolution):
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
     diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
+    ordered: ClassVar[bool] = True
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()

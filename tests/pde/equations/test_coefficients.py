@@ -68,6 +68,20 @@ def test_only_sources_are_functions():
     assert {one for kind in EQUATIONS.values() for one in kind.functions} == {"source"}
 
 
+@pytest.mark.parametrize("name", ["ShallowWater", "DiffusionSorption"])
+def test_complex_states_are_refused_where_values_are_compared(name):
+    equation, grid = EQUATIONS[name](), P.Grid(6)
+    u0 = torch.ones(*([2] if name == "ShallowWater" else []), 6, dtype=torch.complex128)
+    with pytest.raises(TypeError, match=f"{name} is for real fields; got u0 of torch.complex128"):
+        equation.problem(grid, u0, (0.0, 0.1))
+
+
+def test_complex_velocities_of_real_fields_are_refused():
+    case = P.Advection(torch.tensor(1j)).problem(P.Grid(8), torch.ones(8, dtype=F64), (0.0, 0.1), P.FiniteVolume())
+    with pytest.raises(TypeError, match=r"the state is real, .*, and a coefficient or a source .* is complex"):
+        kt.solve(case)
+
+
 DIFFUSIVE = [(name, one) for name, kind in EQUATIONS.items() for one in kind.diffusive]
 
 
