@@ -113,7 +113,7 @@ class PDEProblem:
             >>> kt.solve(problem, kt.SSPRK33(), controller=problem.cfl(0.4)).stats.steps
             49
         """
-        if self.speeds(self.t_span[0], self.u0) is None:
+        if not self.says_speeds:
             raise TypeError(
                 f"{_name(self.equation)} does not say how fast its waves are, and has no cfl(): pass "
                 "controller=kutta.Fixed(dt), or leave the step size to a method with error control"
@@ -127,6 +127,11 @@ class PDEProblem:
         u = filled(self.grid, u, t)
         speeds = [torch.as_tensor(one, dtype=u.dtype, device=u.device) for one in self.speeds(t, u)]  # type: ignore[union-attr]
         return 1.0 / torch.stack([one.abs().amax() / h for one, h in zip(speeds, self.grid.spacing, strict=True)]).sum()
+
+    @property
+    def says_speeds(self) -> bool:
+        """Whether the equation says how fast its waves are, which `cfl` needs."""
+        return self.speeds(self.t_span[0], self.u0) is not None
 
     def speeds(self, t: Any, u: Tensor) -> Sequence[Any] | None:
         """Those of the equation, see `Evolution.speeds`."""

@@ -1,8 +1,8 @@
-"""`kutta.solve` for a `PDEProblem`: choose what was left open, lower it, solve, and return fields."""
+"""`kutta.solve` for a `PDEProblem`: lower it, solve, and return fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,24 +11,18 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float
-from kutta.pde.equations.evolution import Evolution
+from kutta.pde.choice import default_method
 from kutta.pde.grids.space import Space, in_words
 from kutta.pde.lowering.forms import Forms, Lowered, filled
 from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
-from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral
-from kutta.pde.stability import check_step, has_limit, largest_step
+from kutta.pde.stability import check_step, has_limit, largest_step, outrun
 from kutta.solution import Result, Solution, SolveError
-from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
-from kutta.solvers.algebra.operators.dense import Dense
-from kutta.solvers.algebra.operators.diagonal import Diagonal
-from kutta.solvers.controllers import PID, Fixed
-from kutta.solvers.exponential.runge_kutta import ETDRK4
+from kutta.solvers.controllers import Fixed
 from kutta.solvers.low_storage import LowStorageRungeKutta
 from kutta.solvers.method import Method
-from kutta.solvers.runge_kutta import SSPRK33, RungeKutta, Tsit5
-from kutta.solvers.stabilised.rock import ROCK4
+from kutta.solvers.runge_kutta import RungeKutta
 
 # What looks at states in the middle of a solve needs them at the points of the grid.
 _WATCHERS = ("events", "penalties", "diagnostics", "adjoint")
@@ -46,37 +40,20 @@ def solve_pde(problem: PDEProblem, method: Any, given: dict[str, Any], solve: Ca
     """
     forms = Forms(problem)
     method = default_method(forms, given) if method is None else method
-    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and _says_speeds(problem):
+    if _takes_given_steps(method) and not {"controller", "dt0"} & given.keys() and problem.says_speeds:
         given = {**given, "controller": problem.cfl()}
     lowered = _lowered(forms, method, given)
-    check_step(lowered.problem, method, _controller(problem, method, lowered, given))
+    controller = _controller(problem, method, lowered, given)
+    check_step(lowered.problem, method, controller)
     try:
         solution = solve(lowered.problem, method, **shown_fields(problem.grid, problem.t_span[0], given))
     except SolveError as failure:
         if failure.solution is None:
             raise
         reached = _fields(problem, method, lowered, failure.solution)
-        advice = _advice(problem, failure, reached)
+        advice = "; ".join(filter(None, [failure.advice, *_known(problem, method, controller, lowered, failure)]))
         raise SolveError(failure.result, failure.t, failure.dt, solution=reached, advice=advice) from None
     return _fields(problem, method, lowered, solution)
-
-
-def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
-    """The method taken for a problem when none is named.
-
-    `SSPRK33` for finite volumes of an equation that says its speeds, with steps by `PDEProblem.cfl`: a step of it
-    brings no new extrema where one of Euler's method brings none, and shocks offer nothing that an estimate of the
-    local error could be trusted with. Otherwise, and where a controller of such estimates is asked for, `ETDRK4` where
-    the linear part is diagonal in waves or a matrix, and so solved exactly; `ROCK4` where only what it does to fields
-    is known; `Tsit5` for an equation that names no linear part.
-    """
-    problem, estimates = forms.problem, isinstance(given.get("controller"), PID)
-    if isinstance(problem.scheme, FiniteVolume) and not estimates and _says_speeds(problem):
-        return SSPRK33()
-    if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
-        return Tsit5()
-    linear = forms.split.problem.linear  # type: ignore[union-attr]
-    return ETDRK4() if isinstance(linear, BlockDiagonal | Dense | Diagonal) else ROCK4()
 
 
 def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[str, Any]) -> Any:
@@ -93,16 +70,12 @@ def _controller(problem: PDEProblem, method: Any, lowered: Lowered, given: dict[
             return Fixed(abs(as_float(first)))
         return None
     limit = largest_step(lowered.problem, method)  # type: ignore[arg-type]
-    waves = ", or controller=problem.cfl(number) with a Courant number for it" if _says_speeds(problem) else ""
+    waves = ", or controller=problem.cfl(number) with a Courant number for it" if problem.says_speeds else ""
     raise ValueError(
         f"{type(method).__name__} estimates no error, so its step size must be given: at the start it is stable on "
         f"this grid with steps up to about {limit:.3g}, so pass controller=kutta.Fixed({0.9 * limit:.2g}) or a smaller "
         f"one{waves}; or leave the method out, and one that chooses its steps is taken"
     )
-
-
-def _says_speeds(problem: PDEProblem) -> bool:
-    return problem.speeds(problem.t_span[0], problem.u0) is not None
 
 
 def _takes_given_steps(method: Any) -> bool:
@@ -118,11 +91,15 @@ def _lowered(forms: Forms, method: Any, given: dict[str, Any]) -> Lowered:
     return forms.waves if waves_will_do else forms.split
 
 
-def _advice(problem: PDEProblem, failure: SolveError, reached: Solution) -> str:
-    """That of the solver, and what the equation knows of such failures."""
-    breaks = failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW)
-    known = problem.equation.advice(problem.grid, reached.y1) if breaks else ""
-    return f"{failure.advice}; {known}" if known else failure.advice
+def _known(problem: PDEProblem, method: Any, controller: Any, lowered: Lowered, failure: SolveError) -> Iterator[str]:
+    """What the equation knows of such failures, and whether it outran its steps."""
+    solution: Solution = failure.solution  # type: ignore[assignment]
+    if failure.result in (Result.NON_FINITE, Result.STEP_UNDERFLOW):
+        yield problem.equation.advice(problem.grid, _fields(problem, method, lowered, solution).y1)
+    if failure.result == Result.NON_FINITE:
+        outran = outrun(lowered.problem, method, controller, solution)
+        by_waves = ", or controller=problem.cfl(), which follows the fastest wave" if problem.says_speeds else ""
+        yield f"{outran}: take smaller ones{by_waves}, or leave the controller out" if outran else ""
 
 
 def _fields(problem: PDEProblem, method: Any, lowered: Lowered, solution: Solution) -> Solution:

@@ -8,6 +8,8 @@ step that takes the fastest rate there grows without bound, whatever kind of mod
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,15 +18,15 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float, read
-from kutta.pde.lowering.structure import random_field
+from kutta.pde.rates import are_plainly_below, fastest_rate
 from kutta.problems import ODEProblem
+from kutta.solution import Solution
 from kutta.solvers.controllers import Fixed
 from kutta.solvers.field import VectorField
 from kutta.solvers.low_storage import LowStorageRungeKutta
 from kutta.solvers.method import Method
 from kutta.solvers.multistep import AdamsBashforth, AdamsBashforthMoulton
 from kutta.solvers.runge_kutta import RungeKutta
-from kutta.solvers.stabilised.spectral_radius import SAFETY, estimated_radius
 from kutta.state import layout_of
 
 # A power iteration that has not come to rest may be this far above the radius.
@@ -51,19 +53,71 @@ def check_step(problem: Any, method: Any, controller: Any) -> None:
     Raises:
         ValueError: with the largest step size that is not.
     """
-    if not (isinstance(controller, Fixed) and has_limit(method) and isinstance(problem, ODEProblem)):
+    if not _is_bound(problem, method, controller):
         return
-    dt = as_float(controller.dt)
+    dt, reach = as_float(controller.dt), farthest_stable(method)
     if torch.compiler.is_compiling() or _only_starts(method, problem, dt):
         return
-    rate, reach = fastest_rate(problem), farthest_stable(method)
-    if rate * dt > _SURELY * reach:
+    rate = _rate_beyond(problem, _SURELY * reach / dt)
+    if rate is not None:
         raise ValueError(
             f"controller=Fixed({dt:.3g}) violates the Courant-Friedrichs-Lewy condition: the "
             f"fastest mode of this equation on this grid changes at the rate {rate:.3g}, for which "
             f"{type(method).__name__} needs steps below {reach / rate:.3g}; take such steps, leave the controller out, "
             "or use a method for stiff problems such as kutta.ROCK4() or kutta.ETDRK4()"
         )
+
+
+def outrun(problem: Any, method: Any, controller: Any, solution: Solution) -> str:
+    """What a second look says of a solve that came to infinite values: whether the equation outran a given step.
+
+    Such as that of Burgers, whose waves grow steeper and then faster, or one with a source that varies. Of the states
+    that were saved, the first one is named for which the step was too large, by bisection; by default there is none but
+    the last finite one.
+
+    Args:
+        problem: an ordinary one, from its start.
+        method: any.
+        controller: only `Fixed` says a step size.
+        solution: of that problem, as far as it came.
+
+    Returns:
+        a clause for an error message; it is empty where the step was small enough, or nothing can be said.
+    """
+    if not _is_bound(problem, method, controller):
+        return ""
+    states = [*zip(solution.ts, solution.ys, strict=True), (solution.t1, solution.y1)]
+    later = [replace(problem, y0=_in_range(y.detach()), t_span=(t, problem.t_span[1])) for t, y in states]
+    dt, reach = as_float(controller.dt), farthest_stable(method)
+    if _rate_beyond(later[-1], _SURELY * reach / dt) is None:
+        return ""
+    place = bisect_left(later, True, key=lambda one: _rate_beyond(one, _SURELY * reach / dt) is not None)
+    t, y = states[place]
+    return (
+        f"the step was too large for what the equation had become: at t = {as_float(t):.6g}, where the largest value "
+        f"is {read(y.detach().abs().amax()):.3g}, {type(method).__name__} is stable with steps up to about "
+        f"{largest_step(later[place], method):.2g}, and at the start it was with up to "
+        f"{largest_step(problem, method):.2g}"
+    )
+
+
+def _in_range(y: Tensor) -> Tensor:
+    """A state, or that part of it whose norms can be told; for a linear equation its rates are the same."""
+    farthest, largest = torch.finfo(y.dtype).max ** 0.25, y.abs().amax()
+    return y * torch.where(largest > farthest, farthest / largest, 1.0)
+
+
+def _is_bound(problem: Any, method: Any, controller: Any) -> bool:
+    """Whether an explicit method takes steps of a given size."""
+    return isinstance(controller, Fixed) and has_limit(method) and isinstance(problem, ODEProblem)
+
+
+def _rate_beyond(problem: ODEProblem, limit: float) -> float | None:
+    """The fastest rate at the start, if it is beyond a limit."""
+    if are_plainly_below(problem, limit / _SURELY):
+        return None
+    rate = fastest_rate(problem)
+    return rate if rate > limit else None
 
 
 def _only_starts(method: Method, problem: ODEProblem, dt: float) -> bool:
@@ -76,30 +130,6 @@ def largest_step(problem: ODEProblem, method: Method) -> float:
     """Beyond which an explicit method is not stable at the start; infinite where nothing changes."""
     rate = fastest_rate(problem)
     return farthest_stable(method) / rate if rate > 0.0 else math.inf
-
-
-def fastest_rate(problem: ODEProblem) -> float:
-    """How fast the fastest mode changes at the start."""
-    y0 = problem.y0.detach()
-    with torch.no_grad():
-        t0 = torch.as_tensor(problem.t_span[0]).detach().to(y0.device, y0.dtype.to_real())
-        slope = problem.derivative(t0, y0)
-        direction, radius = random_field(y0.shape).to(y0), 0.0
-        for _ in range(3):  # each goes on until it has come to rest, for that moment
-            radius, direction = estimated_radius(problem, t0, y0, slope, direction)  # type: ignore[arg-type]
-        return min(radius / SAFETY, _mean_growth(problem, t0, y0, slope, direction))
-
-
-def _mean_growth(problem: ODEProblem, t0: Tensor, y0: Tensor, slope: Tensor, direction: Tensor) -> float:
-    """``sqrt(|J^2 d| / |d|)``: in systems such as that of waves a direction grows much and little by turns."""
-    size, product = torch.linalg.vector_norm(y0), torch.ones((), dtype=torch.float64, device=y0.device)
-    distance = math.sqrt(torch.finfo(y0.dtype).eps) * torch.where(size > 0, size, 1.0)
-    for _ in range(2):
-        length = torch.linalg.vector_norm(direction)
-        nearby = y0 + direction * (distance / torch.where(length > 0, length, 1.0))
-        direction = (problem.derivative(t0, nearby) - slope) / distance
-        product = product * torch.linalg.vector_norm(direction)
-    return math.sqrt(read(product))
 
 
 @cache

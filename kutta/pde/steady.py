@@ -83,9 +83,17 @@ class Steady:
         return SteadyProblem(operator, b, guess, grid, self, self.method(grid), f)
 
 
-def field_of(name: str, value: Any, grid: Grid) -> Any:
-    """A coefficient: functions as their values at the points, and all else as it is."""
-    return _field(name, value, grid, torch.zeros((), dtype=torch.float64)) if callable(value) else value
+def field_of(name: str, value: Any, grid: Grid, like: Tensor | None = None) -> Any:
+    """A coefficient: functions as their values at the points, and all else as it is.
+
+    Args:
+        name: of the coefficient.
+        value: of it.
+        grid: where the field lives.
+        like: a tensor of whose precision the coordinates are, such as a source; by default they are float64.
+    """
+    like = torch.zeros((), dtype=torch.float64) if like is None else like.detach().real
+    return _field(name, value, grid, like) if callable(value) else value
 
 
 def _field(name: str, value: Any, grid: Grid, like: Tensor) -> Tensor:
@@ -94,7 +102,8 @@ def _field(name: str, value: Any, grid: Grid, like: Tensor) -> Tensor:
     if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
         raise TypeError(f"{name} must be a number, a tensor or a function of the coordinates; got {value!r}")
     if not isinstance(value, Tensor):
-        value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        dtype = like.dtype.to_complex() if isinstance(value, complex) else like.dtype
+        value = torch.as_tensor(value, dtype=dtype, device=like.device)
     value = value.expand(grid.shape) if value.dim() == 0 else value
     check_field(name, value, grid)
     if not (value.is_floating_point() or value.is_complex()):

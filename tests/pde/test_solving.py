@@ -7,9 +7,6 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.lowering import forms
-from kutta.pde.lowering.forms import Forms
-from kutta.pde.solving import default_method
 
 P = kt.pde
 F64 = torch.float64
@@ -227,23 +224,6 @@ def test_right_hand_sides_can_be_traced(scheme):
         assert torch.equal(traced(t, problem.y0), problem.f(t, problem.y0))
 
 
-@pytest.mark.parametrize(
-    ("scheme", "boundary", "method"),
-    [
-        (P.PseudoSpectral(), P.Periodic(), kt.ETDRK4),
-        (P.FiniteDifference(), P.Periodic(), kt.ETDRK4),
-        (P.FiniteDifference(4), P.Dirichlet(), kt.ETDRK4),
-        (P.FiniteDifference(), (P.Periodic(), P.Robin(1.0, 1.0)), kt.ROCK4),
-    ],
-    ids=["waves", "differences", "matrix", "walls"],
-)
-def test_the_method_that_is_chosen(scheme, boundary, method):
-    grid = P.Grid((16, 8) if isinstance(boundary, tuple) else 16, boundary=boundary)
-    assert isinstance(default_method(Forms(burgers(scheme, grid)), {}), method)
-    without = P.PDEProblem(lambda ops, t, u: -u, grid, 1.0, (0.0, 1.0), scheme)
-    assert isinstance(default_method(Forms(without), {}), kt.Tsit5)
-
-
 def test_an_integrator_takes_the_ordinary_problem():
     problem = burgers(P.FiniteDifference())
     with pytest.raises(TypeError, match=r"problem\.as_ode\(\)"):
@@ -260,11 +240,3 @@ def test_boundary_values_with_more_axes_than_the_state_are_refused(centring):
     problem = P.Heat(1.0).problem(grid, torch.zeros(12), (0.0, 1.0), P.FiniteDifference())
     with pytest.raises(ValueError, match=r"boundary\[0\]\[0\]: g must have the axes of the face"):
         kt.solve(problem)
-
-
-@pytest.mark.parametrize("scheme", [P.PseudoSpectral(), P.FiniteDifference()], ids=["waves", "differences"])
-def test_the_choice_of_a_method_lowers_no_problem_twice(scheme, monkeypatch):
-    made, linear_part = [], forms.linear_part
-    monkeypatch.setattr(forms, "linear_part", lambda *given: made.append(given) or linear_part(*given))
-    kt.solve(P.AllenCahn(0.1).problem(P.Grid(16), lambda x: torch.cos(2 * torch.pi * x[0]), (0.0, 0.1), scheme))
-    assert len(made) == 1

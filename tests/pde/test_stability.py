@@ -1,6 +1,7 @@
 """Steps that cannot be stable are refused; no others are."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -145,3 +146,69 @@ def test_a_missing_step_is_asked_for_with_its_limit():
     with pytest.raises(ValueError, match=r"or controller=problem.cfl\(number\)"):
         kt.solve(burgers, kt.AdamsBashforth(3))
     assert torch.isfinite(kt.solve(burgers, kt.Euler()).y1).all()
+
+
+def test_most_given_steps_cost_four_evaluations_more():
+    calls = []
+
+    def cooling(ops, t, u):
+        calls.append(t)
+        return ops.laplacian(u)
+
+    def evaluations(part):
+        dt = part * 2.0 / (4.0 * 64**2)
+        problem = P.PDEProblem(cooling, P.Grid(64), torch.ones(64, dtype=F64), (0.0, dt), P.FiniteDifference())
+        calls.clear()
+        sol = kt.solve(problem, kt.Euler(), controller=kt.Fixed(dt))
+        return len(calls) - sol.stats.function_evaluations
+
+    assert evaluations(0.3) <= 4 + 2  # one for the slope, and one by which the problem was checked
+    assert evaluations(0.05) <= 2 + 2
+
+
+def outrun(problem, method, dt, **given):
+    with pytest.raises(kt.SolveError, match=r"NON_FINITE.*the step was too large for what the equation") as failure:
+        kt.solve(problem, method, controller=kt.Fixed(dt), **given)
+    words = failure.value.advice.split("what the equation had become: at t = ")[1]
+    there, start = (float(re.search(f"{mark} ([^,:]+)", words)[1]) for mark in ("up to about", "with up to"))
+    return failure.value, float(words.split(",")[0]), there, start
+
+
+def test_an_equation_that_outran_its_steps():
+    """Diffusion that grows as 1 + t: with Euler's method steps are stable up to h^2 / (2 (1 + t))."""
+
+    def warmer(ops, t, u):
+        return (1.0 + t) * ops.laplacian(u)
+
+    limit = 2.0 / (4.0 * 16**2)
+    problem = P.PDEProblem(
+        warmer, P.Grid(16), lambda x: torch.cos(2 * math.pi * x[0]), (0.0, 10.0), P.FiniteDifference()
+    )
+    failure, t, there, start = outrun(problem, kt.Euler(), 0.5 * limit)
+    assert t == pytest.approx(failure.t, rel=1e-4) and failure.t > 1.0
+    assert there == pytest.approx(limit / (1.0 + t), rel=0.1) and start == pytest.approx(limit, rel=0.05)
+    assert "cfl" not in failure.advice and "take smaller ones, or leave the controller out" in failure.advice
+    _, t, there, _ = outrun(problem, kt.Euler(), 0.5 * limit, save_at="steps")
+    assert 1.1 < t < 1.4 and there == pytest.approx(limit / (1.0 + t), rel=0.05)
+
+
+def test_waves_that_outran_their_steps():
+    problem = P.Burgers(0.0).problem(
+        P.Grid(64), lambda x: 0.2 + torch.sin(2 * math.pi * x[0]), (0.0, 3.0), P.FiniteDifference()
+    )
+    failure, _, there, start = outrun(problem, kt.RK4(), 0.02)
+    assert there < 0.02 < start
+    assert "largest value is" in failure.advice and "controller=problem.cfl()" in failure.advice
+
+
+def test_failures_that_no_step_would_have_spared_say_nothing_of_steps():
+    """``u' = 1 / (1 - t)^2`` is infinite at 1 whatever the step, and no rate changes."""
+    problem = P.PDEProblem(
+        lambda ops, t, u: 0.0 * u + 1.0 / (1.0 - t).clamp(min=0.0) ** 2,
+        P.Grid(8),
+        torch.zeros(8, dtype=F64),
+        (0.0, 2.0),
+    )
+    with pytest.raises(kt.SolveError, match="NON_FINITE") as failure:
+        kt.solve(problem, kt.Euler(), controller=kt.Fixed(0.25))
+    assert "step was too large" not in str(failure.value)

@@ -1,17 +1,20 @@
-"""The equation of Cahn and Hilliard, ``u_t = laplace(u^3 - u - eps^2 laplace(u))``."""
+"""The equation of Cahn and Hilliard, ``u_t = div(m grad(u^3 - u - eps^2 laplace(u)))``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.grids.grid import Grid
+from kutta.pde.schemes.finite_difference import FiniteDifference
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
 @dataclass(frozen=True, eq=False)
 class CahnHilliard(Evolution):
-    """``du/dt = m laplace(mu)`` with ``mu = u^3 - u - eps^2 laplace(u)``: a mixture that separates.
+    """``du/dt = div(m grad mu)`` with ``mu = u^3 - u - div(eps^2 grad u)``: a mixture that separates.
 
     The energy ``int (u^2 - 1)^2 / 4 + eps^2 |grad u|^2 / 2`` falls; where all is periodic, or no chemical potential
     ``mu`` flows through the walls, the mean of `u` stays. A flat front at rest is ``tanh(x / (sqrt(2) eps))``.
@@ -20,8 +23,9 @@ class CahnHilliard(Evolution):
     nothing flows through, and a slope of `u` other than zero is the preference of a wall for one of the two phases.
 
     Attributes:
-        width: ``eps``, of fronts.
-        mobility: ``m``.
+        width: ``eps``, of fronts: a number, or a tensor at the points of the grid.
+        mobility: ``m``, likewise. Differences are the default for tensors, and lose nothing; `PseudoSpectral` has the
+            products of all waves, for coefficients as smooth as the solution.
 
     Source: Cahn and Hilliard, Free energy of a nonuniform system, J. Chem. Phys. 28, 1958.
 
@@ -39,10 +43,16 @@ class CahnHilliard(Evolution):
     mobility: Any = 1.0
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("width", "mobility")
+    diffusive: ClassVar[tuple[str, ...]] = ("mobility",)
+
+    def scheme(self, grid: Grid) -> Scheme:
+        """Waves where all is periodic and nothing varies, else differences of order 2."""
+        varies = is_field(self.width) or is_field(self.mobility)
+        return FiniteDifference() if varies else super().scheme(grid)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         potential = u + ops.diffusion(u, self.width**2)
-        return -self.mobility * ops.homogeneous().laplacian(potential)
+        return -ops.homogeneous().diffusion(potential, self.mobility)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
-        return self.mobility * ops.homogeneous().laplacian(u**3)
+        return ops.homogeneous().diffusion(u**3, self.mobility)

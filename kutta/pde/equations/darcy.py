@@ -41,7 +41,7 @@ class Darcy(Steady):
     faces: str = "harmonic"
 
     def system(self, grid: Grid, f: Tensor) -> tuple[LinearOperator, Tensor]:
-        operator = Elliptic(grid, field_of("coefficient", self.coefficient, grid), faces=self.faces)
+        operator = Elliptic(grid, field_of("coefficient", self.coefficient, grid, f), faces=self.faces)
         return operator, operator.right_hand_side(f)
 
     def like(self) -> Tensor:

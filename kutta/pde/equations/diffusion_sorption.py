@@ -1,11 +1,11 @@
-"""Diffusion of a dissolved substance that the ground holds back, ``R(u) u_t = D u_xx``.
+"""Diffusion of a dissolved substance that the ground holds back, ``R(u) u_t = (D u_x)_x``.
 
 By Freundlich's isotherm ground of density ``rho`` and porosity ``phi`` takes up ``k u^n`` of it, so that
 
     R(u) = 1 + c u^(n - 1),    c = (1 - phi) / phi rho k n,
 
 holds it back. With ``n < 1`` that is without bound where there is nothing yet. With ``p = (u + delta)^(1 - n)``, and
-nothing for values below zero, the rate is ``D / R = D p / (p + c)``, which is bounded and has a slope.
+nothing for values below zero, the part that moves is ``1 / R = p / (p + c)``, which is bounded and has a slope.
 
 Source: Takamoto et al., PDEBench: An extensive benchmark for scientific machine learning, 2022.
 """
@@ -25,7 +25,7 @@ from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 @dataclass(frozen=True, eq=False)
 class DiffusionSorption(Evolution):
-    """``du/dt = D / R(u) u_xx`` with ``R(u) = 1 + (1 - phi) / phi rho k n u^(n - 1)``.
+    """``du/dt = (D u_x)_x / R(u)`` with ``R(u) = 1 + (1 - phi) / phi rho k n u^(n - 1)``.
 
     The defaults are those of PDEBench, whose boundary is ``u = 1`` at the left side and ``u + D du/dx = 0`` at the
     right one: ``(Dirichlet(1.0), Robin(1.0, D))``, on cells.
@@ -57,15 +57,20 @@ class DiffusionSorption(Evolution):
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
     diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
+    ordered: ClassVar[bool] = True
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
-        return self.rate(u) * ops.laplacian(u)
+        return self.moving(u) * ops.diffusion(u, self.diffusivity)
 
     def rate(self, u: Field) -> Field:
         """``D / R(u)``."""
+        return self.diffusivity * self.moving(u)
+
+    def moving(self, u: Field) -> Field:
+        """``1 / R(u)``, the part of the substance that is dissolved."""
         c = (1.0 - self.porosity) / self.porosity * self.density * self.partition * self.exponent
         power = (torch.clamp(u, min=0.0) + self.cutoff) ** (1.0 - self.exponent)
-        return self.diffusivity * power / (power + c)
+        return power / (power + c)

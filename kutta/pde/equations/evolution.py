@@ -31,6 +31,7 @@ class Evolution:
         fields: the names of those that may also be tensors of values at the points of the grid.
         functions: those of the fields that may also be functions of ``(x, t)``, such as sources.
         diffusive: those coefficients that make fast waves grow without bound if they are negative.
+        ordered: whether the equation asks which values are larger, which complex ones do not tell.
     """
 
     components: ClassVar[tuple[str, ...]] = ("u",)
@@ -41,6 +42,7 @@ class Evolution:
     fields: ClassVar[tuple[str, ...]] = ()
     functions: ClassVar[tuple[str, ...]] = ()
     diffusive: ClassVar[tuple[str, ...]] = ()
+    ordered: ClassVar[bool] = False
 
     def linear(self, ops: Discretisation, u: Field) -> Field | None:
         """``L u``; it may depend on neither the time nor, but linearly, on `u`."""
@@ -63,6 +65,8 @@ class Evolution:
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         """Refuse coefficients, a grid, a scheme or an initial state that make no sense together."""
+        if self.ordered and u0.is_complex():
+            raise TypeError(f"{type(self).__name__} is for real fields; got u0 of {u0.dtype}")
         for name in self.numbers:
             check_number(name, getattr(self, name))
         lead = u0.shape[: u0.dim() - grid.dim - (len(self.components) > 1)]

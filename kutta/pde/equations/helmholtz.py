@@ -64,7 +64,7 @@ class Helmholtz(Steady):
     absorbing: float | Sequence[Any] = 0.0
 
     def system(self, grid: Grid, f: Tensor) -> tuple[LinearOperator, Tensor]:
-        k, widths = self._wavenumber(grid), widths_of(self.absorbing, grid)
+        k, widths = self._wavenumber(grid, f), widths_of(self.absorbing, grid)
         if not has_layers(widths):
             operator = Elliptic(grid, shift=-k * k)
             return operator, operator.right_hand_side(f)
@@ -82,8 +82,10 @@ class Helmholtz(Steady):
             return LU()
         return GMRES(damped_inverse(grid, _mean(k * k), layers), restart=100)
 
-    def _wavenumber(self, grid: Grid) -> Any:
-        k = field_of("wavenumber", self.wavenumber, grid)
+    def _wavenumber(self, grid: Grid, like: Tensor | None = None) -> Any:
+        k = field_of("wavenumber", self.wavenumber, grid, like)
+        if isinstance(k, complex) or (isinstance(k, Tensor) and k.is_complex()):
+            raise TypeError(f"wavenumber must be real; got {k!r}: for waves that leave use absorbing=")
         if isinstance(k, Tensor) and k.dim():
             check_field("wavenumber", k, grid)
         elif isinstance(k, bool) or not isinstance(k, int | float | Tensor) or not math.isfinite(_mean(k)):

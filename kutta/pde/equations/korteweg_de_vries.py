@@ -1,4 +1,4 @@
-"""The equation of Korteweg and de Vries, ``u_t + 6 u u_x + u_xxx = 0``."""
+"""The equation of Korteweg and de Vries, ``u_t + (3 u^2 + u_xx)_x = 0``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -14,7 +15,7 @@ from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 @dataclass(frozen=True, eq=False)
 class KortewegDeVries(Evolution):
-    """``du/dt + (a u^2 / 2)_x + b u_xxx = 0``: waves in shallow water, which pass through each other.
+    """``du/dt + (a u^2 / 2 + b u_xx)_x = 0``: waves in shallow water, which pass through each other.
 
     With the usual ``a = 6`` and ``b = 1`` a single wave of speed ``c`` is
     ``c/2 sech(sqrt(c) (x - c t - x0) / 2)^2``.
@@ -23,7 +24,7 @@ class KortewegDeVries(Evolution):
 
     Attributes:
         steepening: ``a``.
-        dispersion: ``b``.
+        dispersion: ``b``: a number, or a tensor at the points of the grid. The mean of `u` stays with both.
 
     Example:
         >>> import torch, kutta as kt
@@ -51,6 +52,8 @@ class KortewegDeVries(Evolution):
             )
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
+        if is_field(self.dispersion):
+            return -ops.derivative(self.dispersion * ops.derivative(u, 0, 2), 0)
         return -self.dispersion * ops.derivative(u, 0, 3)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:

@@ -1,4 +1,4 @@
-"""The equation of Kuramoto and Sivashinsky, ``u_t + u u_x + u_xx + u_xxxx = 0``."""
+"""The equation of Kuramoto and Sivashinsky, ``u_t + u u_x + u_xx + (b u_xx)_xx = 0``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kutta.pde.schemes.scheme import Discretisation, Field
 
 @dataclass(frozen=True, eq=False)
 class KuramotoSivashinsky(Evolution):
-    """``du/dt + |grad u|^2 / 2 + laplace(u) + laplace(laplace(u)) = 0`` and, in one dimension, its derivative.
+    """``du/dt + |grad u|^2 / 2 + laplace(u) + laplace(b laplace(u)) = 0`` and, in one dimension, its derivative.
 
     Long waves grow, short ones decay, and convection hands energy from one to the other: chaos in one dimension. There
-    `u` stands for the slope of the flame front, ``du/dt + (u^2 / 2)_x + u_xx + u_xxxx = 0``, whose mean stays; in more
-    dimensions for its height, whose mean falls.
+    `u` stands for the slope of the flame front, ``du/dt + (u^2 / 2)_x + u_xx + (b u_xx)_xx = 0``, whose mean stays; in
+    more dimensions for its height, whose mean falls.
 
     Attributes:
-        hyperviscosity: the factor of the last term, 1 by default.
+        hyperviscosity: ``b``, 1 by default: a number, or a tensor at the points of the grid.
 
     Example:
         >>> import torch, kutta as kt
@@ -38,7 +38,7 @@ class KuramotoSivashinsky(Evolution):
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         curvature = ops.laplacian(u)
-        return -curvature - self.hyperviscosity * ops.homogeneous().laplacian(curvature)
+        return -curvature - ops.homogeneous().laplacian(self.hyperviscosity * curvature)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         if ops.grid.dim == 1:

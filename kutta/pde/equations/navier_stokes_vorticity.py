@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
@@ -31,14 +32,15 @@ from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 @dataclass(frozen=True, eq=False)
 class NavierStokesVorticity(Evolution):
-    """``dw/dt + u . grad w = nu laplace(w) - d w + curl f``: plane flow that nothing compresses, on a periodic box.
+    """``dw/dt + u . grad w = div(nu grad w) - curl(d u) + curl f``: flow that nothing compresses, on a periodic box.
 
     The mean of the vorticity is zero on such a box; a mean of `w` makes no velocity. Nor does the mean of the velocity
     follow from `w`: it is zero here.
 
     Attributes:
-        viscosity: ``nu``.
-        drag: ``d``, of the bottom, which takes energy from the longest waves; by default 0.
+        viscosity: ``nu``: a number, or a tensor at the points of the grid.
+        drag: ``d``, of the bottom, which takes energy from the longest waves, likewise; by default 0. With a number the
+            drag is ``d w``; of a tensor the mean acts so.
         forcing: the force ``f`` per mass: a tensor ``(2, *grid.shape)``, or a function of ``(x, t)`` that returns one.
             The tensor is transformed once, what the function returns at every evaluation.
 
@@ -81,7 +83,7 @@ class NavierStokesVorticity(Evolution):
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         decay = ops.diffusion(u, self.viscosity)
-        return decay if isinstance(self.drag, int | float) and self.drag == 0 else decay - self.drag * u
+        return decay if isinstance(self.drag, int | float) and self.drag == 0 else decay - _dragged(ops, u, self.drag)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         transport = transport_by_products(ops, u) if ops.product_rule else transport_by_arakawa(ops, u)
@@ -159,6 +161,16 @@ def _curl(ops: Discretisation, force: Field) -> Field:
 def _waves(w: Tensor, grid: Grid) -> WaveSpace:
     check_field("w", w, grid)
     return PseudoSpectral().on(grid).like(w)
+
+
+def _dragged(ops: Discretisation, w: Field, drag: Any) -> Field:
+    """``curl(d u)``: the mean of the drag acts on the vorticity, and what differs from it on the velocity."""
+    if not is_field(drag):
+        return drag * w
+    mean = drag.mean((-2, -1), keepdim=True)
+    rest = (drag - mean).expand(*drag.shape[:-2], *ops.grid.shape)
+    along_x, along_y = rest * _velocity_x(ops, w), rest * _velocity_y(ops, w)
+    return mean * w + ops.derivative(along_y, 0) - ops.derivative(along_x, 1)
 
 
 def _check_force(force: Tensor, grid: Grid) -> None:

@@ -45,6 +45,7 @@ class ShallowWater(Evolution):
     dimension: int = 1
     numbers: ClassVar[tuple[str, ...]] = ("gravity",)
     diffusive: ClassVar[tuple[str, ...]] = ("gravity",)
+    ordered: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.dimension not in (1, 2):

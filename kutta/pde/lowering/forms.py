@@ -198,12 +198,16 @@ def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
     """A state with the boundary's values at the nodes where they are given."""
     for axis, side, condition in conditions(grid):
         if is_data(grid, axis, side):
-            dim, place = axis - grid.dim, side * (grid.shape[axis] - 1)
+            dim, others = axis - grid.dim, grid.shape[axis] - 1
             face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
             value = torch.as_tensor(condition.value(face, t))
             check_kind(value, u, axis, side)
             value = value.to(u)
-            u = u.select_scatter(value.expand(u.select(dim, place).shape), dim, place)
+            inner = u.narrow(dim, 1 - side, others)
+            ends = [value.expand(u.select(dim, 0).shape).unsqueeze(dim), inner]
+            u = torch.cat(
+                ends[::-1] if side else ends, dim
+            )  # which, unlike a scatter, has derivatives of complex fields
     return u
 
 

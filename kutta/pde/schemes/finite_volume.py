@@ -13,7 +13,7 @@ from kutta.pde.grids.padding import pad
 from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.numerical_fluxes import LaxFriedrichs, NumericalFlux, Rusanov
 from kutta.pde.schemes.reconstructions import MUSCL, WENO5, Reconstruction
-from kutta.pde.schemes.scheme import Law, Scheme, directions
+from kutta.pde.schemes.scheme import Law, Scheme, check_real, directions
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class Cells(CentralDifferences):
 
     def advection(self, u: Tensor, velocity: Sequence[Any]) -> Tensor:
         _check_real(u)
+        for one in velocity:
+            check_real(one, u.dtype)
         terms = [self._upwind(u, axis, velocity[axis]) for axis in range(self.grid.dim)]
         return sum(terms[1:], terms[0])
 

@@ -68,13 +68,27 @@ def test_only_sources_are_functions():
     assert {one for kind in EQUATIONS.values() for one in kind.functions} == {"source"}
 
 
+@pytest.mark.parametrize("name", ["ShallowWater", "DiffusionSorption"])
+def test_complex_states_are_refused_where_values_are_compared(name):
+    equation, grid = EQUATIONS[name](), P.Grid(6)
+    u0 = torch.ones(*([2] if name == "ShallowWater" else []), 6, dtype=torch.complex128)
+    with pytest.raises(TypeError, match=f"{name} is for real fields; got u0 of torch.complex128"):
+        equation.problem(grid, u0, (0.0, 0.1))
+
+
+def test_complex_velocities_of_real_fields_are_refused():
+    case = P.Advection(torch.tensor(1j)).problem(P.Grid(8), torch.ones(8, dtype=F64), (0.0, 0.1), P.FiniteVolume())
+    with pytest.raises(TypeError, match=r"the state is real, .*, and a coefficient or a source .* is complex"):
+        kt.solve(case)
+
+
 DIFFUSIVE = [(name, one) for name, kind in EQUATIONS.items() for one in kind.diffusive]
 
 
 def test_equations_that_spread_say_by_what():
     """All that there are, but those of waves, those with coefficients of another form, and one of two numbers."""
     silent = set(EQUATIONS) - {name for name, _ in DIFFUSIVE}
-    assert silent <= {"Advection", "Wave", "KortewegDeVries", "GrayScott", "CahnHilliard"}
+    assert silent <= {"Advection", "Wave", "KortewegDeVries", "GrayScott"}
 
 
 @pytest.mark.parametrize("name, coefficient", DIFFUSIVE, ids=map(" ".join, DIFFUSIVE))
@@ -153,6 +167,37 @@ def test_samples_may_have_fields_of_their_own(name, coefficient):
         found = slope_of(name, scheme, (2,), **{coefficient: both})
         alone = [slope_of(name, scheme, **{coefficient: lambda x, k=k: both(x)[k]}) for k in (0, 1)]
         assert torch.allclose(found, torch.stack(alone), rtol=1e-9, atol=1e-9)
+
+
+CONSERVING = [
+    ("Heat", "diffusivity"),
+    ("Burgers", "viscosity"),
+    ("CahnHilliard", "width"),
+    ("CahnHilliard", "mobility"),
+    ("KuramotoSivashinsky", "hyperviscosity"),
+    ("KortewegDeVries", "dispersion"),
+    ("NavierStokesVorticity", "viscosity"),
+]
+
+
+@pytest.mark.parametrize("name, coefficient", CONSERVING, ids=map(" ".join, CONSERVING))
+def test_fields_that_vary_leave_the_mean(name, coefficient):
+    """They stand within the divergence."""
+    for scheme in (P.PseudoSpectral(), P.FiniteDifference()):
+        slope = slope_of(name, scheme, **{coefficient: varying})
+        assert float(slope.abs().amax()) > 1e-3
+        assert float(slope.mean().abs()) < 1e-12 * float(slope.abs().amax())
+
+
+def test_a_drag_that_varies_makes_no_vorticity_on_the_whole():
+    """``curl(d u)``, where the vorticity has the mean zero."""
+    x, y = 2 * math.pi * P.Grid((24, 24)).points()
+    w = torch.cos(x) * torch.sin(y) + torch.sin(2 * x)
+    equation = P.NavierStokesVorticity(0.0, drag=varying(x + y))
+    for scheme in (P.PseudoSpectral(), P.FiniteDifference()):
+        problem = equation.problem(P.Grid((24, 24)), w, (0.0, 1.0), scheme).as_ode()
+        slope = problem.f(torch.tensor(0.0, dtype=F64), problem.y0)
+        assert float(slope.mean().abs()) < 1e-14
 
 
 @pytest.mark.parametrize("name, coefficient", NUMBERS, ids=map(" ".join, NUMBERS))

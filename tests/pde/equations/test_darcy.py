@@ -96,3 +96,12 @@ def test_what_does_not_fit_is_refused():
         kt.pde.Darcy(torch.ones(8, 8)).problem(grid, torch.ones(8, 8, dtype=F64))
     with pytest.raises(ValueError, match="faces must be one of"):
         kt.pde.Darcy(1.0, "geometric").problem(grid)
+
+
+def test_functions_take_the_precision_of_the_source():
+    grid = kt.pde.Grid((8, 8), boundary=kt.pde.Dirichlet())
+    ends = [
+        kt.solve(kt.pde.Darcy(lambda x: 1.0 + x[0]).problem(grid, torch.ones(8, 8, dtype=dtype))).y1
+        for dtype in (torch.float32, torch.float64)
+    ]
+    assert ends[0].dtype == torch.float32 and torch.allclose(ends[0].double(), ends[1], rtol=1e-4)

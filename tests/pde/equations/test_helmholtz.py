@@ -137,3 +137,19 @@ def test_what_does_not_fit_is_refused():
         kt.pde.Helmholtz(math.nan).problem(grid)
     with pytest.raises(ValueError, match="wavenumber must have the shape"):
         kt.pde.Helmholtz(torch.ones(7, 8)).problem(grid)
+
+
+def test_wavenumbers_are_real():
+    for k in (1j, torch.tensor(1.0 + 1.0j), torch.full((8,), 1j)):
+        with pytest.raises(TypeError, match="wavenumber must be real; got"):
+            kt.pde.Helmholtz(k).problem(kt.pde.Grid(8, boundary=kt.pde.Dirichlet()), 1.0)
+
+
+def test_gradients_to_data_at_nodes_of_waves_that_leave():
+    """There the solution is complex, and ends at the boundary's values."""
+
+    def size(g):
+        grid = kt.pde.Grid(9, boundary=(kt.pde.Dirichlet(g), kt.pde.Dirichlet()), centring="node")
+        return kt.solve(kt.pde.Helmholtz(10.0, absorbing=((0.0, 0.3),)).problem(grid)).y1.abs().square().sum()
+
+    assert torch.autograd.gradcheck(size, torch.tensor(0.7, dtype=F64, requires_grad=True), rtol=1e-6)

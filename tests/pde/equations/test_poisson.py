@@ -107,3 +107,9 @@ def test_what_does_not_fit_is_refused():
         kt.solve(kt.pde.Poisson().problem(grid, 1.0), dt0=0.1)
     with pytest.raises(ValueError, match="source must be finite"):
         kt.pde.Poisson().problem(grid, torch.full((8, 8), math.nan))
+
+
+def test_sources_may_be_complex_numbers():
+    grid = kt.pde.Grid(8, boundary=kt.pde.Dirichlet())
+    real = kt.solve(kt.pde.Poisson().problem(grid, 1.0)).y1
+    assert torch.allclose(kt.solve(kt.pde.Poisson().problem(grid, 2j)).y1, 2j * real)
