@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.training.processes import part
+
 
 class Batches:
     """Rows of tensors, each epoch in a random order of its own that only the seed decides.
@@ -24,6 +26,7 @@ class Batches:
     Attributes:
         epoch: the epoch under way, counted from 0.
         position: batches of it already taken.
+        divided: whether each of several processes takes a part of every batch, as `fit` arranges.
 
     Raises:
         ValueError: for no rows, rows that do not match, or a size below one.
@@ -45,7 +48,7 @@ class Batches:
         if size < 1:
             raise ValueError(f"size must be at least one row; got {size}")
         self.rows, self.size, self.seed, self.shuffle = counts.pop(), size, seed, shuffle
-        self.epoch, self.position = 0, 0
+        self.epoch, self.position, self.divided = 0, 0, False
         self._first = (0, 0)  # epoch and position that the next iteration starts from
 
     def __len__(self) -> int:
@@ -60,6 +63,7 @@ class Batches:
 
     def _rest(self) -> Iterator[Any]:
         for rows in self._order(self.epoch).split(self.size)[self.position :]:
+            rows = part(rows) if self.divided else rows
             self.position += 1
             picked = tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors)
             yield picked[0] if self.alone else picked

@@ -56,8 +56,11 @@ class Latest(Checkpoint):
         return trainer.global_step // self.every > self._written // self.every
 
     def _write(self, trainer: Any) -> None:
-        with replacing(self.path) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)
+        if trainer.is_global_zero:
+            with replacing(self.path) as temporary:
+                trainer.save_checkpoint(temporary, weights_only=False)
+        else:  # which takes part, and writes nothing
+            trainer.save_checkpoint(self.path, weights_only=False)
         self._written = trainer.global_step
 
 
@@ -92,7 +95,9 @@ class Best(Checkpoint):
         figure = float(trainer.callback_metrics[self.name])
         if figure < self.lowest:
             self.lowest = figure
-            save_weights(pl_module.model, self.path)
+            if trainer.is_global_zero:
+                save_weights(pl_module.model, self.path)
+            trainer.strategy.barrier()  # others read it
 
     def state_dict(self) -> dict[str, Any]:
         """The lowest figure, and what it is of."""

@@ -59,6 +59,10 @@ def fit(
     code (``weights_only``). A run that has come to its end is not trained again, but can be prolonged by
     more steps.
 
+    Several processes, of one machine or many, each take a part of every batch: start them by
+    ``torchrun --nproc-per-node 2 script.py`` and say ``devices=2``, and ``num_nodes=`` for several machines. Losses are
+    those of one process to rounding.
+
     Args:
         task: model, loss and optimiser. Its model is trained in place.
         batches: `Batches`, or any loader; with one that cannot tell where it stands (no ``state_dict``) a
@@ -81,7 +85,7 @@ def fit(
         ValueError: for `best` without `validation` or without any having taken place, a checkpoint beyond
             `steps`, a schedule that was made for another number of steps, or options of the ``Trainer`` that
             end runs or epochs.
-        NotImplementedError: for several processes; a `Task` may be given to a ``Trainer`` of your own.
+        TypeError: for batches other than `Batches` in several processes.
 
     Example:
         >>> import torch
@@ -117,19 +121,29 @@ def fit(
         callbacks = [figures, *bar, *_listed(trainer.pop("callbacks", None)), *kept, Latest(home / LATEST, every)]
         loop = lightning.Trainer(**settings | trainer, callbacks=callbacks)
         if loop.world_size > 1:
-            raise NotImplementedError("fit trains in one process; for several, give the Task to a Trainer of your own")
+            _check_divisible(batches, best, folder)
         if source is not None and _is_finished(source, steps):
             _restore(source, task, [figures, *kept])
         else:
             with _interruptible():
                 # A copy, so that the same call takes the same order again.
                 data = copy.copy(batches) if isinstance(batches, Batches) else batches
+                if loop.world_size > 1:
+                    data.divided = True
                 loop.fit(task, data, validation, ckpt_path=source, weights_only=True)
         if chosen is not None:
             _take_best(chosen, task, steps, batches)
-        if folder is not None:
+        if folder is not None and loop.is_global_zero:
             save_weights(task.model, home / WEIGHTS)
     return figures
+
+
+def _check_divisible(batches: Any, best: str | None, folder: Any) -> None:
+    """Refuse what several processes cannot share."""
+    if not isinstance(batches, Batches):
+        raise TypeError(f"several processes need batches that they can divide, Batches; got {type(batches).__name__}")
+    if best is not None and folder is None:
+        raise ValueError(f"best={best!r} needs a folder that all processes can read")
 
 
 def _source(home: Path, resume: bool, steps: int, task: Task) -> Path | None:

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils import _pytree as pytree
 
 from kutta.training import randomness
+from kutta.training.processes import mean
 
 Loss = Callable[[Any, Any, float], Tensor | tuple[Tensor, Mapping[str, Any]]]
 
@@ -99,7 +100,7 @@ class Task(lightning.LightningModule):
         loss, figures = value if isinstance(value, tuple) else (value, {})
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
-        figures = {"loss": loss.detach(), **{name: _detached(figure) for name, figure in figures.items()}}
+        figures = mean({"loss": loss.detach(), **{name: _detached(figure) for name, figure in figures.items()}})
         self.log_dict(figures, prog_bar=True)
         return {"loss": loss, "figures": figures}
 

@@ -163,7 +163,7 @@ def test_names_of_figures_are_told_apart():
         fit(task, batches, 3, validation=batches, progress=False)
 
 
-def test_one_callback_will_do_and_several_processes_will_not():
+def test_one_callback_will_do_and_processes_need_batches_that_divide():
     class Counter(Callback):
         count = 0
 
@@ -174,8 +174,11 @@ def test_one_callback_will_do_and_several_processes_will_not():
     task, batches = simple()
     fit(task, batches, 4, callbacks=counter, progress=False)
     assert counter.count == 4
-    with pytest.raises(NotImplementedError, match="fit trains in one process"):
-        fit(task, batches, 4, devices=2, accelerator="cpu", strategy="ddp_fork", progress=False)
+    several = {"devices": 2, "accelerator": "cpu", "strategy": "ddp_fork", "progress": False}
+    with pytest.raises(TypeError, match="several processes need batches that they can divide, Batches; got list"):
+        fit(task, [torch.ones(2, 1)], 4, **several)
+    with pytest.raises(ValueError, match="best='loss' needs a folder that all processes can read"):
+        fit(task, batches, 4, best="loss", validation=batches, **several)
     for option in ({"max_epochs": 2}, {"max_time": "00:00:01:00"}, {"limit_train_batches": 2}):
         with pytest.raises(ValueError, match=f"{next(iter(option))} would end a run or an epoch elsewhere"):
             fit(task, batches, 4, progress=False, **option)

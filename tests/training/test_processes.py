@@ -1,0 +1,50 @@
+"""Two processes against one: the same losses, the same weights, and a run that goes on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kutta.training import processes
+
+SCRIPT = Path(__file__).with_name("_two_processes.py")
+ROOT = SCRIPT.parents[2]
+
+
+def run(folder, steps, count):
+    folder.mkdir(exist_ok=True)
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        environment.pop(name, None)
+    command = [sys.executable, *launch, str(SCRIPT), str(folder), str(steps)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "found.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_and_go_on_together(tmp_path):
+    alone, together = run(tmp_path / "one", 12, 1), run(tmp_path / "two", 12, 2)
+    run(tmp_path / "again", 6, 2)
+    again = run(tmp_path / "again", 12, 2)
+    for found in (together, again):
+        assert found["figures"].keys() == alone["figures"].keys() == {"loss", "error"}
+        for name, values in alone["figures"].items():
+            assert found["figures"][name] == pytest.approx(values, rel=1e-6)
+        for mine, other in zip(found["weights"], alone["weights"], strict=True):
+            torch.testing.assert_close(torch.tensor(mine), torch.tensor(other), rtol=1e-9, atol=1e-12)
+
+
+def test_rows_are_divided_and_figures_are_means(monkeypatch):
+    assert processes.place() == (0, 1)
+    rows = torch.arange(6)
+    assert processes.part(rows).tolist() == rows.tolist() and processes.mean({"loss": 2.0}) == {"loss": 2.0}
+    monkeypatch.setattr(processes, "place", lambda: (1, 3))
+    assert processes.part(rows).tolist() == [1, 4]
+    with pytest.raises(ValueError, match="a batch of 4 rows cannot be divided among 3 processes"):
+        processes.part(torch.arange(4))
