@@ -84,7 +84,7 @@ class Sparse(LinearOperator):
 
     def _gathered(self, entries: Tensor) -> Tensor:
         """The sums over the rows."""
-        return torch.zeros_like(entries[..., :1]).expand(*entries.shape[:-1], self.n).index_add(-1, self.rows, entries)
+        return entries.new_zeros((*entries.shape[:-1], self.n)).index_add(-1, self.rows, entries)
 
     def check(self, x: Tensor) -> None:
         check_size("a sparse matrix", self.n, self.values.dtype, x)
@@ -96,9 +96,9 @@ class Sparse(LinearOperator):
 
     def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
         on_it = self.rows == self.columns
-        without = torch.ones_like(on_it[:1]).expand(self.n).index_fill(0, self.rows[on_it], False).nonzero()[:, 0]
+        without = on_it.new_ones(self.n).index_fill(0, self.rows[on_it], False).nonzero()[:, 0]
         entries = scale * self.values + shift * on_it.to(self.values.dtype)
-        new = (shift * torch.ones_like(entries[..., :1])).expand(*self.batch, len(without))
+        new = shift * entries.new_ones((*self.batch, len(without)))
         moved = self.sorted_from(
             torch.cat([self.rows, without]), torch.cat([self.columns, without]), torch.cat([entries, new], -1)
         )
@@ -110,7 +110,7 @@ class Sparse(LinearOperator):
         return self._gathered(self.values * (self.rows == self.columns))
 
     def dense(self, like: Tensor) -> Tensor:
-        flat = torch.zeros_like(self.values[..., :1]).expand(*self.batch, self.n * self.n)
+        flat = self.values.new_zeros((*self.batch, self.n * self.n))
         return flat.index_add(-1, self.rows * self.n + self.columns, self.values).unflatten(-1, (self.n, self.n))
 
 
