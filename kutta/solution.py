@@ -98,6 +98,9 @@ _ADVICE_FOR_SYSTEMS = {
 }
 
 
+_FOR_DERIVATIVES = "The method, its preconditioner, rtol, atol and max_steps are those given to the solve itself."
+
+
 class SolveError(RuntimeError):
     """A solve that did not reach its end.
 
@@ -144,6 +147,7 @@ class LinearSolveError(SolveError):
         iterations: that were taken for it.
         residual: the norm of ``b - A x``.
         solution: the partial `Solution`; ``None`` for a system that a derivative leads to.
+        way: for such a system, the pass that leads to it, in words; else ``None``.
     """
 
     def __init__(
@@ -154,20 +158,33 @@ class LinearSolveError(SolveError):
         trajectory: int | None = None,
         failures: int = 1,
         solution: Solution | None = None,
+        way: str | None = None,
     ):
         where = "" if trajectory is None else f" in system {trajectory}"
-        more = "" if failures <= 1 else f" ({failures} systems failed; solution.result names each)"
+        where += f" in {way}," if way else ""
+        named = "" if way else "; solution.result names each"
+        more = "" if failures <= 1 else f" ({failures} systems failed{named})"
+        ending = _FOR_DERIVATIVES if way else "Pass throw=False to get the partial solution."
         self.advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
         RuntimeError.__init__(
             self,
             f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: "
-            f"{self.advice}{more}. Pass throw=False to get the partial solution.",
+            f"{self.advice}{more}. {ending}",
         )
+        self.way = way
         self.result, self.t, self.dt, self.trajectory, self.solution = result, 0.0, 0.0, trajectory, solution
         self.iterations, self.residual, self.failures = iterations, residual, failures
 
     def __reduce__(self) -> Any:
-        return LinearSolveError, (self.result, self.iterations, self.residual, self.trajectory, self.failures)
+        return LinearSolveError, (
+            self.result,
+            self.iterations,
+            self.residual,
+            self.trajectory,
+            self.failures,
+            None,
+            self.way,
+        )
 
 
 class Results:
