@@ -69,7 +69,7 @@ _ADVICE = {
     Result.SINGULAR: (
         "the operator is singular, or nearly so, and nothing that it is applied to gives this right-hand side to more "
         "than two digits, or elimination needs an exchange of rows; look at what it does to constants, or use "
-        "kutta.LU(), which exchanges rows, instead of kutta.CyclicReduction()"
+        "kutta.LU(), which exchanges rows, or kutta.GMRES() instead of kutta.CyclicReduction()"
     ),
     Result.INDEFINITE: (
         "the operator, or the preconditioner, is not definite; use kutta.MINRES() for a symmetric operator, with a "
