@@ -32,6 +32,7 @@ class Result(IntEnum):
     SINGULAR = 6
     INDEFINITE = 7
     BREAKDOWN = 8
+    TOO_STIFF = 9
     STAGNATION = -1
 
     @property
@@ -78,6 +79,10 @@ _ADVICE = {
     Result.BREAKDOWN: (
         "the recurrence would divide by zero, or does not converge; use kutta.GMRES(), with kutta.Multigrid() as its "
         "preconditioner if that was the method, or begin at another guess"
+    ),
+    Result.TOO_STIFF: (
+        "a step of this size would need more than 100,000 stages to be stable; use a method for stiff problems such as "
+        "kutta.Rodas5P(), or take smaller steps; where spectral_radius is given, look at whether it is so large"
     ),
     Result.STAGNATION: (
         "rounding keeps the residual of the system above the tolerance, so that the solution is as exact as its dtype "
