@@ -74,13 +74,20 @@ class Sparse(LinearOperator):
     @cached_property
     def csr(self) -> Tensor:
         """The matrix as a CSR tensor that shares memory with the values, where there is one for all samples."""
+        return self.csr_of(self.values.detach())
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """Where each row begins, and where the last ends."""
         starts = torch.zeros(self.n + 1, dtype=torch.int64, device=self.rows.device)
         starts[1:] = torch.bincount(self.rows, minlength=self.n).cumsum(0)
+        return starts
+
+    def csr_of(self, values: Tensor) -> Tensor:
+        """A CSR tensor with these entries, ``(nnz,)``, at the places of those of the matrix."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(
-                starts, self.columns, self.values.detach(), (self.n, self.n), check_invariants=False
-            )
+            return torch.sparse_csr_tensor(self.starts, self.columns, values, (self.n, self.n), check_invariants=False)
 
     def _gathered(self, entries: Tensor) -> Tensor:
         """The sums over the rows."""
