@@ -238,4 +238,4 @@ def test_a_spectral_radius_that_grows_is_looked_at_again(method):
         return -(10.0 ** (t / 2.0 + 1.0)) * (y - torch.cos(t)) - torch.sin(t)
 
     sol = kt.solve(kt.ODEProblem(f, torch.ones(1, dtype=F64), (0.0, 6.0)), method, rtol=1e-4, atol=1e-4)
-    assert float(sol.y1[0]) == pytest.approx(math.cos(6.0), abs=1e-4)
+    assert float(sol.y1[0]) == pytest.approx(math.cos(6.0), abs=1e-3)
