@@ -32,6 +32,7 @@ class Result(IntEnum):
     SINGULAR = 6
     INDEFINITE = 7
     BREAKDOWN = 8
+    TOO_STIFF = 9
     STAGNATION = -1
     EXTRAPOLATED = -2
 
@@ -70,7 +71,7 @@ _ADVICE = {
     Result.SINGULAR: (
         "the operator is singular, or nearly so, and nothing that it is applied to gives this right-hand side to more "
         "than two digits, or elimination needs an exchange of rows; look at what it does to constants, or use "
-        "kutta.LU(), which exchanges rows, instead of kutta.CyclicReduction()"
+        "kutta.LU(), which exchanges rows, or kutta.GMRES() instead of kutta.CyclicReduction()"
     ),
     Result.INDEFINITE: (
         "the operator, or the preconditioner, is not definite; use kutta.MINRES() for a symmetric operator, with a "
@@ -83,6 +84,10 @@ _ADVICE = {
     Result.EXTRAPOLATED: (
         "the problem is not of those that the surrogate was trained on, so that nothing is known of the error; solve "
         "it by a classical method, or train on such problems, too"
+    ),
+    Result.TOO_STIFF: (
+        "a step of this size would need more than 100,000 stages to be stable; use a method for stiff problems such as "
+        "kutta.Rodas5P(), or take smaller steps; where spectral_radius is given, look at whether it is so large"
     ),
     Result.STAGNATION: (
         "rounding keeps the residual of the system above the tolerance, so that the solution is as exact as its dtype "
@@ -101,6 +106,9 @@ _ADVICE_FOR_SYSTEMS = {
         "whether the method converges for this operator"
     ),
 }
+
+
+_FOR_DERIVATIVES = "The method, its preconditioner, rtol, atol and max_steps are those given to the solve itself."
 
 
 class SolveError(RuntimeError):
@@ -149,6 +157,7 @@ class LinearSolveError(SolveError):
         iterations: that were taken for it.
         residual: the norm of ``b - A x``.
         solution: the partial `Solution`; ``None`` for a system that a derivative leads to.
+        way: for such a system, the pass that leads to it, in words; else ``None``.
     """
 
     def __init__(
@@ -159,20 +168,33 @@ class LinearSolveError(SolveError):
         trajectory: int | None = None,
         failures: int = 1,
         solution: Solution | None = None,
+        way: str | None = None,
     ):
         where = "" if trajectory is None else f" in system {trajectory}"
-        more = "" if failures <= 1 else f" ({failures} systems failed; solution.result names each)"
+        where += f" in {way}," if way else ""
+        named = "" if way else "; solution.result names each"
+        more = "" if failures <= 1 else f" ({failures} systems failed{named})"
+        ending = _FOR_DERIVATIVES if way else "Pass throw=False to get the partial solution."
         self.advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
         RuntimeError.__init__(
             self,
             f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: "
-            f"{self.advice}{more}. Pass throw=False to get the partial solution.",
+            f"{self.advice}{more}. {ending}",
         )
+        self.way = way
         self.result, self.t, self.dt, self.trajectory, self.solution = result, 0.0, 0.0, trajectory, solution
         self.iterations, self.residual, self.failures = iterations, residual, failures
 
     def __reduce__(self) -> Any:
-        return LinearSolveError, (self.result, self.iterations, self.residual, self.trajectory, self.failures)
+        return LinearSolveError, (
+            self.result,
+            self.iterations,
+            self.residual,
+            self.trajectory,
+            self.failures,
+            None,
+            self.way,
+        )
 
 
 class Results:

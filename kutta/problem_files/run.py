@@ -97,13 +97,22 @@ def write(task: Task, solution: Solution, folder: Path, name: str, format: str) 
 
     values, picture = folder / f"{name}{SUFFIXES[format]}", folder / f"{name}.png"
     dataset = solution.to_xarray().assign_attrs(title=task.title, problem_file=task.source)
-    figure = solution.plot()
-    figure.suptitle(task.title, parse_math=False)
     write_dataset(dataset, values)
-    with replacing(picture) as temporary:
-        figure.savefig(temporary, dpi=150)
-    figure.clear()
+    _draw(task, solution, picture)
     return [values, picture]
+
+
+def _draw(task: Task, solution: Solution, path: Path) -> None:
+    """Write the picture; pyplot keeps each figure until it is closed."""
+    figure = solution.plot()
+    from matplotlib.pyplot import close
+
+    try:
+        figure.suptitle(task.title, parse_math=False)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=150)
+    finally:
+        close(figure)
 
 
 def _shows_progress(task: Task, quiet: bool) -> bool:

@@ -158,6 +158,16 @@ def test_a_picture_that_fails_leaves_what_was_there(format, written, tmp_path, m
     assert len(list((tmp_path / "small").iterdir())) == 2 and not (tmp_path / "a").exists()
 
 
+def test_no_figure_stays_open(written, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    path, before = written(PARTIAL), plt.get_fignums()
+    assert invoke(path, "--quiet").exit_code == 0
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", broken)
+    assert invoke(path, "--quiet").exit_code == 2
+    assert plt.get_fignums() == before
+
+
 def broken(*_, **__):
     raise OSError("the disk is full")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +49,7 @@ def checked(problem: LinearProblem) -> LinearProblem:
 
 
 def as_operator(given: Any) -> LinearOperator:
-    """A matrix as an operator; operators as they are.
+    """A matrix as an operator; operators as they are. Matrices of SciPy's sparse formats keep their dtype.
 
     Raises:
         TypeError, ValueError: for what is neither.
@@ -57,12 +58,30 @@ def as_operator(given: Any) -> LinearOperator:
         return given
     if isinstance(given, Tensor):
         return Dense(given) if given.layout == torch.strided else Sparse(given)
+    if hasattr(given, "tocsr"):
+        return Sparse(_of_scipy(given))
     if callable(given):
         raise TypeError("operator must be a matrix or a linear operator; got a function: write MatrixFree(function)")
     try:
         return Dense(torch.as_tensor(given))
     except (TypeError, ValueError, RuntimeError) as wrong:
         raise TypeError(f"operator must be a matrix or a linear operator: {wrong}") from None
+
+
+def _of_scipy(matrix: Any) -> Tensor:
+    """A matrix of any of SciPy's sparse formats as a sparse tensor of its own memory."""
+    if len(matrix.shape) != 2:
+        raise ValueError(f"operator must be a square matrix, of shape (n, n); got shape {matrix.shape}")
+    rows = matrix.tocsr(copy=True)
+    rows.sum_duplicates()  # which also sorts each row by its columns
+    try:
+        values = torch.from_numpy(rows.data)
+    except TypeError as wrong:
+        raise TypeError(f"operator must have a dtype that PyTorch knows; got {rows.dtype}: {wrong}") from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        starts, columns = torch.from_numpy(rows.indptr).long(), torch.from_numpy(rows.indices).long()
+        return torch.sparse_csr_tensor(starts, columns, values, rows.shape, check_invariants=True)
 
 
 def _tensor(name: str, value: Any) -> Tensor:

@@ -31,8 +31,10 @@ from kutta.autodiff import carries_gradient, in_forward_mode, under_transform
 from kutta.solvers.algebra.method import Outcome, Solver, norms
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
-# What is said of a solve for a derivative; it may raise an error.
-Report = Callable[[Outcome], None]
+# What is said of a solve for a derivative, and of the pass that needs it; it may raise an error.
+Report = Callable[[Outcome, str], None]
+BACKWARD = "the backward pass, which solves the transposed system"
+FORWARD = "a derivative in forward mode, which solves the system again"
 
 CORRECTIONS = 3
 
@@ -44,7 +46,7 @@ def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Te
         x: what was found, without derivatives.
         residual: ``x -> r(x)``, written with differentiable operations.
         solver: for ``A = -dr/dx``.
-        report: told of every iteration that a derivative takes.
+        report: told of every iteration that a derivative takes, and in which pass.
     """
     if not (torch.is_grad_enabled() or in_forward_mode() or under_transform()):
         return x
@@ -70,11 +72,11 @@ def _without_value(correction: Tensor) -> Tensor:
     return correction - correction.detach()
 
 
-def solved(solver: Solver, b: Tensor, report: Report, floor: Tensor | None = None) -> Tensor:
-    """``A^-1 b``, with derivatives."""
+def solved(solver: Solver, b: Tensor, report: Report, way: str, floor: Tensor | None = None) -> Tensor:
+    """``A^-1 b``, with derivatives, for the pass that goes this way."""
     with undifferentiated():
         found = solver.solve(b.detach(), None, floor)
-    report(found)
+    report(found, way)
     return implicit(found.x.detach(), lambda x: b - solver.operator.apply(x), solver, report)
 
 
@@ -110,28 +112,28 @@ class _Correction(torch.autograd.Function):
         # A cotangent is conjugate: what is wanted is A^-H times it.
         right = cotangent.conj().resolve_conj()
         with _explained():
-            found = _linked(ctx, ctx.solver.transposed(), right, begins=ctx.place == CORRECTIONS - 1)
+            found = _linked(ctx, ctx.solver.transposed(), right, BACKWARD, begins=ctx.place == CORRECTIONS - 1)
         return found.conj().resolve_conj(), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *others: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         with _explained():
-            return _linked(ctx, ctx.solver, tangent, begins=ctx.place == 0)
+            return _linked(ctx, ctx.solver, tangent, FORWARD, begins=ctx.place == 0)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], residual: Tensor, *others: Any) -> tuple[Tensor, int]:
         return _Correction.apply(residual.movedim(in_dims[0], 0), *others), 0  # type: ignore[return-value]
 
 
-def _linked(ctx: Any, solver: Solver, right: Tensor, begins: bool) -> Tensor:
+def _linked(ctx: Any, solver: Solver, right: Tensor, way: str, begins: bool) -> Tensor:
     """Solve; the one that begins says what is left, the others leave as much."""
     left: list[Outcome] = []
 
-    def report(found: Outcome) -> None:
-        ctx.report(found)
+    def report(found: Outcome, way: str) -> None:
+        ctx.report(found, way)
         left.append(found)
 
-    found = solved(solver, right, report, None if begins else ctx.link.floor)
+    found = solved(solver, right, report, way, None if begins else ctx.link.floor)
     if begins:
         # Twice the norm, since what arrives there is rounded in another way.
         ctx.link.floor = 2.0 * left[0].norm + torch.finfo(right.dtype).eps * norms(solver.operator, right.detach())

@@ -74,21 +74,21 @@ def _failed(found: Outcome) -> bool:
     return worst >= int(Result.MAX_STEPS)
 
 
-def report(throw: bool, found: Outcome) -> None:
+def report(throw: bool, found: Outcome, way: str) -> None:
     """A derivative is wrong where its system was not solved, and no solution tells it."""
     if _failed(found):
-        wrong = _error(found, None)
+        wrong = _error(found, None, way)
         if throw:
             raise wrong
         warnings.warn(f"a derivative of a linear solve is not accurate: {wrong}", RuntimeWarning, stacklevel=2)
 
 
-def _error(found: Outcome, solution: Solution | None) -> LinearSolveError:
+def _error(found: Outcome, solution: Solution | None, way: str | None = None) -> LinearSolveError:
     if is_mapped(found.codes):
         (worst,) = read(found.codes.reshape(-1).amax(0, keepdim=True))
         (residual,) = read(found.norm.reshape(-1).amax(0, keepdim=True))
         (steps,) = read(found.iterations.reshape(-1).amax(0, keepdim=True))
-        return LinearSolveError(Result(worst), steps, residual, solution=solution)
+        return LinearSolveError(Result(worst), steps, residual, solution=solution, way=way)
     codes = found.codes.reshape(-1)
     failed = torch.nonzero(codes >= int(Result.MAX_STEPS))[:, 0].tolist()
     first = failed[0]
@@ -99,4 +99,5 @@ def _error(found: Outcome, solution: Solution | None) -> LinearSolveError:
         first if found.codes.dim() else None,
         len(failed),
         solution,
+        way,
     )

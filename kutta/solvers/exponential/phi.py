@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,10 +38,13 @@ def phi(k: int, z: Any) -> Tensor:
 
     Args:
         k: from 0 to 10.
-        z: real or complex arguments of any shape.
+        z: real or complex arguments of any shape: a tensor, a number, an array or a list.
 
     Returns:
         a tensor of the shape of `z`, with a relative error of about 1e-15; infinite where ``exp(z)`` is.
+
+    Raises:
+        ValueError, TypeError: for another `k`, or what holds no numbers.
 
     Example:
         >>> phi(2, 1e-8)  # 1/2 + z/6
@@ -96,11 +100,17 @@ def matrix_phis(matrix: Tensor, last: int) -> list[Tensor]:
 
 
 def in_double(value: Any) -> Tensor:
-    """A tensor of float64 or complex128."""
-    value = (
-        torch.as_tensor(value) if isinstance(value, Tensor | complex) else torch.as_tensor(value, dtype=torch.float64)
-    )
-    return value.to(torch.complex128 if value.is_complex() else torch.float64)
+    """Numbers, an array or a list of them, or a tensor, as a tensor of float64 or complex128.
+
+    Raises:
+        TypeError: for what holds no numbers.
+    """
+    if isinstance(value, Tensor):
+        return value.to(torch.complex128 if value.is_complex() else torch.float64)
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "biufc":
+        raise TypeError(f"expected numbers, an array of them or a tensor; got {value!r}")
+    return torch.from_numpy(numbers.astype(np.complex128 if numbers.dtype.kind == "c" else np.float64, order="C"))
 
 
 def _growth(z: Tensor) -> Tensor:

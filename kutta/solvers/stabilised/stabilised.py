@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import as_float
+from kutta.solution import Result
 from kutta.solvers.method import Field, Method, Step, Time
 from kutta.solvers.stabilised.spectral_radius import estimated_radius, first_direction
 
 STEPS = 25  # that an estimate of the spectral radius serves
+MOST_STAGES = 100_000  # of one step, with those of all its parts: a method for stiff problems would be done by then
 Carry = tuple[Tensor, float, Tensor, int]  # slope, spectral radius, its direction, and how many steps it has served
 
 
@@ -33,7 +35,10 @@ class Stabilised(Method):
     Attributes:
         spectral_radius: of ``df/dy``, whose eigenvalues should lie near the negative real axis: a bound, or a function
             ``(t, y) -> bound``. By default it is estimated every 25 steps, and after every rejected one, by a power
-            method that costs some evaluations of `f`.
+            method that costs some evaluations of `f`. With `Fixed` steps, of which none is rejected, give a bound
+            where it may grow fast.
+
+    A step that would take more than 100,000 stages is not taken: the solve ends with ``TOO_STIFF``.
     """
 
     spectral_radius: float | Callable[[Any, Any], Any] | None = None
@@ -68,16 +73,27 @@ class Stabilised(Method):
     def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Carry) -> tuple[Step, Carry]:
         slope, radius, direction, age = carry = self._with_radius(problem, t, y, carry)
         if not math.isfinite(radius):
-            nothing = torch.full_like(y, math.nan)
-            return Step(t, t + dt, dt, y, nothing, problem, nothing, slopes=(slope, nothing)), carry
-        parts = max(1, math.ceil(abs(dt) * radius / self.stiffest(torch.finfo(y.dtype).eps)))
+            return self._without_end(problem, t, y, dt, slope, None), carry
+        parts, stages = self._parts(abs(dt) * radius, torch.finfo(y.dtype).eps)
+        if parts * stages > MOST_STAGES:
+            return self._without_end(problem, t, y, dt, slope, Result.TOO_STIFF), carry
         size, end = dt / parts, Ending(y, slope, torch.zeros_like(y))
         for part in range(parts):
-            stages = self.stages(abs(size) * radius)
             y1, last, error = self.advanced(problem, t + part * size, end.y1, size, end.slope, stages)
             end = Ending(y1, last, end.error + error)
         step = Step(t, t + dt, dt, y, end.y1, problem, end.error, slopes=(slope, end.slope))
         return step, (end.slope, radius, direction, age)
+
+    def _parts(self, stiffness: float, precision: float) -> tuple[int, int]:
+        """In how many equal parts a step is gone, and with how many stages each; some too many where it is hopeless."""
+        parts = max(1.0, stiffness / self.stiffest(precision))
+        if parts > MOST_STAGES or stiffness > MOST_STAGES**2:
+            return MOST_STAGES, 2
+        return math.ceil(parts), self.stages(stiffness / math.ceil(parts))
+
+    def _without_end(self, problem: Field, t: Time, y: Tensor, dt: Time, slope: Tensor, failure: Result | None) -> Step:
+        nothing = torch.full_like(y, math.nan)
+        return Step(t, t + dt, dt, y, nothing, problem, nothing, slopes=(slope, nothing), failure=failure)
 
     def resume(self, step: Step, carry: Carry) -> Carry:
         """After a rejected step the spectral radius is looked at again."""
@@ -98,7 +114,11 @@ class Stabilised(Method):
     def _called(self, problem: Any, given: Callable[[Any, Any], Any], t: Time, y: Tensor) -> float:
         with torch.no_grad():
             time = torch.as_tensor(t, dtype=problem.real_dtype, device=y.device)
-            bound = as_float(torch.as_tensor(given(time, problem.layout.unravel(y.detach()))))
-        if bound < 0.0:
-            raise ValueError(f"spectral_radius(t, y) must not be negative; got {bound}")
+            given_bound = given(time, problem.layout.unravel(y.detach()))
+        try:
+            bound = as_float(torch.as_tensor(given_bound))
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"spectral_radius(t, y) must return one number; got {given_bound!r}") from None
+        if not 0.0 <= bound < math.inf:
+            raise ValueError(f"spectral_radius(t, y) must be finite and not negative; got {bound} at t = {as_float(t)}")
         return bound

@@ -1,5 +1,6 @@
 """The implicit rule: first and second derivatives against differences, what they cost, and how they fail."""
 
+import pickle
 import re
 from functools import partial
 
@@ -235,10 +236,18 @@ def test_a_gradient_that_is_not_found_is_an_error():
     operator, b = counted(theta, []), random(60)
     guess = torch.linalg.solve(1.5 * definite(60), b)
     problem = kt.LinearProblem(operator, b, guess)
-    with pytest.raises(kt.LinearSolveError, match="MAX_STEPS"):
+    backward = "MAX_STEPS in the backward pass, which solves the transposed system, after 2 iterations"
+    with pytest.raises(kt.LinearSolveError, match=f"{backward}.*raise max_steps.*those given to the solve") as caught:
         kt.solve(problem, kt.CG(), max_steps=2).y1.sum().backward()
-    with pytest.warns(RuntimeWarning, match=r"a derivative of a linear solve is not accurate: MAX_STEPS"):
+    assert "throw=False" not in str(caught.value) and str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.warns(RuntimeWarning, match=f"a derivative of a linear solve is not accurate: {backward}"):
         kt.solve(problem, kt.CG(), max_steps=2, throw=False).y1.sum().backward()
+    with pytest.raises(kt.LinearSolveError, match="MAX_STEPS in a derivative in forward mode, which solves the system"):
+        torch.func.jvp(
+            lambda b: kt.solve(kt.LinearProblem(operator, b, guess), kt.CG(), max_steps=2).y1,
+            (b,),
+            (random(60, seed=3),),
+        )
 
 
 def test_the_guess_gets_no_gradient():

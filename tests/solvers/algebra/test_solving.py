@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 import kutta as kt
@@ -19,6 +20,24 @@ def test_matrices_of_all_kinds_are_operators():
     for given in (matrix, matrix.to_sparse_coo(), kt.algebra.Dense(matrix), matrix.numpy(), matrix.tolist()):
         b = B.float() if isinstance(given, list) else B
         assert relative_error(solved(given, b).y1.double(), exact(matrix, B)) < 1e-4
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
+@pytest.mark.parametrize("dtype", [torch.float32, F64, torch.complex128])
+def test_sparse_matrices_of_scipy_keep_their_dtype(layout, dtype):
+    matrix, b = general(4, dtype=dtype), random(4, dtype=dtype)
+    matrix[0, 2] = 0.0
+    sol = solved(scipy.sparse.csr_array(matrix.numpy()).asformat(layout), b, kt.GMRES(), rtol=1e-6)
+    assert sol.y1.dtype == dtype and relative_error(sol.y1, exact(matrix, b)) < 1e-5
+
+
+def test_a_sparse_matrix_of_scipy_is_left_as_it_is():
+    twice = scipy.sparse.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2))
+    before = twice.data.copy()
+    x = solved(twice, tensor(6.0, 8.0), rtol=1e-12).y1
+    torch.testing.assert_close(x, tensor(2.0, 2.0))
+    x.zero_()
+    assert twice.nnz == 3 and (twice.data == before).all()
 
 
 def test_numbers_and_arrays_are_right_hand_sides():
@@ -87,6 +106,9 @@ def test_errors_can_be_sent():
         (general(4), "b", None, {}, TypeError, "b must be a tensor; got str"),
         (poisson, B, None, {}, TypeError, r"got a function: write MatrixFree\(function\)"),
         ("A", B, None, {}, TypeError, "operator must be a matrix or a linear operator"),
+        (scipy.sparse.eye(4, dtype=int), B, None, {}, TypeError, "a floating-point or complex dtype; got torch.int64"),
+        (scipy.sparse.eye(4, dtype=np.longdouble), B, None, {}, TypeError, "a dtype that PyTorch knows; got"),
+        (scipy.sparse.eye(4, 3), B, None, {}, ValueError, r"matrix must be square.*\(4, 3\)"),
         (random(4, 3), B, None, {}, ValueError, r"matrix must be square.*\(4, 3\)"),
         (random(2, 4, 4), random(3, 4), None, {}, ValueError, r"batch of the operator, \(2,\).*\(3, 4\)"),
         (kt.algebra.MatrixFree(poisson, axes=2), B, None, {}, ValueError, "axes=2 axes"),

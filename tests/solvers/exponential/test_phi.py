@@ -3,6 +3,7 @@
 import math
 
 import mpmath
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,22 @@ def relative_errors(found, wanted):
 def test_phi_is_right_to_thirteen_digits(k):
     errors = relative_errors(phi(k, ARGUMENTS), [exact(k, z) for z in ARGUMENTS.tolist()])
     assert max(errors) < 1e-13
+
+
+def test_numbers_arrays_and_lists_are_arguments():
+    """All in double precision: a complex number is not rounded to single precision on its way."""
+    z = torch.tensor([0.1 + 0.3j, -2.0 + 0.1j], dtype=torch.complex128)
+    wanted = phi(2, z)
+    assert phi(2, 0.1 + 0.3j) == wanted[0] and phi(2, np.complex128(-2.0 + 0.1j)) == wanted[1]
+    assert torch.equal(phi(2, z.numpy()), wanted) and torch.equal(phi(2, z.tolist()), wanted)
+    assert torch.equal(phi(2, z.numpy()[::-1]), wanted.flip(0))
+    assert torch.equal(phi(1, [1, 2]), phi(1, torch.tensor([1.0, 2.0]))) and phi(1, np.float32(2.0)) == phi(1, 2)
+
+
+@pytest.mark.parametrize("wrong", ["1.5", None, [None], object()])
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises(TypeError, match="expected numbers, an array of them or a tensor; got"):
+        phi(1, wrong)
 
 
 @pytest.mark.parametrize("k", range(HIGHEST + 1))

@@ -201,9 +201,41 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(TypeError, match="spectral_radius must be a number or a function"):
         kt.ROCK4(spectral_radius="large")
     problem = heat(8)
-    with pytest.raises(ValueError, match=r"spectral_radius\(t, y\) must not be negative; got -1"):
-        kt.solve(problem, kt.RKC2(spectral_radius=lambda t, y: -1.0))
+    for bad in (-1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match=rf"spectral_radius\(t, y\) must be finite .*; got {bad} at t = 0.0"):
+            kt.solve(problem, kt.RKC2(spectral_radius=lambda t, y, bad=bad: bad))
+    for bad in ("large", torch.ones(2), None):
+        with pytest.raises(TypeError, match=r"spectral_radius\(t, y\) must return one number; got"):
+            kt.solve(problem, kt.RKC2(spectral_radius=lambda t, y, bad=bad: bad))
     with pytest.raises(NotImplementedError, match="RKC2 advances one problem with one step size"):
         kt.solve(kt.EnsembleProblem(lambda t, y: -y, torch.ones(3, 2), (0.0, 1.0)), kt.RKC2())
     with pytest.raises(ValueError, match="takes its steps together"):
         kt.solve(problem, kt.RKC2(), penalties={"r": kt.regularizers.LocalErrorEstimate()})
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name)
+@pytest.mark.parametrize("rate", [1e13, 1e300])
+@pytest.mark.parametrize("controller", [kt.Fixed(0.1), kt.PID()], ids=name)
+def test_a_step_of_too_many_stages_is_not_taken(method, rate, controller):
+    """One of 1e-3 would need more than 100,000 of them."""
+    calls = []
+
+    def f(t, y):
+        calls.append(t)
+        return -y
+
+    problem = kt.ODEProblem(f, torch.ones(2, dtype=F64), (0.0, 1.0))
+    with pytest.raises(kt.SolveError, match=r"TOO_STIFF at t = 0 .* use a method for stiff problems") as caught:
+        kt.solve(problem, type(method)(spectral_radius=rate), controller=controller)
+    assert caught.value.result.failed and len(calls) < 10 and caught.value.solution.stats.accepted == 0
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name)
+def test_a_spectral_radius_that_grows_is_looked_at_again(method):
+    """The rate of decay grows from 10 to ten thousand while the solution stays ``cos t``."""
+
+    def f(t, y):
+        return -(10.0 ** (t / 2.0 + 1.0)) * (y - torch.cos(t)) - torch.sin(t)
+
+    sol = kt.solve(kt.ODEProblem(f, torch.ones(1, dtype=F64), (0.0, 6.0)), method, rtol=1e-4, atol=1e-4)
+    assert float(sol.y1[0]) == pytest.approx(math.cos(6.0), abs=1e-3)

@@ -41,7 +41,7 @@ class CyclicReduction(DirectMethod):
     sweeps. It chooses no pivots, which is safe where the matrix is definite or its main diagonal dominates. Elsewhere
     steps of iterative refinement, at least one and as many as the growth of the numbers asks for, mend what it has
     spoilt. Where they do not, so that ``|b - A x|`` is more than ``eps^(3/4) (|A| |x| + |b|)``, the result is
-    ``SINGULAR``, and `LU` may help.
+    ``SINGULAR``, and `LU` may help, which is the default for such matrices.
 
     Example:
         >>> import torch, kutta as kt
@@ -72,6 +72,21 @@ class CyclicReduction(DirectMethod):
             return x
 
         return Reduced(operator, refined)
+
+
+@torch.no_grad()
+def needs_pivots(operator: Banded) -> bool:
+    """Whether elimination without pivots loses more digits than steps of refinement are taken to find again.
+
+    Where the main diagonal dominates, numbers do not grow; else they are looked at.
+    """
+    diagonals = operator.diagonals.detach()
+    bands = Banded(diagonals, operator.offsets)
+    main = bands.band(0).abs()
+    others = sum((bands.band(offset).abs() for offset in operator.offsets if offset), torch.zeros_like(main))
+    if not read(((main < others) | (main == 0.0)).any()):
+        return False
+    return refinements(read(reduced(bands)[1]), torch.finfo(diagonals.dtype).eps) == MOST_REFINEMENTS
 
 
 class Reduced(Direct):

@@ -55,14 +55,15 @@ def iterate(
     Args:
         begin: makes the recurrence.
         system: what is solved, and its right-hand side.
-        guess: where to begin, flat; by default at zero.
+        guess: where to begin, flat; by default at zero, where a right-hand side of zeros has its solution.
         goal: when to end.
         floor: norms below which there is nothing to do, ``(*batch, 1)``, or nothing.
         watch: called after every iteration, or nothing.
     """
     target = torch.maximum(goal.rtol * norm(system.b), goal.atol / system.unit)
     target = target if floor is None else torch.maximum(target, floor / system.unit)
-    x = torch.zeros_like(system.b) if guess is None else guess / system.unit
+    # Relative to a right-hand side of zeros no other residual than zero is small.
+    x = torch.zeros_like(system.b) if guess is None else torch.where(norm(system.b) == 0.0, 0.0, guess / system.unit)
     residual = system.b if guess is None else system.residual(x)
     size = norm(residual)
     codes = torch.where(size <= target, int(Result.SUCCESS), _RUNNING)

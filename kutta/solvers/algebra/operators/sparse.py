@@ -74,17 +74,24 @@ class Sparse(LinearOperator):
     @cached_property
     def csr(self) -> Tensor:
         """The matrix as a CSR tensor that shares memory with the values, where there is one for all samples."""
+        return self.csr_of(self.values.detach())
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """Where each row begins, and where the last ends."""
         starts = torch.zeros(self.n + 1, dtype=torch.int64, device=self.rows.device)
         starts[1:] = torch.bincount(self.rows, minlength=self.n).cumsum(0)
+        return starts
+
+    def csr_of(self, values: Tensor) -> Tensor:
+        """A CSR tensor with these entries, ``(nnz,)``, at the places of those of the matrix."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(
-                starts, self.columns, self.values.detach(), (self.n, self.n), check_invariants=False
-            )
+            return torch.sparse_csr_tensor(self.starts, self.columns, values, (self.n, self.n), check_invariants=False)
 
     def _gathered(self, entries: Tensor) -> Tensor:
         """The sums over the rows."""
-        return torch.zeros_like(entries[..., :1]).expand(*entries.shape[:-1], self.n).index_add(-1, self.rows, entries)
+        return entries.new_zeros((*entries.shape[:-1], self.n)).index_add(-1, self.rows, entries)
 
     def check(self, x: Tensor) -> None:
         check_size("a sparse matrix", self.n, self.values.dtype, x)
@@ -96,9 +103,9 @@ class Sparse(LinearOperator):
 
     def shifted(self, shift: Scalar, scale: Scalar) -> LinearOperator:
         on_it = self.rows == self.columns
-        without = torch.ones_like(on_it[:1]).expand(self.n).index_fill(0, self.rows[on_it], False).nonzero()[:, 0]
+        without = on_it.new_ones(self.n).index_fill(0, self.rows[on_it], False).nonzero()[:, 0]
         entries = scale * self.values + shift * on_it.to(self.values.dtype)
-        new = (shift * torch.ones_like(entries[..., :1])).expand(*self.batch, len(without))
+        new = shift * entries.new_ones((*self.batch, len(without)))
         moved = self.sorted_from(
             torch.cat([self.rows, without]), torch.cat([self.columns, without]), torch.cat([entries, new], -1)
         )
@@ -110,7 +117,7 @@ class Sparse(LinearOperator):
         return self._gathered(self.values * (self.rows == self.columns))
 
     def dense(self, like: Tensor) -> Tensor:
-        flat = torch.zeros_like(self.values[..., :1]).expand(*self.batch, self.n * self.n)
+        flat = self.values.new_zeros((*self.batch, self.n * self.n))
         return flat.index_add(-1, self.rows * self.n + self.columns, self.values).unflatten(-1, (self.n, self.n))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import is_mapped
 from kutta.solvers.algebra.method import state_axes
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -20,7 +22,8 @@ Both = tuple[Solve, Solve]
 
 def is_written_out(operator: LinearOperator) -> bool:
     """Whether an operator must be written out as a matrix: all but dense ones, and one sparse one for all samples."""
-    return not (isinstance(operator, Dense) or (isinstance(operator, Sparse) and not operator.batch))
+    shared = isinstance(operator, Sparse) and not operator.batch and not is_mapped(operator.values)
+    return not (isinstance(operator, Dense) or shared)
 
 
 def triangles(operator: LinearOperator, b: Tensor, diagonal: Tensor) -> tuple[Both, Both]:
@@ -55,10 +58,30 @@ def _sparse(operator: Sparse, diagonal: Tensor, lower: bool) -> Both:
     )
     turned = triangle.sorted_from(triangle.columns, triangle.rows, triangle.values)
 
-    def solve(matrix: Tensor, upper: bool, r: Tensor) -> Tensor:
+    def solve(matrix: Sparse, upper: bool, r: Tensor) -> Tensor:
+        return _SparseSolve.apply(r, matrix.values, matrix, upper)  # type: ignore[return-value]
+
+    return (lambda r: solve(triangle, not lower, r)), (lambda r: solve(turned, lower, r))
+
+
+class _SparseSolve(torch.autograd.Function):
+    """A solve with a sparse triangle, without derivatives; what PyTorch's own gives under ``vmap`` is wrong.
+
+    Arguments: the right-hand sides; the entries of the triangle, and where they are; whether it is an upper one.
+    """
+
+    @staticmethod
+    def forward(r: Tensor, values: Tensor, matrix: Sparse, upper: bool) -> Tensor:
+        csr, columns = matrix.csr_of(values), r.reshape(-1, matrix.n).mT.contiguous()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
-            found = torch.triangular_solve(r.reshape(-1, operator.n).mT.contiguous(), matrix, upper=upper)[0]
+            found = torch.triangular_solve(columns, csr, upper=upper)[0]
         return found.mT.reshape(r.shape)
 
-    return (lambda r: solve(triangle.csr, not lower, r)), (lambda r: solve(turned.csr, lower, r))
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Nothing is kept, since sweeps are not differentiated."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], r: Tensor, *others: Any) -> tuple[Tensor, int]:
+        return _SparseSolve.apply(r.movedim(in_dims[0], 0), *others), 0  # type: ignore[return-value]

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 # What a strategy has learned, in lists and numbers that JSON can hold.
 State = dict[str, Any]
@@ -61,6 +62,13 @@ class Strategy:
             )
         return None
 
+    def check_state(self, state: Any, count: int) -> None:
+        """Refuse what this strategy cannot have learned of `count` values.
+
+        By default that is all that is not made as `begin` makes it; a strategy whose state grows has rules of its own.
+        """
+        check_alike("learned", state, self.begin(count))
+
 
 class Interval(NamedTuple):
     """The contexts that may come."""
@@ -98,15 +106,16 @@ def checked_interval(low: Any, high: Any) -> Interval:
 
 
 def checked_number(name: str, given: Any) -> float:
-    """A finite number, also of a tensor with one entry.
+    """A finite number, also of a tensor or an array with one entry.
 
     Raises:
         ValueError, TypeError: for another thing.
     """
-    if isinstance(given, str | bool):
+    truth = isinstance(given, bool) or str(getattr(given, "dtype", "")).endswith("bool")
+    if truth or isinstance(given, str | bytes):
         raise TypeError(f"{name} must be a number; got {given!r}")
     try:
-        number = float(given)
+        number = float(given.item() if isinstance(given, Tensor | np.ndarray) else given)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be one number; got {given!r}") from None
     if not math.isfinite(number):
@@ -118,3 +127,27 @@ def checked_count(name: str, given: Any, least: int) -> None:
     """Refuse what is no whole number of at least so much."""
     if isinstance(given, bool) or not isinstance(given, int) or given < least:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {given!r}")
+
+
+def check_alike(name: str, given: Any, pattern: Any) -> None:
+    """Refuse a state whose keys, lengths and kinds of numbers are not those of another one.
+
+    Raises:
+        ValueError, TypeError: with the place in the state.
+    """
+    if isinstance(pattern, dict):
+        if not isinstance(given, dict) or given.keys() != pattern.keys():
+            keys = ", ".join(map(str, given)) if isinstance(given, dict) else repr(given)
+            raise ValueError(f"{name} must have the keys {', '.join(pattern)}; got {keys}")
+        for key, part in pattern.items():
+            check_alike(f"{name}.{key}", given[key], part)
+    elif isinstance(pattern, list):
+        if not isinstance(given, list) or len(given) != len(pattern):
+            came = f"a list of {len(given)}" if isinstance(given, list) else repr(given)
+            raise ValueError(f"{name} must be a list of {len(pattern)}; got {came}")
+        for place, part in enumerate(pattern):
+            check_alike(f"{name}[{place}]", given[place], part)
+    elif isinstance(pattern, int):
+        checked_count(name, given, 0)
+    elif isinstance(pattern, float):
+        checked_number(name, given)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.tuning.strategy import Array, Play, Strategy, checked_count, checked_number
+from kutta.solvers.algebra.tuning.strategy import Array, Play, Strategy, check_alike, checked_count, checked_number
 from kutta.solvers.algebra.tuning.tsallis_inf import TsallisINF
 
 Value = TypeVar("Value")
@@ -127,24 +127,47 @@ class Tuner(Generic[Value]):
 
     def state_dict(self) -> dict[str, Any]:
         """All that was learned, in numbers, strings, lists and dictionaries, which JSON can hold."""
-        state = {"rounds": self.rounds, "waiting": self._waiting, "learned": self._state}
+        state = {"seed": self.seed, "rounds": self.rounds, "waiting": self._waiting, "learned": self._state}
         return copy.deepcopy({**self._identity(), **state})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there.
 
         Raises:
-            ValueError: for the state of a tuner with another strategy or another number of values.
+            ValueError, TypeError: for the state of a tuner with another strategy or other values, and for what is no
+                state; the tuner is then as it was.
         """
+        if not isinstance(state, dict):
+            raise TypeError(f"state must be a dictionary such as state_dict() gives; got {type(state).__name__}")
+        missing = self.state_dict().keys() - state.keys()
+        if missing:
+            raise ValueError(f"state must be such as state_dict() gives; it lacks {', '.join(sorted(missing))}")
         for name, own in self._identity().items():
-            if name != "seed" and state.get(name) != own:
-                raise ValueError(f"the state is that of another tuner: its {name} is {state.get(name)!r}, here {own!r}")
+            if state[name] != own:
+                raise ValueError(f"the state is that of another tuner: its {name} is {state[name]!r}, here {own!r}")
         state = copy.deepcopy(state)
+        for name in ("seed", "rounds"):
+            checked_count(f"{name} of the state", state[name], 0)
+        self.strategy.check_state(state["learned"], len(self.values))
+        self._check_waiting(state["waiting"])
         self.seed, self.rounds = state["seed"], state["rounds"]
         self._waiting, self._state = state["waiting"], state["learned"]
 
+    def _check_waiting(self, waiting: Any) -> None:
+        """Refuse what is no suggestion of this tuner that waits for its cost."""
+        if waiting is None:
+            return
+        check_alike("waiting", waiting, {"choice": 0, "probability": 0.0, "context": None})
+        if waiting["choice"] >= len(self.values) or not 0.0 < waiting["probability"] <= 1.0:
+            raise ValueError(
+                f"waiting must name one of {len(self.values)} choices and a probability above 0, up to 1; got {waiting}"
+            )
+        self.strategy.checked(waiting["context"])
+
     def _identity(self) -> dict[str, Any]:
-        return {"strategy": repr(self.strategy), "choices": len(self.values), "seed": self.seed}
+        """What two tuners have in common that go on from each other; of values that are no data, their kinds."""
+        values = [one if isinstance(one, int | float | str) else type(one).__name__ for one in self.values]
+        return {"strategy": repr(self.strategy), "values": values}
 
     def _probabilities(self, context: float | None) -> Array:
         return self.strategy.probabilities(self._state, context)

@@ -87,19 +87,20 @@ def test_tiny_pivots_are_mended_or_named(pivot):
     )
     bands[1, 2] = pivot
     operator, b = kt.algebra.Banded(bands, (-1, 0, 1)), torch.arange(1.0, 8.0).double() ** 0.5
-    sol = solved(operator, b, throw=False)
+    sol = solved(operator, b, kt.CyclicReduction(), throw=False)
     error = relative_error(sol.y1, exact(operator.dense(b), b))
     assert error < 1e-10 if sol.result is kt.Result.SUCCESS else pivot < 1e-14
     if pivot == 1e-16:
         with pytest.raises(kt.LinearSolveError, match="SINGULAR"):
-            solved(operator, b)
+            solved(operator, b, kt.CyclicReduction())
+    assert relative_error(solved(operator, b).y1, exact(operator.dense(b), b)) < 1e-10  # the default exchanges rows
 
 
 def test_random_matrices_without_dominance_are_solved_or_named():
     bands = random(300, 3, 15)
     bands[:, 1, 4:6] *= 10.0 ** -(16.0 * torch.rand(300, 2, generator=torch.Generator().manual_seed(1))).double()
     operator, b = kt.algebra.Banded(bands, (-1, 0, 1)), random(300, 15, seed=2)
-    sol = solved(operator, b, throw=False)
+    sol = solved(operator, b, kt.CyclicReduction(), throw=False)
     matrices = operator.dense(b)
     error = (sol.y1 - exact(matrices, b)).norm(dim=-1) / exact(matrices, b).norm(dim=-1)
     solved_ones = torch.tensor([one is kt.Result.SUCCESS for one in sol.result])

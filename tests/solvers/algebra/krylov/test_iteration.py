@@ -34,6 +34,14 @@ class TestEveryMethod:
         near = kt.LinearProblem(symmetric(), b, guess=x + 1e-4 * random(2, 20, seed=1))
         assert bool((kt.solve(near, method).stats.steps < solved(symmetric(), b, method).stats.steps).all())
 
+    def test_a_guess_means_nothing_where_the_right_hand_side_is_zero(self, method):
+        b = random(3, 20)
+        b[1] = 0.0
+        guess = random(3, 20, seed=1)
+        sol = kt.solve(kt.LinearProblem(symmetric(), b, guess), method, rtol=1e-8)
+        assert int(sol.stats.steps[1]) == 0 and not bool(sol.y1[1].any()) and sol.result[1] is kt.Result.SUCCESS
+        assert relative_error(sol.y1, exact(symmetric().matrix, b)) < 1e-6
+
     def test_nothing_to_do(self, method):
         sol = solved(symmetric(), torch.zeros(2, 20, dtype=F64), method)
         assert sol.stats.steps.tolist() == [0, 0] and not bool(sol.y1.any())

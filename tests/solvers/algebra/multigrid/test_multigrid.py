@@ -90,6 +90,15 @@ def test_full_multigrid_begins_within_the_error_of_the_grid():
         assert float((first - converged).norm()) < 0.6 * float((converged - exact).norm())
 
 
+@pytest.mark.parametrize("method", [kt.Multigrid(), kt.CG(kt.Multigrid())], ids=["alone", "preconditioner"])
+def test_a_guess_means_nothing_where_the_source_is_zero(method):
+    operator = P.Elliptic(P.Grid((16, 16), boundary=P.Dirichlet(), centring="cell"))
+    source = random(2, 16, 16)
+    source[0] = 0.0
+    sol = kt.solve(kt.LinearProblem(operator, source, guess=random(2, 16, 16)), method, rtol=1e-8)
+    assert int(sol.stats.steps[0]) == 0 and not bool(sol.y1[0].any()) and int(sol.stats.steps[1]) > 0
+
+
 def test_a_guess_is_where_it_begins():
     operator = P.Elliptic(nodes(31, 31))
     b = operator.compatible(random(33, 33))

@@ -186,6 +186,16 @@ def test_sparse_repeated_entries_add_up():
     assert kt.algebra.Sparse(matrix).dense(torch.ones(2)).tolist() == [[0.0, 5.0], [3.0, 0.0]]
 
 
+def test_a_sparse_matrix_without_entries_is_zero():
+    empty = kt.algebra.Sparse(torch.zeros(3, 3, dtype=F64).to_sparse_coo())
+    batch = kt.algebra.Sparse(torch.zeros(3, 3, dtype=F64).to_sparse_coo(), torch.zeros(2, 0, dtype=F64))
+    for operator in (empty, empty.transposed(), batch):
+        x = random(2, 3)
+        close(operator.apply(x), 0 * x)
+        close(operator.shifted(2.0, 1.0).apply(x), 2.0 * x)
+        assert not bool(operator.dense(x).any()) and not bool(operator.diagonal(x).any())
+
+
 def test_fields_of_several_axes():
     k = 2 * torch.pi * torch.fft.fftfreq(8, 1 / 8, dtype=F64)
     symbols = -(k[:, None] ** 2 + k**2)

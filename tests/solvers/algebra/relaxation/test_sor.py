@@ -117,3 +117,22 @@ def test_options_are_checked():
 def test_a_large_dense_matrix_is_written_out_already():
     matrix = torch.eye(4100) + 0.1 * torch.ones(4100).diag_embed(0).roll(1, 0)
     assert solved(matrix, torch.ones(4100), kt.SOR(), max_steps=20).result is kt.Result.SUCCESS
+
+
+@pytest.mark.parametrize("method", [kt.SOR(), kt.SOR(1.2, symmetric=True), kt.GMRES(kt.SOR())], ids=repr)
+def test_sparse_sweeps_can_be_mapped(method):
+    matrix, b = general(5), random(3, 5)
+    operator = kt.algebra.Sparse(matrix.to_sparse_coo())
+    values = torch.stack([operator.values, 2.0 * operator.values, operator.values + 0.1])
+
+    def solution(b, values=None):
+        mapped = operator if values is None else kt.algebra.Sparse(matrix.to_sparse_coo(), values)
+        return solved(mapped, b, method, rtol=1e-12).y1
+
+    assert relative_error(torch.func.vmap(solution)(b), exact(matrix, b)) < 1e-11
+    wanted = torch.stack([solution(*one) for one in zip(b, values, strict=True)])
+    assert relative_error(torch.func.vmap(solution)(b, values), wanted) < 1e-11
+    slopes = torch.func.vmap(torch.func.grad(lambda b: solution(b).sum()))(b)
+    assert relative_error(slopes, exact(matrix.mT, torch.ones_like(b))) < 1e-11
+    jacobian = torch.func.jacrev(solution)(b[0])
+    assert relative_error(jacobian, torch.linalg.inv(matrix)) < 1e-11

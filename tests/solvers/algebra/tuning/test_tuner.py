@@ -75,9 +75,14 @@ def test_choices_follow_the_probabilities():
 
 def test_costs_and_contexts_of_one_entry_are_numbers():
     tuner = kt.algebra.Tuner([1, 2], kt.algebra.Binned(0.0, 1.0))
-    tuner.suggest(torch.tensor(0.5))
-    tuner.report(torch.tensor([3]))
-    assert tuner.rounds == 1 and json.dumps(tuner.state_dict())
+    for context, cost in (
+        (torch.tensor(0.5), torch.tensor([3])),
+        (np.float32(0.5), np.int64(3)),
+        (np.array([0.5]), np.array(3.0)),
+    ):
+        tuner.suggest(context)
+        tuner.report(cost)
+    assert tuner.rounds == 3 and json.dumps(tuner.state_dict())
 
 
 def test_a_relaxation_is_learned_in_solves():
@@ -117,7 +122,7 @@ def test_wrong_costs_are_refused_and_the_suggestion_waits():
     for wrong in (float("nan"), float("inf"), torch.tensor(float("nan"))):
         with pytest.raises(ValueError, match="cost must be finite"):
             tuner.report(wrong)
-    for wrong in (None, "3", True, 1j, [1.0, 2.0]):
+    for wrong in (None, "3", b"3", True, torch.tensor(True), np.bool_(True), 1j, [1.0, 2.0], np.ones(2)):
         with pytest.raises(TypeError, match="cost must be"):
             tuner.report(wrong)
     with pytest.raises(ValueError, match=r"a tensor of shape \(3,\).*mean"):
@@ -136,6 +141,8 @@ def test_contexts_are_checked(strategy):
         (-1e-9, ValueError, "context must lie between"),
         (float("nan"), ValueError, "context must be finite"),
         ("high", TypeError, "context must be a number"),
+        (b"0.5", TypeError, "context must be a number"),
+        (np.bool_(True), TypeError, "context must be a number"),
         (torch.ones(2), TypeError, "context must be one number"),
     ):
         with pytest.raises(error, match=why):
@@ -160,8 +167,49 @@ def test_a_state_of_another_tuner_is_refused():
     state = kt.algebra.Tuner(range(3), kt.algebra.Binned(0.0, 1.0)).state_dict()
     with pytest.raises(ValueError, match="its strategy is 'Binned"):
         kt.algebra.Tuner(range(3)).load_state_dict(state)
-    with pytest.raises(ValueError, match="its choices is 3, here 4"):
-        kt.algebra.Tuner(range(4), kt.algebra.Binned(0.0, 1.0)).load_state_dict(state)
+    for values in (range(4), [1, 2, 3], ["0", "1", "2"]):
+        with pytest.raises(ValueError, match=r"its values is \[0, 1, 2\], here"):
+            kt.algebra.Tuner(values, kt.algebra.Binned(0.0, 1.0)).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "path, wrong, message",
+    [
+        (("learned", "sums"), [1.0, 2.0], r"learned.sums must be a list of 3; got a list of 2"),
+        (("learned", "sums", 1), float("nan"), r"learned.sums\[1\] must be finite; got nan"),
+        (("learned", "sums", 1), "2", r"learned.sums\[1\] must be a number; got '2'"),
+        (("learned", "rounds"), 2.5, "learned.rounds must be a whole number of at least 0; got 2.5"),
+        (("learned", "smallest"), None, "learned.smallest must be one number; got None"),
+        (("learned",), {"sums": [0.0] * 3}, "learned must have the keys rounds, sums, total, smallest; got sums"),
+        (("learned",), None, "learned must have the keys .*; got None"),
+        (("rounds",), -1, "rounds of the state must be a whole number"),
+        (("seed",), "7", "seed of the state must be a whole number"),
+        (("waiting",), {"choice": 1}, "waiting must have the keys choice, probability, context; got choice"),
+        (("waiting", "choice"), 3, "waiting must name one of 3 choices"),
+        (("waiting", "probability"), 0.0, "a probability above 0"),
+        (("waiting", "context"), 0.5, "context means nothing to TsallisINF"),
+    ],
+)
+def test_a_state_that_is_damaged_is_refused_and_nothing_changes(path, wrong, message):
+    tuner = kt.algebra.Tuner(range(3), seed=7)
+    rounds(tuner, 0, 5, False)
+    tuner.suggest()
+    before, state = tuner.state_dict(), tuner.state_dict()
+    *way, last = path
+    part = state
+    for key in way:
+        part = part[key]
+    part[last] = wrong
+    with pytest.raises((TypeError, ValueError), match=message):
+        tuner.load_state_dict(state)
+    assert tuner.state_dict() == before
+
+
+def test_what_is_no_state_is_refused():
+    with pytest.raises(TypeError, match="state must be a dictionary such as state_dict\\(\\) gives; got list"):
+        kt.algebra.Tuner(range(3)).load_state_dict([])
+    with pytest.raises(ValueError, match="it lacks learned, rounds, seed, strategy, values, waiting"):
+        kt.algebra.Tuner(range(3)).load_state_dict({})
 
 
 class Cheapest(kt.algebra.Strategy):
