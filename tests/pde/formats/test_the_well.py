@@ -12,6 +12,7 @@ import xarray
 import kutta as kt
 from kutta.pde.formats import grid_of, pdebench, the_well
 from kutta.pde.formats.axes import text_of
+from kutta.pde.formats.the_well import names
 from kutta.pde.grids.boundary import KINDS
 
 RANDOM = np.random.default_rng(0)
@@ -139,7 +140,7 @@ def test_a_wall_writes_no_values_of_what_it_does_not_hold(tmp_path):
 
 
 def test_every_kind_of_boundary_has_one_of_the_well():
-    assert set(the_well.KINDS) == set(KINDS.values())
+    assert set(names.KINDS) == set(KINDS.values())
 
 
 def test_a_published_file_comes_back(path, tmp_path):
