@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.pde.grids.given import filled, is_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import is_data
-from kutta.pde.lowering.forms import filled
 from kutta.regularizers.local import Local
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.controllers import CFL, Controller
@@ -95,36 +94,36 @@ class Seeing(Regularizer):
 
     def update(self, state: Any, step: Step) -> Any:
         """One more step, from field to field."""
-        return self.inner.update(state, StepOfFields(step, self.fill))  # type: ignore[arg-type]
+        return self.inner.update(state, StepOfFields(step, self.fill))
 
     def value(self, state: Any) -> Tensor:
         """As it says."""
         return self.inner.value(state)
 
 
-class StepOfFields:
+class StepOfFields(Step):
     """A step whose states are fields; all else is that of the step."""
 
     def __init__(self, step: Step, fill: Fill):
+        super().__init__(
+            *(step.t0, step.t1, step.dt, fill(step.y0, step.t0), fill(step.y1, step.t1), step.field),
+            **{name: getattr(step, name) for name in ("error", "stages", "accepted", "tolerance", "covered")},
+        )
         self._step, self._fill = step, fill
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._step, name)
-
-    @property
-    def y0(self) -> Tensor:
-        """The field at its start."""
-        return self._fill(self._step.y0, self._step.t0)
-
-    @property
-    def y1(self) -> Tensor:
-        """The field at its end."""
-        return self._fill(self._step.y1, self._step.t1)
-
     def at(self, theta: Any) -> Tensor:
-        """The field at ``theta`` in [0, 1]."""
-        return self._fill(self._step.at(theta), self._step.t0 + theta * self._step.dt)
+        return self._fill(self._step.at(theta), self.t0 + theta * self.dt)
 
-    def many(self, thetas: Sequence[float]) -> Tensor:
-        """The fields at several positions, stacked."""
-        return torch.stack([self.at(theta) for theta in thetas])
+    def end_slopes(self) -> tuple[Tensor, Tensor]:
+        return self._step.end_slopes()
+
+    def stiffness_pair(self) -> tuple[Tensor, Tensor]:
+        return self._step.stiffness_pair()
+
+    @property
+    def stability_size(self) -> float | None:  # type: ignore[override]
+        return self._step.stability_size
+
+    @property
+    def weights(self) -> Sequence[float]:  # type: ignore[override]
+        return self._step.weights

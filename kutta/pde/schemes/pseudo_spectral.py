@@ -12,8 +12,9 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, converted, per_component
-from kutta.pde.schemes.spectral_field import Kinds, SpectralField, is_number
+from kutta.pde.grids.values import converted, is_number, total
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
+from kutta.pde.schemes.spectral_field import Kinds, SpectralField
 from kutta.pde.waves.basis import Basis, shifted
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
 
@@ -223,10 +224,7 @@ class WaveSpace(Discretisation):
         return f.scaled(torch.where(symbol == 0.0, 0.0, 1.0 / symbol))
 
     def convection(self, law: Law, u: SpectralField) -> SpectralField:
-        total = self.derivative(law.flux(u, 0), 0)
-        for axis in range(1, self.grid.dim):
-            total = total + self.derivative(law.flux(u, axis), axis)
-        return total
+        return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
 
     def _laplacian(self, kinds: Kinds) -> Tensor:
         basis = self.basis(kinds)

@@ -75,7 +75,7 @@ def test_gradients_reach_coefficients_through_symbols():
         )
         return kt.solve(problem, kt.ETDRK4(), controller=kt.Fixed(0.05)).y1
 
-    assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True))
+    assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True), fast_mode=True)
 
 
 def test_implicit_diffusion_between_walls_is_solved_by_multigrid():
@@ -98,7 +98,9 @@ def test_gradients_reach_coefficients_through_diffusion():
         problem = P.Heat(nu).problem(grid, grid.points().prod(0), (0.0, 0.1))
         return kt.solve(problem, kt.ARS222(), controller=kt.Fixed(0.05)).y1
 
-    assert torch.autograd.gradcheck(end, torch.tensor(0.2, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7)
+    assert torch.autograd.gradcheck(
+        end, torch.tensor(0.2, dtype=F64, requires_grad=True), rtol=1e-6, atol=1e-7, fast_mode=True
+    )
 
 
 class Coupled(P.Evolution):
