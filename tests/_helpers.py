@@ -1,6 +1,8 @@
 """What several test files share: problems with known solutions, and derivatives by differences."""
 
+import errno
 import math
+import os
 
 import torch
 
@@ -86,3 +88,12 @@ def gradient(loss, x):
 def slopes_of(errors, counts):
     """Observed orders between successive numbers of steps."""
     return [math.log(errors[i] / errors[i + 1]) / math.log(counts[i + 1] / counts[i]) for i in range(len(errors) - 1)]
+
+
+def fill_disk(patch):
+    """From now on nothing reaches the disk."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr(os, "fsync", full)

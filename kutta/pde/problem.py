@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.equations.terms import Terms
 from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
 from kutta.pde.lowering.forms import whole
 from kutta.pde.schemes.scheme import Scheme
+from kutta.pde.terms import Terms
 from kutta.problems import ODEProblem
 from kutta.solvers.controllers import CFL
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_coefficient, check_shape
+from kutta.pde.coefficients import check_coefficient, check_shape
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.boundary import Wall
 from kutta.pde.grids.grid import Grid, conditions

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kutta.pde.equations.terms import Terms
 from kutta.pde.grids.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.scheme import Scheme
+from kutta.pde.terms import Terms
 
 
 class Evolution(Terms):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import forcing
+from kutta.pde.coefficients import forcing
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.values import is_number

@@ -87,7 +87,7 @@ def pad(
 
 
 def check_field(name: str, u: Tensor, grid: Grid) -> None:
-    """Refuse what is no field on a grid."""
+    """Refuse anything but a field on the grid."""
     if not isinstance(u, Tensor):
         raise TypeError(f"{name} must be a tensor; got {type(u).__name__}")
     if tuple(u.shape[-grid.dim :]) != grid.shape:
@@ -95,13 +95,13 @@ def check_field(name: str, u: Tensor, grid: Grid) -> None:
 
 
 def check_axis(axis: Any, grid: Grid) -> None:
-    """Refuse what is no axis of a grid."""
+    """Refuse anything but an axis of the grid."""
     if not is_whole(axis) or not 0 <= axis < grid.dim:
         raise ValueError(f"axis must be a whole number from 0 to {grid.dim - 1}; got {axis!r}")
 
 
 def check_accuracy(accuracy: Any) -> None:
-    """Refuse orders that central differences have not."""
+    """Refuse orders of accuracy that central differences do not have."""
     if not is_whole(accuracy) or accuracy not in ACCURACIES:
         raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
 

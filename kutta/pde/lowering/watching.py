@@ -1,7 +1,7 @@
 """What the functions of a user see of a solve: fields with the boundary's values.
 
-At nodes on `Dirichlet` sides the boundary says the values. A solver leaves these entries of its states alone, whatever
-they hold, so that they are filled in for whoever looks at a state on the way: events, penalties, limits of the step.
+At nodes on `Dirichlet` sides the boundary gives the values. A solver leaves these entries of its states as they are, so
+they are filled in before events, penalties and limits of the step see a state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Fill = Callable[[Tensor, Any], Tensor]
 
 
 def shown_fields(grid: Grid, t0: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `kutta.solve`, with all functions of a state handed fields; others are left to be refused."""
+    """The arguments of `kutta.solve`, whose functions of a state are given fields; `kutta.solve` checks the rest."""
     if not any(is_data(grid, axis, side) for axis, side, _ in conditions(grid)):
         return dict(given)
     fill = partial(_filled, grid)
@@ -43,7 +43,7 @@ def _filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
 
 
 def _of_field(function: Callable[..., Any] | None, fill: Fill) -> Callable[..., Any] | None:
-    """A function ``(t, u, ...)`` that is handed the field of a state."""
+    """A function ``(t, u, ...)`` that is given the field of a state."""
     return None if function is None else lambda t, u, *args: function(t, fill(u, t), *args)
 
 
@@ -54,7 +54,7 @@ def _events(fill: Fill, events: Any) -> Any:
 
 
 def _penalties(fill: Fill, t0: Any, penalties: Any) -> Any:
-    """Those of drawn steps show no state to anyone."""
+    """Penalties of drawn steps pass no state to a function of the user, and are left as they are."""
     if not isinstance(penalties, Mapping):
         return penalties
     return {

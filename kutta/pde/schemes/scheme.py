@@ -53,7 +53,7 @@ def components(u: Field, dim: int) -> tuple[Field, ...]:
 
 
 def joined(parts: Sequence[Field], dim: int) -> Field:
-    """The state of these components: what it ends with."""
+    """The state made of these components: what a law's flux ends with."""
     return torch.stack(list(parts), -dim - 1) if isinstance(parts[0], Tensor) else parts[0].space.join(parts)
 
 

@@ -12,7 +12,7 @@ from kutta.formulas.formula import is_name, numbers_and_tensors
 from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
-from kutta.pde.equations.coefficients import check_coefficient
+from kutta.pde.coefficients import check_coefficient
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import AXES, Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme

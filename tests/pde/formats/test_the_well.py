@@ -1,6 +1,5 @@
 """Files of The Well: made by its specification, read, written and read again; and what is no such file."""
 
-import errno
 import os
 
 import h5py
@@ -14,6 +13,7 @@ from kutta.pde.formats import grid_of, pdebench, the_well
 from kutta.pde.formats.axes import text_of
 from kutta.pde.formats.the_well import names
 from kutta.pde.grids.boundary import KINDS
+from tests._helpers import fill_disk
 
 RANDOM = np.random.default_rng(0)
 B, T, W, H = 2, 5, 8, 6
@@ -326,10 +326,7 @@ def test_a_full_disk_leaves_what_was_there(path, tmp_path, monkeypatch):
     data, where = the_well.read(path), tmp_path / "a.h5"
     the_well.write(data, where)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         the_well.write(data.isel(time=slice(1)), where)
     assert os.listdir(tmp_path) == ["a.h5"] and the_well.read(where).identical(data)

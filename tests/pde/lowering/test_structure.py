@@ -5,6 +5,7 @@ import torch
 
 import kutta as kt
 from kutta.pde.grids.boundary import without_data
+from kutta.pde.grids.given import where_unknown
 from kutta.pde.lowering import forms
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
@@ -49,7 +50,7 @@ def test_what_is_found_is_the_operator(boundary, options, kind):
     )
     ops = problem.scheme.on(grid)
     u = torch.randn(3, *grid.shape, dtype=F64)
-    unknown = forms._where_unknown(grid, torch.ones_like(u))
+    unknown = where_unknown(grid, torch.ones_like(u))
     assert torch.allclose(operator.apply(u), unknown * 0.3 * ops.laplacian(u), atol=1e-9)
 
 

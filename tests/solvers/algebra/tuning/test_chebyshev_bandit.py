@@ -76,7 +76,7 @@ def test_the_best_relaxation_is_found_for_every_shift():
 
 @pytest.mark.parametrize("name, alpha, beta", [("wide", 0.5, 1.5), ("narrow", 2.0, 6.0)], ids=["wide", "narrow"])
 def test_tuners_among_fixed_relaxations(name, alpha, beta):
-    shifts = drawn_shifts(alpha, beta, 2500)
+    shifts = drawn_shifts(alpha, beta, 5000)
     costs = sweeps(shifts)
     fixed = costs.sum(0)
     best_of_all = costs.min(1).sum()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_coefficient, check_not_negative, check_number
+from kutta.pde.coefficients import check_coefficient, check_not_negative, check_number
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.pde.equations.coefficients import check_coefficient, check_number
+from kutta.pde.coefficients import check_coefficient, check_number
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.values import is_number
 from tests._helpers import F64
