@@ -1,6 +1,8 @@
 """What several test files share: problems with known solutions, and derivatives by differences."""
 
+import errno
 import math
+import os
 
 import torch
 
@@ -65,6 +67,14 @@ def difference(loss, x, eps=1e-5):
     return out.view(x.shape)
 
 
+def difference_of_rows(loss, x, eps=1e-5):
+    """As `difference` of a vector, by a loss of many at once, ``(m, n) -> (m,)``."""
+    x = x.detach()
+    steps = eps * torch.eye(len(x), dtype=x.dtype)
+    near, far = ((loss(x + scale * steps) - loss(x - scale * steps)).detach() for scale in (1, 2))
+    return (8 * near - far) / (12 * eps)
+
+
 def relative_error(got, wanted):
     return float((got - wanted).norm() / wanted.norm().clamp_min(1e-300))
 
@@ -78,3 +88,12 @@ def gradient(loss, x):
 def slopes_of(errors, counts):
     """Observed orders between successive numbers of steps."""
     return [math.log(errors[i] / errors[i + 1]) / math.log(counts[i + 1] / counts[i]) for i in range(len(errors) - 1)]
+
+
+def fill_disk(patch):
+    """From now on nothing reaches the disk."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr(os, "fsync", full)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
 from kutta.operators.scope import Scope
+from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
-from kutta.pde.lowering.forms import filled
 
 if TYPE_CHECKING:
     from jaxtyping import Float

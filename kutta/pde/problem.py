@@ -7,19 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from inspect import signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kutta.pde.grids.finite import check_finite
+from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
+from kutta.pde.lowering.forms import whole
 from kutta.pde.schemes.scheme import Scheme
+from kutta.pde.terms import Terms
 from kutta.problems import ODEProblem
 from kutta.solvers.controllers import CFL
-
-if TYPE_CHECKING:
-    from kutta.pde.equations.evolution import Evolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,9 @@ class PDEProblem:
     scheme: Scheme | None = None
 
     def __post_init__(self) -> None:
-        from kutta.pde.equations.evolution import Evolution
-
         if not isinstance(self.grid, Grid):
             raise TypeError(f"grid must be a kutta.pde.Grid; got {type(self.grid).__name__}")
-        equation = self.equation if isinstance(self.equation, Evolution) else _of_function(self.equation)
+        equation = self.equation if isinstance(self.equation, Terms) else _of_function(self.equation)
         if self.grid.dim not in equation.dimensions:
             wanted = " or ".join(map(str, equation.dimensions))
             raise ValueError(
@@ -91,8 +89,6 @@ class PDEProblem:
         sides its state keeps the values of the initial time, also where they change with the time: the equation takes
         those of each time there, but its solutions do not show them, as those of this problem do.
         """
-        from kutta.pde.lowering.forms import whole
-
         return whole(self).problem  # type: ignore[return-value]
 
     def cfl(self, number: float = 0.5) -> CFL:
@@ -122,8 +118,6 @@ class PDEProblem:
 
     def _crossing(self, t: Any, u: Tensor) -> Tensor:
         """The time in which the fastest wave crosses a cell."""
-        from kutta.pde.lowering.forms import filled
-
         u = filled(self.grid, u, t)
         speeds = [torch.as_tensor(one, dtype=u.dtype, device=u.device) for one in self.speeds(t, u)]  # type: ignore[union-attr]
         return 1.0 / torch.stack([one.abs().amax() / h for one, h in zip(speeds, self.grid.spacing, strict=True)]).sum()
@@ -150,14 +144,12 @@ def _name(equation: Any) -> str:
     return type(equation).__name__
 
 
-def _of_function(function: Any) -> Evolution:
+def _of_function(function: Any) -> Terms:
     """An equation from a function ``(ops, t, u)``."""
-    from kutta.pde.equations.evolution import Evolution
-
     if not callable(function) or isinstance(function, type):
         raise TypeError(f"equation must be such as kutta.pde.Heat(0.1), or a function (ops, t, u); got {function!r}")
 
-    class Given(Evolution):
+    class Given(Terms):
         degree = 3
 
         def nonlinear(self, ops: Any, t: Any, u: Any) -> Any:
@@ -197,7 +189,7 @@ def _of_places(u0: Callable[..., Any]) -> Callable[[Tensor], Any]:
     return sampled
 
 
-def _checked_state(u0: Any, grid: Grid, equation: Evolution) -> Tensor:
+def _checked_state(u0: Any, grid: Grid, equation: Terms) -> Tensor:
     try:
         u0 = torch.as_tensor(u0)
     except (TypeError, ValueError, RuntimeError) as problem:

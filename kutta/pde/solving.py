@@ -12,8 +12,9 @@ from torch import Tensor
 
 from kutta.autodiff import as_float
 from kutta.pde.choice import default_method
+from kutta.pde.grids.given import filled
 from kutta.pde.grids.space import Space, in_words
-from kutta.pde.lowering.forms import Forms, Lowered, filled
+from kutta.pde.lowering.forms import Forms, Lowered
 from kutta.pde.lowering.watching import shown_fields
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from kutta.pde.grids.finite import check_finite
+from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_field
 from kutta.pde.grids.space import Space, in_words
-from kutta.pde.lowering.forms import filled
 from kutta.problems import LinearProblem
 from kutta.solution import Solution, SolveError
 from kutta.solvers.algebra.method import LinearMethod

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from kutta.pde.grids.boundary import Periodic, without_data
+from kutta.pde.grids.given import unknowns
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import check_field, pad, unknowns
+from kutta.pde.grids.padding import check_field, pad
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 # Of a wave, what may come back from the end of a layer in theory; differences add to it.

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from kutta.pde.grids.boundary import Condition, Periodic
+from kutta.pde.grids.given import is_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import is_data
 from kutta.solvers.algebra.multigrid.network import Chain, Network
 from kutta.solvers.algebra.multigrid.slices import Margins, within
 

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from kutta.pde.elliptic import conductances
 from kutta.pde.grids.boundary import Periodic
+from kutta.pde.grids.given import face_value, is_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import face_value, is_data, pad
+from kutta.pde.grids.padding import pad
+from kutta.pde.grids.values import total
 
 
 def diffusion(u: Tensor, a: Tensor, grid: Grid, t: Any = 0.0, faces: str = "harmonic") -> Tensor:
@@ -28,8 +30,7 @@ def diffusion(u: Tensor, a: Tensor, grid: Grid, t: Any = 0.0, faces: str = "harm
         faces: the mean of two neighbours that holds between them, see `kutta.pde.Elliptic`.
     """
     u = pad(u, grid, 0, t=t)
-    parts = [_along(u, a, grid, axis, t, faces) for axis in range(grid.dim)]
-    return sum(parts[1:], parts[0])
+    return total(_along(u, a, grid, axis, t, faces) for axis in range(grid.dim))
 
 
 def _along(u: Tensor, a: Tensor, grid: Grid, axis: int, t: Any, faces: str) -> Tensor:
@@ -51,7 +52,7 @@ def _inflow(u: Tensor, a: Tensor, grid: Grid, axis: int, side: int, t: Any, face
     if is_data(grid, axis, side):
         return torch.zeros_like(end)
     wall: Any = grid.boundary[axis][side]
-    g = face_value(u, grid, axis, side, 0, t, ())
+    g = face_value(u, grid, axis, side, t)
     half = 0.5 if grid.centring[axis] == "node" else 1.0  # type: ignore[index]
     return half * conductances.inflow(grid, axis, side, a, faces) * (g - wall.a * end)
 

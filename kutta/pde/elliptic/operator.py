@@ -11,8 +11,9 @@ from torch import Tensor
 
 from kutta.autodiff import carries_gradient, read, under_transform
 from kutta.pde.elliptic import conductances
+from kutta.pde.grids.given import face_value
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import check_field, face_value
+from kutta.pde.grids.padding import check_field
 from kutta.pde.waves.transforms import diagonalised
 from kutta.solvers.algebra.method import LARGEST_RESIDUAL
 from kutta.solvers.algebra.multigrid.network import Network, Stencil
@@ -148,7 +149,7 @@ class Elliptic(NetworkOperator):
         self.check(like)
         total, a = torch.zeros_like(like), self._field(self.coefficient, like)
         for axis, side, _ in conditions(self.grid):
-            g = face_value(like, self.grid, axis, side, 0, t, ())
+            g = face_value(like, self.grid, axis, side, t)
             if isinstance(g, Tensor) or g != 0.0:
                 inflow = g * conductances.inflow(self.grid, axis, side, a, self.faces)
                 total = total + self._beside(inflow, axis, side)

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_coefficient, check_shape, is_field
+from kutta.pde.coefficients import check_coefficient, check_shape
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.boundary import Wall
 from kutta.pde.grids.grid import Grid, conditions
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -48,7 +49,7 @@ class Advection(Evolution):
         if callable(self.velocity):
             return None
         winds = _along_axes(ops.grid, self.velocity)
-        return -ops.advection(u, [ops.constant(one, u) if is_field(one) else one for one in winds])
+        return -ops.advection(u, [one if is_number(one) else ops.constant(one, u) for one in winds])
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
         if not callable(self.velocity):
@@ -80,8 +81,7 @@ def _along_axes(grid: Grid, velocity: Any) -> list[Any]:
     """A velocity as one entry for each axis."""
     if not isinstance(velocity, int | float | Tensor | Sequence):
         raise TypeError(f"velocity must be a number, one for each axis, or a function of (x, t); got {velocity!r}")
-    single = isinstance(velocity, int | float) or (isinstance(velocity, Tensor) and velocity.dim() == 0)
-    found: list[Any] = [velocity] if single else list(velocity)  # type: ignore[arg-type]
+    found: list[Any] = [velocity] if is_number(velocity) else list(velocity)  # type: ignore[arg-type]
     if len(found) != grid.dim:
         raise ValueError(f"velocity must have an entry for each of the {grid.dim} axes; got {len(found)}")
     return found

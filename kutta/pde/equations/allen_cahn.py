@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
@@ -44,7 +44,7 @@ class AllenCahn(Evolution):
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and the width is a number, else differences of order 2."""
-        return FiniteDifference() if is_field(self.width) else super().scheme(grid)
+        return super().scheme(grid) if is_number(self.width) else FiniteDifference()
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
         return self.mobility * (ops.diffusion(u, self.width**2) + u)

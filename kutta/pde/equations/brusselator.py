@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import for_components, forcing
+from kutta.pde.coefficients import for_components, forcing
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.schemes.scheme import Discretisation, Field
 

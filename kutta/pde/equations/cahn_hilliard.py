@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
@@ -47,7 +47,7 @@ class CahnHilliard(Evolution):
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and nothing varies, else differences of order 2."""
-        varies = is_field(self.width) or is_field(self.mobility)
+        varies = not (is_number(self.width) and is_number(self.mobility))
         return FiniteDifference() if varies else super().scheme(grid)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import check_not_negative, check_number
+from kutta.pde.coefficients import check_not_negative, check_number
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme

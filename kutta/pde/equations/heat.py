@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kutta.pde.equations.coefficients import forcing, is_field
+from kutta.pde.coefficients import forcing
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.finite_difference import FiniteDifference
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -52,8 +53,8 @@ class Heat(Evolution):
 
     def scheme(self, grid: Grid) -> Scheme:
         """Waves where all is periodic and nothing varies, else differences of order 2."""
-        return FiniteDifference() if is_field(self.diffusivity) else super().scheme(grid)
+        return super().scheme(grid) if is_number(self.diffusivity) else FiniteDifference()
 
     def _mixes_waves(self, ops: Discretisation) -> bool:
         """Whether diffusion is not diagonal in waves, and no part for the methods that need one that is."""
-        return is_field(self.diffusivity) and isinstance(ops, WaveSpace)
+        return isinstance(ops, WaveSpace) and not is_number(self.diffusivity)

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from kutta.pde.elliptic.absorbing import Stretched, has_layers, widths_of
-from kutta.pde.elliptic.inverse import second_differences
 from kutta.pde.elliptic.operator import Elliptic
+from kutta.pde.grids.given import unknowns
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import check_field, unknowns
+from kutta.pde.grids.padding import check_field
+from kutta.pde.schemes.inverse_laplacian import second_differences
 from kutta.pde.steady import Steady, field_of, like_of
 from kutta.pde.waves.basis import Basis
 from kutta.pde.waves.kinds import EVEN, kind_of

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 
@@ -52,7 +52,7 @@ class KortewegDeVries(Evolution):
             )
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
-        if is_field(self.dispersion):
+        if not is_number(self.dispersion):
             return -ops.derivative(self.dispersion * ops.derivative(u, 0, 2), 0)
         return -self.dispersion * ops.derivative(u, 0, 3)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
+from kutta.pde.grids.values import total
 from kutta.pde.schemes.scheme import Discretisation, Field
 
 
@@ -43,8 +44,7 @@ class KuramotoSivashinsky(Evolution):
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         if ops.grid.dim == 1:
             return -ops.convection(self, u)
-        slopes = [slope * slope for slope in ops.gradient(u)]
-        return -0.5 * sum(slopes[1:], slopes[0])
+        return -0.5 * total(slope * slope for slope in ops.gradient(u))
 
     def flux(self, u: Field, axis: int) -> Field:
         """``u^2 / 2``."""

@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kutta.pde.equations.coefficients import is_field
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.finite import check_finite
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_field
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.pseudo_spectral import PseudoSpectral, WaveSpace
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
@@ -165,7 +165,7 @@ def _waves(w: Tensor, grid: Grid) -> WaveSpace:
 
 def _dragged(ops: Discretisation, w: Field, drag: Any) -> Field:
     """``curl(d u)``: the mean of the drag acts on the vorticity, and what differs from it on the velocity."""
-    if not is_field(drag):
+    if is_number(drag):
         return drag * w
     mean = drag.mean((-2, -1), keepdim=True)
     rest = (drag - mean).expand(*drag.shape[:-2], *ops.grid.shape)

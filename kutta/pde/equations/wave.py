@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.boundary import has_data
+from kutta.pde.grids.given import is_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import is_data
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 
 

@@ -16,7 +16,8 @@ from kutta.pde.grids.grid import AXES, Grid
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-# Places stored in single precision are this far, in parts of the spacing, from those of the grid; a third of it is not.
+# How far coordinates may be from the points of the grid, as a part of the spacing: rounding to single precision stays
+# below it, and the points of another centring are farther away.
 _CLOSE = 0.05
 
 

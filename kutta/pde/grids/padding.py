@@ -21,14 +21,14 @@ Here is what boundary conditions mean for stencils. What they mean for fluxes, t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kutta.pde.grids.boundary import Dirichlet, Periodic, Wall, without_data
+from kutta.pde.grids.boundary import Periodic, Wall
+from kutta.pde.grids.given import check_leading, face_value, is_data
 from kutta.pde.grids.grid import Grid
 
 ACCURACIES = (2, 4, 6)
@@ -87,7 +87,7 @@ def pad(
 
 
 def check_field(name: str, u: Tensor, grid: Grid) -> None:
-    """Refuse what is no field on a grid."""
+    """Refuse anything but a field on the grid."""
     if not isinstance(u, Tensor):
         raise TypeError(f"{name} must be a tensor; got {type(u).__name__}")
     if tuple(u.shape[-grid.dim :]) != grid.shape:
@@ -95,13 +95,13 @@ def check_field(name: str, u: Tensor, grid: Grid) -> None:
 
 
 def check_axis(axis: Any, grid: Grid) -> None:
-    """Refuse what is no axis of a grid."""
+    """Refuse anything but an axis of the grid."""
     if not is_whole(axis) or not 0 <= axis < grid.dim:
         raise ValueError(f"axis must be a whole number from 0 to {grid.dim - 1}; got {axis!r}")
 
 
 def check_accuracy(accuracy: Any) -> None:
-    """Refuse orders that central differences have not."""
+    """Refuse orders of accuracy that central differences do not have."""
     if not is_whole(accuracy) or accuracy not in ACCURACIES:
         raise ValueError(f"accuracy must be 2, 4 or 6; got {accuracy!r}")
 
@@ -117,12 +117,14 @@ def _padded(
     dim, count = axis - grid.dim, grid.shape[axis]
     if isinstance(grid.boundary[axis][0], Periodic):
         return _wrapped(u, dim, width)
-    left, right = (
-        _mirrored(u, grid, axis, side, width, signs)
-        if isinstance(grid.boundary[axis][side], Wall)
-        else _ghosts(u, grid, axis, side, width, accuracy, face_value(u, grid, axis, side, width, t, before))
-        for side in (0, 1)
-    )
+    beyond = []
+    for side in (0, 1):
+        if isinstance(grid.boundary[axis][side], Wall):
+            beyond.append(_mirrored(u, grid, axis, side, width, signs))
+        else:
+            g = _continued(face_value(u, grid, axis, side, t), grid, width, before)
+            beyond.append(_ghosts(u, grid, axis, side, width, accuracy, g))
+    left, right = beyond
     first, last = len(left) - width, len(right) - width  # a node on a Dirichlet side is replaced, too
     inside = u.narrow(dim, first, count - first - last)
     return torch.cat([*left[::-1], inside, *right], dim)
@@ -147,29 +149,12 @@ def _mirrored(u: Tensor, grid: Grid, axis: int, side: int, width: int, signs: Se
     return [turned * point for point in points]
 
 
-def face_value(
-    u: Tensor, grid: Grid, axis: int, side: int, width: int, t: Any, before: Sequence[int]
-) -> float | Tensor:
-    """The boundary value at a side, as a tensor of one point along its axis; continued beyond padded sides."""
-    condition = grid.boundary[axis][side]
-    value = condition.g
-    if callable(value):
-        face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
-        value = condition.value(face, t)
-    if isinstance(value, Tensor):
-        check_kind(value, u, axis, side)
+def _continued(value: float | Tensor, grid: Grid, width: int, before: Sequence[int]) -> float | Tensor:
+    """The value at a side, beyond those sides that are padded already."""
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
-    face = (*grid.shape[:axis], *grid.shape[axis + 1 :])
-    value = _over_face(value, face)
-    if tuple(value.shape[value.dim() - len(face) :]) != face:
-        raise ValueError(
-            f"g at side {side} of axis {axis} must be a number or have the shape (..., {', '.join(map(str, face))}) of "
-            f"the face; got {tuple(value.shape)}"
-        )
-    value = value.to(u).unsqueeze(axis - grid.dim) if axis < grid.dim - 1 else value.to(u).unsqueeze(-1)
     for one in before:
-        places = torch.arange(-width, grid.shape[one] + width, device=u.device).clamp(0, grid.shape[one] - 1)
+        places = torch.arange(-width, grid.shape[one] + width, device=value.device).clamp(0, grid.shape[one] - 1)
         value = value.index_select(one - grid.dim, places)
     return value
 
@@ -177,8 +162,7 @@ def face_value(
 def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: int, g: float | Tensor) -> list[Tensor]:
     """The values beyond a side, the nearest first; before them that of a node on a Dirichlet side."""
     dim, count = axis - grid.dim, grid.shape[axis]
-    if isinstance(g, Tensor) and g.dim():
-        _check_leading(g, u, grid, axis, side)
+    check_leading(g, u, grid, axis, side)
     first, rows = ghosts_at(grid, axis, side, width, accuracy)
     used = len(rows[0]) - 1 if rows else 0
     if first + used > count:
@@ -189,56 +173,12 @@ def _ghosts(u: Tensor, grid: Grid, axis: int, side: int, width: int, accuracy: i
     return [torch.zeros_like(u.narrow(dim, 0, 1)) + g, *found] if is_data(grid, axis, side) else found
 
 
-def _over_face(value: Tensor, face: tuple[int, ...]) -> Tensor:
-    """Boundary values whose axes of 1 stand for all places of the face."""
-    lead = value.dim() - len(face)
-    fits = lead >= 0 and all(one in (1, count) for one, count in zip(value.shape[lead:], face, strict=True))
-    return value.expand(*value.shape[:lead], *face) if fits else value
-
-
-def _check_leading(g: Tensor, u: Tensor, grid: Grid, axis: int, side: int) -> None:
-    """Refuse boundary values with more samples or components than the field has."""
-    of_values, of_field = tuple(g.shape[: -grid.dim]), tuple(u.shape[: -grid.dim])
-    if not is_within(of_values, of_field):
-        raise ValueError(
-            f"g at side {side} of axis {axis} has the axes {of_values} before those of the face, and the field there "
-            f"has {of_field}: give it values for the samples and components of that field, or one for all"
-        )
-
-
-def is_within(before: Sequence[int], lead: Sequence[int]) -> bool:
-    """Whether leading axes add none to others."""
-    try:
-        return torch.broadcast_shapes(tuple(before), tuple(lead)) == tuple(lead)
-    except RuntimeError:
-        return False
-
-
-def check_kind(value: Tensor, u: Tensor, axis: int, side: int) -> None:
-    """Refuse a complex boundary value of a real field, which would lose its imaginary part."""
-    if value.is_complex() and not u.is_complex():
-        raise TypeError(
-            f"g at side {side} of axis {axis} is complex, {value.dtype}, and the field is real, {u.dtype}: give the "
-            "field, such as u0 or a source, a complex dtype, or g a real one"
-        )
-
-
 def _combined(weights: Sequence[float], values: Sequence[Any], like: Tensor) -> Tensor:
     *points, g = values
     total = like * weights[0]
     for weight, point in zip(weights[1:-1], points[1:], strict=True):
         total = total + weight * point
     return total if isinstance(g, int | float) and g == 0 else total + weights[-1] * g
-
-
-def is_data(grid: Grid, axis: int, side: int) -> bool:
-    """Whether the outermost points at a side are given by the boundary."""
-    return grid.centring[axis] == "node" and isinstance(grid.boundary[axis][side], Dirichlet)  # type: ignore[index]
-
-
-def unknowns(grid: Grid) -> Tensor:
-    """A field that is 1 where values are unknown, and 0 at the nodes where the boundary gives them."""
-    return pad(torch.ones(grid.shape, dtype=torch.float64), replace(grid, boundary=without_data(grid.boundary)), 0)
 
 
 def ghosts_at(grid: Grid, axis: int, side: int, width: int, accuracy: int) -> Ghosts:

@@ -30,7 +30,7 @@ class Space:
 
 
 def in_words(record: Any) -> str:
-    """A record with its fields, such as ``Burgers(viscosity=0.01)``, but for those that no word says."""
+    """A record with those of its fields that have a short form, such as ``Burgers(viscosity=0.01)``."""
     if not is_dataclass(record):
         return type(record).__name__
     named = ((one.name, _word(getattr(record, one.name))) for one in fields(record) if one.init)

@@ -13,27 +13,45 @@ part takes; with error control the state is at the points of the grid, where tol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from kutta.autodiff import read, under_transform
-from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import check_kind, is_data
+from kutta.pde.grids.given import filled, where_unknown
+from kutta.pde.grids.grid import Grid
 from kutta.pde.lowering.structure import random_field, real_if_it_is, structured
-from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_volume import FiniteVolume
 from kutta.pde.schemes.pseudo_spectral import WaveSpace
-from kutta.pde.schemes.scheme import Discretisation, Field
+from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
 from kutta.problems import ODEProblem, SplitODEProblem
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
+
+
+class Posed(Protocol):
+    """What lowering reads of a `kutta.pde.PDEProblem`."""
+
+    @property
+    def equation(self) -> Any: ...
+
+    @property
+    def grid(self) -> Grid: ...
+
+    @property
+    def u0(self) -> Any: ...
+
+    @property
+    def t_span(self) -> Sequence[Any]: ...
+
+    @property
+    def scheme(self) -> Scheme | None: ...
 
 
 @dataclass(frozen=True)
@@ -52,8 +70,8 @@ class Lowered:
 class Forms:
     """The forms of one problem, each made when it is first asked for."""
 
-    def __init__(self, problem: PDEProblem):
-        self.problem = problem
+    def __init__(self, problem: Posed):
+        self.problem: Any = problem
 
     @cached_property
     def whole(self) -> Lowered:
@@ -75,7 +93,7 @@ class Forms:
         return operations(self.problem)
 
 
-def whole(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
+def whole(problem: Posed, ops: Discretisation | None = None) -> Lowered:
     """With one right-hand side.
 
     Args:
@@ -87,14 +105,14 @@ def whole(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
     return Lowered(ODEProblem(f, _start(problem), problem.t_span), _same)
 
 
-def split(problem: PDEProblem, ops: Discretisation | None = None) -> Lowered:
+def split(problem: Posed, ops: Discretisation | None = None) -> Lowered:
     """With the linear part apart; arguments as of `whole`."""
     ops = ops or operations(problem)
     f = partial(_remainder, problem.equation, ops)
     return Lowered(SplitODEProblem(linear_part(problem, ops), f, _start(problem), problem.t_span), _same)
 
 
-def waves(problem: PDEProblem, ops: Any = None) -> Lowered | None:
+def waves(problem: Posed, ops: Any = None) -> Lowered | None:
     """The same of the coefficients of waves; ``None`` where the linear part does not leave each wave to itself."""
     ops = ops or operations(problem)
     basis = ops.basis(ops.kinds)
@@ -108,7 +126,7 @@ def waves(problem: PDEProblem, ops: Any = None) -> Lowered | None:
     return Lowered(SplitODEProblem(linear, f, start, problem.t_span), basis.backward)
 
 
-def operations(problem: PDEProblem) -> Discretisation:
+def operations(problem: Posed) -> Discretisation:
     """Those of the scheme on the grid of a problem, having been used once.
 
     So the operations have computed what they keep, and an equation that does not fit is found before the first step.
@@ -119,13 +137,6 @@ def operations(problem: PDEProblem) -> Discretisation:
             f"t_span must rise for FiniteVolume(), whose fluxes look to where waves come from and grow without bound "
             f"backwards in time; got {problem.t_span!r}: use kutta.pde.FiniteDifference()"
         )
-    for axis, side, condition in conditions(problem.grid):
-        g, leading = condition.g, problem.u0.dim() - problem.grid.dim
-        if isinstance(g, Tensor) and g.dim() - (problem.grid.dim - 1) > leading:
-            raise ValueError(
-                f"boundary[{axis}][{side}]: g must have the axes of the face, {problem.grid.dim - 1}, and those before "
-                f"the axes of the grid in u0, {leading}; got shape {tuple(g.shape)}"
-            )
     ops = problem.scheme.on(problem.grid, problem.equation.degree)  # type: ignore[union-attr]
     ops = ops.like(problem.u0) if isinstance(ops, WaveSpace) else ops
     with torch.no_grad():
@@ -138,12 +149,12 @@ def operations(problem: PDEProblem) -> Discretisation:
     return ops
 
 
-def _first_time(problem: PDEProblem) -> Tensor:
+def _first_time(problem: Posed) -> Tensor:
     """The time as methods have it: of double precision where the state has less."""
     return torch.as_tensor(problem.t_span[0], dtype=torch.float64, device=problem.u0.device)
 
 
-def _start(problem: PDEProblem) -> Tensor:
+def _start(problem: Posed) -> Tensor:
     return filled(problem.grid, problem.u0, _first_time(problem))
 
 
@@ -155,7 +166,7 @@ def _right_hand_side(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> T
     ops = ops.at(t)
     field = ops.enter(filled(ops.grid, u, t))
     slope = _sum(equation.linear(ops, field), equation.nonlinear(ops, t, field))
-    return torch.zeros_like(u) if slope is None else _where_unknown(ops.grid, ops.leave(slope))
+    return torch.zeros_like(u) if slope is None else where_unknown(ops.grid, ops.leave(slope))
 
 
 def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
@@ -163,7 +174,7 @@ def _remainder(equation: Any, ops: Discretisation, t: Any, u: Tensor) -> Tensor:
     remainder = equation.nonlinear(ops, t, ops.enter(filled(ops.grid, u, t)))
     if ops.has_data:
         remainder = _sum(remainder, equation.linear(ops, ops.enter(filled(ops.grid, torch.zeros_like(u), t))))
-    return torch.zeros_like(u) if remainder is None else _where_unknown(ops.grid, ops.leave(remainder))
+    return torch.zeros_like(u) if remainder is None else where_unknown(ops.grid, ops.leave(remainder))
 
 
 def _remainder_of_waves(equation: Any, ops: WaveSpace, t: Any, coefficients: Tensor) -> Tensor:
@@ -184,34 +195,7 @@ def _sum(first: Field | None, second: Field | None) -> Field:
     return second if first is None else first if second is None else first + second
 
 
-def _where_unknown(grid: Grid, slope: Tensor) -> Tensor:
-    """Zero at the nodes whose values are the boundary's."""
-    for axis, side, _ in conditions(grid):
-        if is_data(grid, axis, side):
-            ends = torch.ones(grid.shape[axis], dtype=slope.real.dtype, device=slope.device)
-            ends[-side] = 0.0
-            slope = slope * ends.reshape(-1, *[1] * (grid.dim - axis - 1))
-    return slope
-
-
-def filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
-    """A state with the boundary's values at the nodes where they are given."""
-    for axis, side, condition in conditions(grid):
-        if is_data(grid, axis, side):
-            dim, others = axis - grid.dim, grid.shape[axis] - 1
-            face = grid.face(axis, side, u.real.dtype if u.is_complex() else u.dtype, u.device)
-            value = torch.as_tensor(condition.value(face, t))
-            check_kind(value, u, axis, side)
-            value = value.to(u)
-            inner = u.narrow(dim, 1 - side, others)
-            ends = [value.expand(u.select(dim, 0).shape).unsqueeze(dim), inner]
-            u = torch.cat(
-                ends[::-1] if side else ends, dim
-            )  # which, unlike a scatter, has derivatives of complex fields
-    return u
-
-
-def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
+def linear_part(problem: Posed, ops: Discretisation) -> LinearOperator:
     """``L`` with homogeneous boundary conditions, of as much structure as it has."""
     if isinstance(ops, WaveSpace):
         basis = ops.basis(ops.kinds)
@@ -225,14 +209,14 @@ def linear_part(problem: PDEProblem, ops: Discretisation) -> LinearOperator:
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
     found = equation.linear(ops, ops.enter(filled(ops.grid, u, 0.0)))
-    return torch.zeros_like(u) if found is None else _where_unknown(ops.grid, ops.leave(found))
+    return torch.zeros_like(u) if found is None else where_unknown(ops.grid, ops.leave(found))
 
 
-def _axes(problem: PDEProblem) -> int:
+def _axes(problem: Posed) -> int:
     return problem.grid.dim + (len(problem.equation.components) > 1)
 
 
-def of_each_wave(problem: PDEProblem, ops: WaveSpace, *transforms: Any) -> Any:
+def of_each_wave(problem: Posed, ops: WaveSpace, *transforms: Any) -> Any:
     """``L`` as what it does to each wave: a number, or a matrix where it couples components.
 
     Args:
@@ -255,7 +239,7 @@ def of_each_wave(problem: PDEProblem, ops: WaveSpace, *transforms: Any) -> Any:
     return BlockDiagonal(blocks, *transforms)
 
 
-def _blocks(problem: PDEProblem, ops: WaveSpace) -> Tensor | None:
+def _blocks(problem: Posed, ops: WaveSpace) -> Tensor | None:
     """The matrix of each wave, ``(c, c, *waves)``: what ``L`` makes of waves of one component each."""
     count, basis = len(problem.equation.components), ops.basis(ops.kinds)
     ones = torch.ones(basis.shape, dtype=ops.coefficient_dtype, device=ops.device)
@@ -269,7 +253,7 @@ def _blocks(problem: PDEProblem, ops: WaveSpace) -> Tensor | None:
     return blocks
 
 
-def _image(problem: PDEProblem, ops: WaveSpace, coefficients: Tensor) -> Tensor:
+def _image(problem: Posed, ops: WaveSpace, coefficients: Tensor) -> Tensor:
     """What ``L`` makes of the coefficients of all components, ``(..., c, *waves)``."""
     single = len(problem.equation.components) == 1
     dim = -problem.grid.dim - 1

@@ -1,7 +1,7 @@
 """What the functions of a user see of a solve: fields with the boundary's values.
 
-At nodes on `Dirichlet` sides the boundary says the values. A solver leaves these entries of its states alone, whatever
-they hold, so that they are filled in for whoever looks at a state on the way: events, penalties, limits of the step.
+At nodes on `Dirichlet` sides the boundary gives the values. A solver leaves these entries of its states as they are, so
+they are filled in before events, penalties and limits of the step see a state.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kutta.pde.grids.given import filled, is_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import is_data
-from kutta.pde.lowering.forms import filled
 from kutta.regularizers.local import Local
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.controllers import CFL, Controller
@@ -27,7 +26,7 @@ Fill = Callable[[Tensor, Any], Tensor]
 
 
 def shown_fields(grid: Grid, t0: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `kutta.solve`, with all functions of a state handed fields; others are left to be refused."""
+    """The arguments of `kutta.solve`, whose functions of a state are given fields; `kutta.solve` checks the rest."""
     if not any(is_data(grid, axis, side) for axis, side, _ in conditions(grid)):
         return dict(given)
     fill = partial(_filled, grid)
@@ -44,7 +43,7 @@ def _filled(grid: Grid, u: Tensor, t: Any) -> Tensor:
 
 
 def _of_field(function: Callable[..., Any] | None, fill: Fill) -> Callable[..., Any] | None:
-    """A function ``(t, u, ...)`` that is handed the field of a state."""
+    """A function ``(t, u, ...)`` that is given the field of a state."""
     return None if function is None else lambda t, u, *args: function(t, fill(u, t), *args)
 
 
@@ -55,7 +54,7 @@ def _events(fill: Fill, events: Any) -> Any:
 
 
 def _penalties(fill: Fill, t0: Any, penalties: Any) -> Any:
-    """Those of drawn steps show no state to anyone."""
+    """Penalties of drawn steps pass no state to a function of the user, and are left as they are."""
     if not isinstance(penalties, Mapping):
         return penalties
     return {
@@ -95,36 +94,36 @@ class Seeing(Regularizer):
 
     def update(self, state: Any, step: Step) -> Any:
         """One more step, from field to field."""
-        return self.inner.update(state, StepOfFields(step, self.fill))  # type: ignore[arg-type]
+        return self.inner.update(state, StepOfFields(step, self.fill))
 
     def value(self, state: Any) -> Tensor:
         """As it says."""
         return self.inner.value(state)
 
 
-class StepOfFields:
+class StepOfFields(Step):
     """A step whose states are fields; all else is that of the step."""
 
     def __init__(self, step: Step, fill: Fill):
+        super().__init__(
+            *(step.t0, step.t1, step.dt, fill(step.y0, step.t0), fill(step.y1, step.t1), step.field),
+            **{name: getattr(step, name) for name in ("error", "stages", "accepted", "tolerance", "covered")},
+        )
         self._step, self._fill = step, fill
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._step, name)
-
-    @property
-    def y0(self) -> Tensor:
-        """The field at its start."""
-        return self._fill(self._step.y0, self._step.t0)
-
-    @property
-    def y1(self) -> Tensor:
-        """The field at its end."""
-        return self._fill(self._step.y1, self._step.t1)
-
     def at(self, theta: Any) -> Tensor:
-        """The field at ``theta`` in [0, 1]."""
-        return self._fill(self._step.at(theta), self._step.t0 + theta * self._step.dt)
+        return self._fill(self._step.at(theta), self.t0 + theta * self.dt)
 
-    def many(self, thetas: Sequence[float]) -> Tensor:
-        """The fields at several positions, stacked."""
-        return torch.stack([self.at(theta) for theta in thetas])
+    def end_slopes(self) -> tuple[Tensor, Tensor]:
+        return self._step.end_slopes()
+
+    def stiffness_pair(self) -> tuple[Tensor, Tensor]:
+        return self._step.stiffness_pair()
+
+    @property
+    def stability_size(self) -> float | None:  # type: ignore[override]
+        return self._step.stability_size
+
+    @property
+    def weights(self) -> Sequence[float]:  # type: ignore[override]
+        return self._step.weights

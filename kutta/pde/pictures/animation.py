@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from kutta.solution import Solution
 
 SUFFIXES = {".gif": "image/gif", ".mp4": "video/mp4"}
-# The least and the most frames a second. Times of a GIF are whole hundredths of a second, of which viewers take 1 for
-# 10, and which have two bytes.
+# The least and the most frames a second. A GIF gives the time of a frame in two bytes, in hundredths of a second, and
+# viewers take 1 for 10.
 RATES = {".gif": (0.01, 50.0), ".mp4": (0.01, 100.0)}
 DPI = 100
 
-# Lighter colours of a palette are meant to be white.
+# Palette colours that are lighter than this are meant to be white.
 _PAPER = 247
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import check_accuracy, check_axis, is_whole, pad
+from kutta.pde.grids.values import total
 
 
 def derivative(u: Tensor, grid: Grid, axis: int, order: int = 1, accuracy: int = 2, t: Any = 0.0) -> Tensor:
@@ -58,10 +59,10 @@ def differentiated(padded: Tensor, weights: Sequence[float], grid: Grid, axis: i
         if weight != 0.0
     ]
     (weight, first), *others = terms
-    total = weight * first
+    found = weight * first
     for weight, neighbour in others:
-        total = total.add(neighbour, alpha=weight)
-    return total
+        found = found.add(neighbour, alpha=weight)
+    return found
 
 
 def float_weights(order: int, accuracy: int) -> tuple[float, ...]:
@@ -81,10 +82,7 @@ def laplacian(u: Tensor, grid: Grid, accuracy: int = 2, t: Any = 0.0) -> Tensor:
     Raises:
         TypeError, ValueError: as `derivative`.
     """
-    total = derivative(u, grid, 0, 2, accuracy, t)
-    for axis in range(1, grid.dim):
-        total = total + derivative(u, grid, axis, 2, accuracy, t)
-    return total
+    return total(derivative(u, grid, axis, 2, accuracy, t) for axis in range(grid.dim))
 
 
 @cache

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from kutta.pde.elliptic.fluxes import diffusion
-from kutta.pde.elliptic.inverse import inverse_laplacian
 from kutta.pde.grids.boundary import without_data
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import check_accuracy, ghosts_at, pad
+from kutta.pde.grids.padding import check_accuracy, check_axis, ghosts_at, pad
+from kutta.pde.grids.values import is_number, total
 from kutta.pde.schemes.differences import differentiated, float_weights
+from kutta.pde.schemes.inverse_laplacian import inverse_laplacian
 from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, directions
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 
@@ -80,26 +81,21 @@ class CentralDifferences(Discretisation):
         return replace(self, grid=self.prepared.without_data)  # type: ignore[union-attr]
 
     def derivative(self, u: Tensor, axis: int, order: int = 1) -> Tensor:
-        if not 0 <= axis < self.grid.dim or order not in self.prepared.weights:  # type: ignore[union-attr]
-            raise ValueError(
-                f"derivative needs an axis from 0 to {self.grid.dim - 1} and an order from 1 to {HIGHEST_DERIVATIVE}; "
-                f"got axis {axis!r}, order {order!r}"
-            )
+        check_axis(axis, self.grid)
+        if order not in self.prepared.weights:  # type: ignore[union-attr]
+            raise ValueError(f"order must be a whole number from 1 to {HIGHEST_DERIVATIVE}; got {order!r}")
         weights = self.prepared.weights[order]  # type: ignore[union-attr]
         return differentiated(self._padded(u, axis, order), weights, self.grid, axis, order)
 
     def laplacian(self, u: Tensor) -> Tensor:
-        total = self.derivative(u, 0, 2)
-        for axis in range(1, self.grid.dim):
-            total = total + self.derivative(u, axis, 2)
-        return total
+        return total(self.derivative(u, axis, 2) for axis in range(self.grid.dim))
 
     def inverse_laplacian(self, f: Tensor) -> Tensor:
         inverse = self.prepared.inverse_laplacian  # type: ignore[union-attr]
         return inverse(f - self.laplacian(torch.zeros_like(f)) if self.has_data else f)
 
     def diffusion(self, u: Tensor, coefficient: Any) -> Tensor:
-        if not isinstance(coefficient, Tensor) or not coefficient.dim():
+        if is_number(coefficient):
             return coefficient * self.laplacian(u)
         if self.accuracy == 2:
             return diffusion(u, coefficient, self.grid, self.t)
@@ -112,10 +108,8 @@ class CentralDifferences(Discretisation):
 
     def _by_product_rule(self, u: Tensor, a: Tensor) -> Tensor:
         """``a laplacian(u) + grad a . grad u``; the first differences of a first difference do not see a zigzag."""
-        total = a * self.laplacian(u)
-        for axis in range(self.grid.dim):
-            total = total + self.derivative(a, axis) * self.derivative(u, axis)
-        return total
+        slopes = total(self.derivative(a, axis) * self.derivative(u, axis) for axis in range(self.grid.dim))
+        return a * self.laplacian(u) + slopes
 
     def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
         weights = self.prepared.weights[order]  # type: ignore[union-attr]
@@ -124,16 +118,10 @@ class CentralDifferences(Discretisation):
     def laplacian_of(self, function: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         if self.grid.periodic:
             return self.laplacian(function(u))
-        total = self.derivative_of(function, u, 0, 2)
-        for axis in range(1, self.grid.dim):
-            total = total + self.derivative_of(function, u, axis, 2)
-        return total
+        return total(self.derivative_of(function, u, axis, 2) for axis in range(self.grid.dim))
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
-        total = self._change_of(law, u, 0)
-        for axis in range(1, self.grid.dim):
-            total = total + self._change_of(law, u, axis)
-        return total
+        return total(self._change_of(law, u, axis) for axis in range(self.grid.dim))
 
     def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
         """``dF(u)/dx`` along an axis; it is the unknown that is continued beyond the sides."""

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import pad
+from kutta.pde.grids.values import check_real, total
 from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.numerical_fluxes import LaxFriedrichs, NumericalFlux, Rusanov
 from kutta.pde.schemes.reconstructions import MUSCL, WENO5, Reconstruction
-from kutta.pde.schemes.scheme import Law, Scheme, check_real, directions
+from kutta.pde.schemes.scheme import Law, Scheme, directions
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,20 @@ class Cells(CentralDifferences):
 
     def convection(self, law: Law, u: Tensor) -> Tensor:
         _check_real(u)
-        dims, total = tuple(range(-self.grid.dim, 0)), None
-        for axis, (dim, h) in enumerate(zip(dims, self.grid.spacing, strict=True)):
-            padded = pad(u, self.grid, self.reconstruction.width, axis=axis, t=self.t, directions=directions(law))
-            change = self.flux.through_faces(law, padded, axis, self.reconstruction, dim, dims).diff(dim=dim) / h
-            total = change if total is None else total + change
-        return total  # type: ignore[return-value]
+        return super().convection(law, u)
+
+    def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
+        """What leaves a cell through its two faces on an axis."""
+        dims = tuple(range(-self.grid.dim, 0))
+        padded = pad(u, self.grid, self.reconstruction.width, axis=axis, t=self.t, directions=directions(law))
+        flux = self.flux.through_faces(law, padded, axis, self.reconstruction, dims[axis], dims)
+        return flux.diff(dim=dims[axis]) / self.grid.spacing[axis]
 
     def advection(self, u: Tensor, velocity: Sequence[Any]) -> Tensor:
         _check_real(u)
         for one in velocity:
             check_real(one, u.dtype)
-        terms = [self._upwind(u, axis, velocity[axis]) for axis in range(self.grid.dim)]
-        return sum(terms[1:], terms[0])
+        return total(self._upwind(u, axis, velocity[axis]) for axis in range(self.grid.dim))
 
     def _upwind(self, u: Tensor, axis: int, speed: Any) -> Tensor:
         """``v du/dx``: with the slope from the left where ``v > 0``, and from the right where ``v < 0``."""

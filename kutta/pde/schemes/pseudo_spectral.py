@@ -12,8 +12,9 @@ from torch import Tensor
 from kutta.autodiff import carries_gradient, under_transform
 from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, converted, per_component
-from kutta.pde.schemes.spectral_field import Kinds, SpectralField, is_number
+from kutta.pde.grids.values import converted, is_number, total
+from kutta.pde.schemes.scheme import Discretisation, Law, Scheme, per_component
+from kutta.pde.schemes.spectral_field import Kinds, SpectralField
 from kutta.pde.waves.basis import Basis, shifted
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
 
@@ -92,7 +93,7 @@ class WaveSpace(Discretisation):
         self.real_dtype, self.complex_dtype = torch.float64, torch.complex128
         self._bases: dict[Kinds, Basis] = {}
         self._masks: dict[Kinds, Tensor | None] = {}
-        self._symbols: dict[Any, Any] = {}
+        self._symbols: dict[Any, Tensor] = {}
         self._constants: dict[int, tuple[Any, SpectralField]] = {}
 
     def like(self, u: Tensor) -> WaveSpace:
@@ -155,8 +156,9 @@ class WaveSpace(Discretisation):
         if values.dim():
             values = values.expand(torch.broadcast_shapes(values.shape, self.grid.shape))
             return SpectralField(self, kinds, values=values, given=True)
-        ones = lambda: (self.basis(kinds).forward(torch.ones(self.grid.shape, dtype=self.real_dtype)), 0)  # noqa: E731
-        return SpectralField(self, kinds, coefficients=values * self._remembered((kinds, "constant"), ones)[0])
+        ones = torch.ones(self.grid.shape, dtype=self.real_dtype)
+        unit = self._remembered((kinds, "unit"), lambda: self.basis(kinds).forward(ones))
+        return SpectralField(self, kinds, coefficients=values * unit)
 
     def constant(self, values: Any, u: Any) -> SpectralField:
         """Transformed once, unless derivatives reach them."""
@@ -170,9 +172,12 @@ class WaveSpace(Discretisation):
         """One product with what the function makes of a field all of whose coefficients are 1."""
         if any(kind != PERIODIC for kind in u.kinds):
             return function(self, u)
-        ones = lambda: torch.ones(self.basis(u.kinds).shape, dtype=self.coefficient_dtype, device=self.device)  # noqa: E731
-        found = lambda: (function(self, SpectralField(self, u.kinds, coefficients=ones())).coefficients, 0)  # noqa: E731
-        return u.scaled(self._remembered((u.kinds, function), found)[0])
+
+        def found() -> Tensor:
+            ones = torch.ones(self.basis(u.kinds).shape, dtype=self.coefficient_dtype, device=self.device)
+            return function(self, SpectralField(self, u.kinds, coefficients=ones)).coefficients
+
+        return u.scaled(self._remembered((u.kinds, function), found))
 
     @property
     def coefficient_dtype(self) -> torch.dtype:
@@ -197,8 +202,8 @@ class WaveSpace(Discretisation):
 
     def derivative(self, u: SpectralField, axis: int, order: int = 1) -> SpectralField:
         basis = self.basis(u.kinds)
-        symbol, places = self._remembered((u.kinds, axis, order), lambda: basis.symbol(axis, order))
-        found = shifted(symbol * u.coefficients, axis - self.grid.dim, places)
+        symbol = self._remembered((u.kinds, axis, order), lambda: basis.symbol(axis, order))
+        found = shifted(symbol * u.coefficients, axis - self.grid.dim, basis.places(axis, order))
         return SpectralField(self, basis.derived(axis, order).kinds, coefficients=found)
 
     def laplacian(self, u: SpectralField) -> SpectralField:
@@ -223,23 +228,16 @@ class WaveSpace(Discretisation):
         return f.scaled(torch.where(symbol == 0.0, 0.0, 1.0 / symbol))
 
     def convection(self, law: Law, u: SpectralField) -> SpectralField:
-        total = self.derivative(law.flux(u, 0), 0)
-        for axis in range(1, self.grid.dim):
-            total = total + self.derivative(law.flux(u, axis), axis)
-        return total
+        return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
 
     def _laplacian(self, kinds: Kinds) -> Tensor:
-        basis = self.basis(kinds)
-        found, _ = self._remembered(
-            (kinds, "laplacian"),
-            lambda: (-sum((basis.wavenumbers(axis) ** 2 for axis in range(self.grid.dim)), torch.zeros(())), 0),
-        )
-        return found
+        squares = (self.basis(kinds).wavenumbers(axis) ** 2 for axis in range(self.grid.dim))
+        return self._remembered((kinds, "laplacian"), lambda: -total(squares))
 
-    def _remembered(self, key: Any, made: Any) -> tuple[Tensor, int]:
-        """A symbol with the precision and on the device of the fields."""
+    def _remembered(self, key: Any, made: Callable[[], Tensor]) -> Tensor:
+        """A symbol with the precision and on the device of the fields, which is computed once."""
         if key not in self._symbols:
-            symbol, places = made()
+            symbol = made()
             dtype = self.complex_dtype if symbol.is_complex() else self.real_dtype
-            self._symbols[key] = symbol.to(self.device, dtype), places
+            self._symbols[key] = symbol.to(self.device, dtype)
         return self._symbols[key]

@@ -15,34 +15,9 @@ from torch import Tensor
 
 from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import converted, is_number, real_dtype, total
 
 Field = Any
-
-
-def real_dtype(dtype: torch.dtype) -> torch.dtype:
-    """That of the real parts."""
-    return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
-
-
-def converted(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A number or a tensor as a field of a dtype has it; complex ones of real fields would lose a part.
-
-    Raises:
-        TypeError: for those.
-    """
-    if not dtype.is_complex:
-        check_real(values, dtype)
-    return torch.as_tensor(values, dtype=dtype, device=device)
-
-
-def check_real(values: Any, dtype: torch.dtype) -> None:
-    """Refuse what makes a real field complex."""
-    if isinstance(values, complex) or (isinstance(values, Tensor) and values.is_complex()):
-        came = f"a tensor of {values.dtype}" if isinstance(values, Tensor) else values
-        raise TypeError(
-            f"the state is real, {dtype}, and a coefficient or a source of the equation is complex, {came}: give u0 a "
-            f"complex dtype, such as u0.to({dtype.to_complex()}), or real coefficients"
-        )
 
 
 def per_component(weights: Sequence[Any], like: Field, dim: int) -> Tensor:
@@ -78,7 +53,7 @@ def components(u: Field, dim: int) -> tuple[Field, ...]:
 
 
 def joined(parts: Sequence[Field], dim: int) -> Field:
-    """The state of these components: what it ends with."""
+    """The state made of these components: what a law's flux ends with."""
     return torch.stack(list(parts), -dim - 1) if isinstance(parts[0], Tensor) else parts[0].space.join(parts)
 
 
@@ -189,17 +164,14 @@ class Discretisation:
 
     def diffusion(self, u: Field, coefficient: Any) -> Field:
         """``div(a grad u)``; the coefficient is a number or a field."""
-        if isinstance(coefficient, int | float) or (isinstance(coefficient, Tensor) and not coefficient.dim()):
+        if is_number(coefficient):
             return coefficient * self.laplacian(u)
-        flows = [self.derivative(coefficient * slope, axis) for axis, slope in enumerate(self.gradient(u))]
-        return sum(flows[1:], flows[0])
+        slopes = enumerate(self.gradient(u))
+        return total(self.derivative(coefficient * slope, axis) for axis, slope in slopes)
 
     def advection(self, u: Field, velocity: Sequence[Any]) -> Field:
         """``v . grad u``, with a velocity of numbers or fields."""
-        total = velocity[0] * self.derivative(u, 0)
-        for axis in range(1, self.grid.dim):
-            total = total + velocity[axis] * self.derivative(u, axis)
-        return total
+        return total(velocity[axis] * self.derivative(u, axis) for axis in range(self.grid.dim))
 
     def convection(self, law: Law, u: Field) -> Field:
         """``div F(u)``."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.pde.schemes.scheme import check_real
+from kutta.pde.grids.values import check_real, is_number
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, product_of_kinds
 
 Kinds = tuple[str, ...]
@@ -226,11 +226,6 @@ _REFLECTED: dict[Any, Callable[[SpectralField, Any], SpectralField]] = {
     Tensor.mul: SpectralField.__rmul__,
     Tensor.div: SpectralField.__rtruediv__,
 }
-
-
-def is_number(other: Any) -> bool:
-    """Whether it is a number, or a tensor of one."""
-    return isinstance(other, int | float | complex) or (isinstance(other, Tensor) and other.dim() == 0)
 
 
 def _named(kinds: Kinds) -> str:

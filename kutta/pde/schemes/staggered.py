@@ -24,11 +24,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kutta.pde.elliptic.inverse import InverseLaplacian
 from kutta.pde.grids.boundary import Condition, Periodic, without_data
+from kutta.pde.grids.given import check_kind, check_leading
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.padding import check_kind
-from kutta.pde.schemes.scheme import Discretisation, Scheme, converted, real_dtype
+from kutta.pde.grids.values import converted, real_dtype, total
+from kutta.pde.schemes.inverse_laplacian import InverseLaplacian
+from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.waves.kinds import EVEN, PERIODIC
 
 
@@ -90,11 +91,10 @@ class StaggeredDifferences(Discretisation):
 
     def divergence(self, u: Tensor) -> Tensor:
         """``D u`` in the cells."""
-        parts = [
+        return total(
             torch.diff(self._through(part, axis), dim=axis - self.grid.dim) / self.grid.spacing[axis]
             for axis, part in enumerate(self.split(u))
-        ]
-        return sum(parts[1:], parts[0])
+        )
 
     def slopes(self, p: Tensor) -> Tensor:
         """``G p`` on the faces; zero at walls."""
@@ -136,21 +136,20 @@ class StaggeredDifferences(Discretisation):
         return self.walls[key]
 
     def _laplacian(self, part: Tensor, one: int) -> Tensor:
-        changes = [
+        return total(
             torch.diff(self._padded(part, one, axis), n=2, dim=axis - self.grid.dim) / self.grid.spacing[axis] ** 2
             for axis in range(self.grid.dim)
-        ]
-        return sum(changes[1:], changes[0])
+        )
 
     def _transport(self, parts: tuple[Tensor, ...], one: int) -> Tensor:
         mean = _mean(self._through(parts[one], one), one - self.grid.dim)
-        total = self._change_at_faces(mean * mean, one)
+        found = self._change_at_faces(mean * mean, one)
         for axis in range(self.grid.dim):
             if axis != one:
                 carrying = _mean(self._before(self._through(parts[axis], axis), one), one - self.grid.dim)
                 carried = _mean(self._padded(parts[one], one, axis), axis - self.grid.dim)
-                total = total + torch.diff(carrying * carried, dim=axis - self.grid.dim) / self.grid.spacing[axis]
-        return total
+                found = found + torch.diff(carrying * carried, dim=axis - self.grid.dim) / self.grid.spacing[axis]
+        return found
 
     def _through(self, part: Tensor, axis: int) -> Tensor:
         """What flows through all faces of an axis, with the last one, by the component along it."""
@@ -196,7 +195,9 @@ class StaggeredDifferences(Discretisation):
         if value.dim() == 1 and len(value) == self.grid.dim:
             return value[one]
         _check_vector(value, self.grid, axis, side)
-        return value.select(-self.grid.dim, one).unsqueeze(axis - self.grid.dim)
+        value = value.select(-self.grid.dim, one).unsqueeze(axis - self.grid.dim)
+        check_leading(value, part, self.grid, axis, side)
+        return value
 
     def _wraps(self, axis: int) -> bool:
         return isinstance(self.grid.boundary[axis][0], Periodic)

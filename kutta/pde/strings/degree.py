@@ -10,8 +10,8 @@ from kutta.pde.strings.parts import Combination, Diffusion, DiffusionOfUnknown, 
 # Functions such as exp are products of any number of fields; the waves of three are kept apart.
 OF_FUNCTIONS = 3
 
-# The same of products of more fields than this. Keeping them all apart would leave hardly any wave: of a product of 64
-# fields on 64 points the mean alone.
+# Products of more fields than this are treated as products of this many. To keep all of them free of aliasing would
+# leave hardly any wave: of a product of 64 fields on 64 points only the mean.
 HIGHEST = 4
 
 

@@ -12,8 +12,7 @@ from kutta.formulas.formula import is_name, numbers_and_tensors
 from kutta.formulas.functions import ARITIES
 from kutta.formulas.program import Program
 from kutta.formulas.reading import read
-from kutta.formulas.tree import Tree
-from kutta.pde.equations.coefficients import check_coefficient
+from kutta.pde.coefficients import check_coefficient
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import AXES, Grid
 from kutta.pde.schemes.scheme import Discretisation, Field, Scheme
@@ -89,7 +88,7 @@ class Equation(Evolution):
     def __post_init__(self) -> None:
         numbers, tensors = _parameters(self.parameters)
         texts = _texts(self.text)
-        trees = {name: _read(text, name, numbers) for name, text in texts.items()}
+        trees = {name: read(text, WORDS, numbers) for name, text in texts.items()}
         meaning = meaning_of(texts, trees, tensors, numbers)
         for name in ("components", "dimensions", "degree"):
             object.__setattr__(self, name, getattr(meaning, name))
@@ -139,9 +138,3 @@ def _texts(text: Any) -> dict[str | None, str]:
     for name in text:
         _check_name("text", name)
     return dict(text)
-
-
-def _read(text: str, name: str | None, numbers: Mapping[str, float]) -> Tree:
-    if name in numbers:
-        raise ValueError(f"{name} is both an unknown and a parameter")
-    return read(text, WORDS, numbers)

@@ -14,7 +14,7 @@ from kutta.formulas.tree import Call, Name, Tree, added, multiplied, names_of, p
 from kutta.pde.grids.grid import AXES
 from kutta.pde.strings.degree import HIGHEST, degree_of, depends_on
 from kutta.pde.strings.operators import SCALAR_OPERATORS, Along
-from kutta.pde.strings.splitting import ZERO, Parts, Splitter, term_tree
+from kutta.pde.strings.splitting import ZERO, Splitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +57,13 @@ def meaning_of(
     Raises:
         FormulaError: for names without a meaning.
     """
-    unknowns = _unknowns(texts, trees, tensors)
+    unknowns = _unknowns(texts, trees, {*tensors, *numbers})
     for name, tree in trees.items():
         check_names(tree, texts[name], {*unknowns, *tensors, *numbers, *AXES, "t"})
     varying = [*(name for name, value in tensors.items() if value.dim()), *AXES]
     parts = [Splitter(texts[name], unknowns, [*varying, "t"]).split(tree) for name, tree in trees.items()]
-    linear = [_linear(one) for one in parts]
-    rest = [_rest(one) for one in parts]
+    linear = [one.linear_sum for one in parts]
+    rest = [added(one.constant, *one.rest) for one in parts]
     used = {name for tree in trees.values() for name in names_of(tree)}
     axes = tuple(axis for axis, name in enumerate(AXES) if name in used)
     return Meaning(
@@ -77,14 +77,14 @@ def meaning_of(
     )
 
 
-def _unknowns(texts: Mapping, trees: Mapping, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+def _unknowns(texts: Mapping, trees: Mapping, parameters: Collection[str]) -> tuple[str, ...]:
     """The names of the unknowns: those given, or the only one that a text leaves open."""
     if None not in texts:
         for name in texts:
-            if name in tensors:
+            if name in parameters:
                 raise ValueError(f"{name} is both an unknown and a parameter")
         return tuple(texts)
-    found = {name: at for name, at in names_of(trees[None]).items() if name not in {*tensors, *AXES, "t"}}
+    found = {name: at for name, at in names_of(trees[None]).items() if name not in {*parameters, *AXES, "t"}}
     if len(found) == 1:
         return tuple(found)
     first, *others = found or ["u"]
@@ -103,16 +103,6 @@ def _directions(trees) -> list[int]:
     calls = [one for tree in trees for one in parts_of(tree) if isinstance(one, Call)]
     operators = [one for call in calls for one in SCALAR_OPERATORS.get(call.function, ())]
     return [one.axis for one in operators if isinstance(one, Along)]
-
-
-def _linear(parts: Parts) -> Tree:
-    """What is linear, in whichever unknown."""
-    return added(ZERO, *(multiplied(factor, term_tree(term)) for term, factor in parts.linear.items()))
-
-
-def _rest(parts: Parts) -> Tree:
-    """What remains."""
-    return added(parts.constant, *parts.rest)
 
 
 def _of_shape(tree: Tree, name: str, unknowns: Collection[str]) -> Tree:

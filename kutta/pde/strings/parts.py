@@ -8,6 +8,7 @@ from typing import Any
 
 from kutta.formulas.program import Program, program_of
 from kutta.formulas.tree import Tree
+from kutta.pde.grids.values import total
 from kutta.pde.strings.operators import Operator
 
 
@@ -83,7 +84,7 @@ class Combination(Tree):
         count = len(self.coefficients)
         factors, gradients = values[:count], values[count:]
         terms = [[one * part for part in gradient] for one, gradient in zip(factors, gradients, strict=True)]
-        return [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
+        return [total(parts) for parts in zip(*terms, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ class Dot(Tree):
         return (self.first, self.second)
 
     def value(self, values: Sequence[Any], scope: Any) -> Any:
-        products = [a * b for a, b in zip(*values, strict=True)]
-        return sum(products[1:], products[0])
+        return total(a * b for a, b in zip(*values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ class Square(Tree):
         return (self.vector,)
 
     def value(self, values: Sequence[Any], scope: Any) -> Any:
-        squares = [a * a for a in values[0]]
-        return sum(squares[1:], squares[0])
+        return total(a * a for a in values[0])
 
 
 @dataclass(frozen=True)

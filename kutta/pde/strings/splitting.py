@@ -54,9 +54,14 @@ class Parts:
     rest: tuple[Tree, ...] = ()
 
     @property
+    def linear_sum(self) -> Tree:
+        """``l``."""
+        return added(*(multiplied(factor, term_tree(term)) for term, factor in self.linear.items()))
+
+    @property
     def varying(self) -> Tree:
         """``l + r``."""
-        return added(*(multiplied(factor, term_tree(term)) for term, factor in self.linear.items()), *self.rest)
+        return added(self.linear_sum, *self.rest)
 
     @property
     def whole(self) -> Tree:

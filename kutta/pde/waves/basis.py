@@ -119,24 +119,27 @@ class Basis:
         kinds = [*self.kinds[:axis], ODD if kind == EVEN else EVEN, *self.kinds[axis + 1 :]]
         return Basis(self.grid, tuple(kinds), self.real)
 
-    def symbol(self, axis: int, order: int) -> tuple[Tensor, int]:
-        """What coefficients are multiplied with for a derivative, and by how many places they are then shifted.
+    def symbol(self, axis: int, order: int) -> Tensor:
+        """What coefficients are multiplied with for a derivative, before they are shifted by `places`.
 
         The highest wave of a periodic axis of even length has no odd derivatives: it is as much one to the left as one
         to the right.
         """
         k, kind, count = self.wavenumbers(axis), self.kinds[axis], self.grid.shape[axis]
-        if kind == PERIODIC:
-            if order % 2:
-                k = torch.where(self.numbers(axis).abs() * 2 == count, 0.0, k)
-                return (1j if order % 4 == 1 else -1j) * k**order, 0
-            return (-1.0) ** (order // 2) * k**order, 0
         half, odd = divmod(order, 2)
+        sign = (-1.0) ** half
         if not odd:
-            return (-1.0) ** half * k**order, 0
-        sign = (-1.0) ** half * (-1.0 if kind == EVEN else 1.0)
-        shift = 0 if self.grid.centring[axis] == "node" else (-1 if kind == EVEN else 1)  # type: ignore[index]
-        return sign * k**order, shift
+            return sign * k**order
+        if kind == PERIODIC:
+            return sign * 1j * torch.where(self.numbers(axis).abs() * 2 == count, 0.0, k) ** order
+        return (-sign if kind == EVEN else sign) * k**order
+
+    def places(self, axis: int, order: int) -> int:
+        """By how many places a derivative shifts coefficients: the first sine of cells belongs to the second cosine."""
+        kind = self.kinds[axis]
+        if kind == PERIODIC or order % 2 == 0 or self.grid.centring[axis] == "node":  # type: ignore[index]
+            return 0
+        return -1 if kind == EVEN else 1
 
     def kept(self, part: float) -> Tensor | None:
         """Which coefficients lie below a part of the highest wave number along each axis; ``None`` for all."""

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from kutta.pde.grids.boundary import Dirichlet, Neumann, Periodic
+from kutta.pde.grids.given import is_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import is_data
 from kutta.pde.waves.kinds import EVEN, ODD, kind_of
 from kutta.solvers.algebra.operators.linear_operator import Inverse
 

@@ -22,7 +22,8 @@ from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal, as_blo
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
-from kutta.solvers.exponential.krylov import Krylov, KrylovSums
+from kutta.solvers.exponential.krylov import Krylov
+from kutta.solvers.exponential.krylov_sums import KrylovSums
 from kutta.solvers.exponential.phi import in_double, matrix_phis, phis
 from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
 

@@ -1,11 +1,7 @@
-"""Functions of an operator that is known by its products with vectors only.
+"""The exponential of an operator that is known by its products with vectors only.
 
-A combination ``phi_0(A) v_0 + ... + phi_p(A) v_p`` is the first part of one exponential of a slightly larger operator,
-
-    exp [[A, V], [0, J]] [v_0; e_p],      V = [v_p ... v_1],      J with ones above its diagonal,
-
-(Al-Mohy and Higham, Computing the action of the matrix exponential, SIAM J. Sci. Comput. 33, 2011). It is taken on the
-Krylov space of the vector: with the orthonormal basis ``W_m`` and ``H_m = W_m^* B W_m`` of Arnoldi's process,
+It is taken on the Krylov space of the vector: with the orthonormal basis ``W_m`` and ``H_m = W_m^* B W_m`` of Arnoldi's
+process,
 
     exp(tau B) b = |b| W_{m+1} exp(tau [[H_m, 0], [h e_m^T, 0]]) e_1,      error about its last entry
 
@@ -25,10 +21,8 @@ As ``z(s) = W c(s)`` with ``c' = H c``, the two terms are again the first part o
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import torch
@@ -36,10 +30,8 @@ from torch import Tensor
 
 from kutta.autodiff import carries_gradient, in_forward_mode, read, under_transform
 from kutta.solvers.algebra.implicit import undifferentiated
+from kutta.solvers.exponential.krylov_space import Product, Space
 from kutta.solvers.magnitude import magnitude
-from kutta.solvers.tableaus.exponential import Weight
-
-Product = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,63 +56,6 @@ class Krylov:
 
 
 DEFAULT = Krylov()
-
-
-@dataclass(frozen=True)
-class KrylovSums:
-    """The sums of a step of size `dt`, each an exponential for every node in it.
-
-    Attributes:
-        linear: the operator.
-        krylov: how well its exponentials are computed.
-        dt: the size of the step.
-    """
-
-    linear: Any
-    krylov: Krylov
-    dt: float
-
-    def enter(self, y: Tensor) -> Tensor:
-        """The state itself."""
-        return y
-
-    def leave(self, value: Tensor) -> Tensor:
-        """The sum itself."""
-        return value
-
-    def combined(self, node: Fraction | None, row: Sequence[Weight], start: Tensor, slopes: Sequence[Tensor]) -> Tensor:
-        """See `kutta.solvers.exponential.functions.Sums`."""
-        groups: dict[Fraction, dict[int, Tensor]] = defaultdict(dict)
-        if node is not None:
-            groups[node][0] = start
-        for weight, slope in zip(row, slopes, strict=True):
-            for part, k, c in weight:
-                term = float(part) * self.dt * slope
-                groups[c][k] = groups[c][k] + term if k in groups[c] else term
-        total = torch.zeros_like(start)
-        for c, vectors in groups.items():
-            total = total + self._combination(float(c) * self.dt, vectors)
-        return total
-
-    def _combination(self, size: float, vectors: dict[int, Tensor]) -> Tensor:
-        """``sum_k phi_k(size L) v_k``."""
-        if size == 0.0:
-            return torch.stack([vector / math.factorial(k) for k, vector in vectors.items()]).sum(0)
-        like = next(iter(vectors.values()))
-
-        def product(x: Tensor) -> Tensor:
-            return size * self.linear.apply(x.reshape(like.shape)).reshape(-1)
-
-        parts = [vectors.get(k, torch.zeros_like(like)).reshape(-1) for k in range(max(vectors) + 1)]
-        unit = magnitude(torch.cat(parts))
-        first, *others = [part / unit for part in parts]
-        if not others:
-            return unit * exponential_times(product, first, self.krylov).reshape(like.shape)
-        chain = torch.diag(torch.ones(len(others) - 1, dtype=like.dtype, device=like.device), 1)
-        last = torch.zeros_like(chain[0])
-        last[-1] = 1.0
-        columns = torch.stack([*reversed(others)], -1)
-        return unit * enlarged_times(product, columns, chain, first, last, self.krylov).reshape(like.shape)
 
 
 def enlarged_times(
@@ -169,7 +104,7 @@ class _Part(NamedTuple):
         end: the vector at its end.
     """
 
-    space: _Space
+    space: Space
     size: float
     end: Tensor
 
@@ -187,7 +122,7 @@ def _parts(product: Product, vector: Tensor, krylov: Krylov) -> Iterator[_Part]:
 def _part(product: Product, vector: Tensor, size: float, krylov: Krylov) -> _Part:
     """The largest part, up to `size`, for which a space suffices."""
     tolerance = max(krylov.tolerance, 8.0 * torch.finfo(vector.dtype).eps)
-    space = _Space(product, vector)
+    space = Space(product, vector)
     while True:
         weights = space.exponential(size)
         error = read(weights[-1].abs())
@@ -287,62 +222,3 @@ _TWICE = (
     "second derivatives of products with functions of an operator are not computed in Krylov spaces: give the linear "
     "part as a matrix, kutta.algebra.Diagonal or kutta.algebra.BlockDiagonal"
 )
-
-
-class _Space:
-    """The Krylov space of a vector, grown by several dimensions at a time."""
-
-    def __init__(self, product: Product, vector: Tensor):
-        self.product = product
-        unit = magnitude(vector)[0]
-        length = torch.linalg.vector_norm(vector / unit)
-        self.norm = unit * length
-        self.basis = [vector / unit / torch.where(length > 0, length, 1.0)]
-        self.columns: list[Tensor] = []
-        self.extend()
-
-    @property
-    def dimension(self) -> int:
-        """The dimension of the space."""
-        return len(self.columns)
-
-    def extend(self, steps: int = 4) -> None:
-        """Some steps of Arnoldi's process, orthogonalising twice."""
-        for _ in range(min(steps, self.basis[0].numel() - self.dimension)):
-            known, image = torch.stack(self.basis), self.product(self.basis[-1])
-            column = known.conj() @ image
-            image = image - column @ known
-            again = known.conj() @ image
-            image = image - again @ known
-            rest = torch.linalg.vector_norm(image)
-            self.columns.append(torch.cat([column + again, rest.to(image.dtype).reshape(1)]))
-            self.basis.append(image / torch.where(rest > 0, rest, 1.0))
-
-    def matrix(self) -> Tensor:
-        """``[[H_m, 0], [h e_m^T, 0]]``, ``(m + 1, m + 1)``."""
-        size = self.dimension + 1
-        columns = [torch.nn.functional.pad(column, (0, size - len(column))) for column in self.columns]
-        return torch.stack([*columns, torch.zeros_like(columns[0])], -1)
-
-    def exponential(self, time: float) -> Tensor:
-        """The coefficients of ``exp(time B) b / |b|`` in the basis."""
-        return torch.linalg.matrix_exp(time * self.matrix())[:, 0]
-
-    def combined(self, weights: Tensor) -> Tensor:
-        """The vector of these coefficients."""
-        return self.norm * (weights @ torch.stack(self.basis))
-
-    def integral(self, time: float, weights: Tensor, other: Tensor) -> Tensor:
-        """``int_0^time exp(s B) b (exp((time - s) other) weights)^H ds``, ``(n, p)``.
-
-        The coefficients are a block of one exponential (Van Loan, Computing integrals involving the matrix exponential,
-        IEEE Trans. Automatic Control 23, 1978).
-        """
-        own = self.matrix()
-        first = torch.eye(len(own), dtype=own.dtype, device=own.device)[0]
-        corner = torch.outer(first, weights.conj())
-        both = torch.cat(
-            [torch.cat([own, corner], 1), torch.cat([torch.zeros_like(corner.mT), other.mH], 1)],
-        )
-        inner = torch.linalg.matrix_exp(time * both)[: len(own), len(own) :]
-        return self.norm * (torch.stack(self.basis, -1) @ inner)

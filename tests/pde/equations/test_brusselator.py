@@ -67,7 +67,7 @@ def test_orders_in_space(kind, centring, accuracy):
 def test_orders_in_time(method, order, kind):
     grid = P.Grid(16, 1.0, boundary=SIDES[kind])
     problem = P.Brusselator(diffusivity=0.05).problem(grid, start(kind, grid), (0.0, 0.5), P.PseudoSpectral())
-    assert temporal_order(problem, method, (32, 64)) == pytest.approx(order, abs=0.15)
+    assert temporal_order(problem, method, 32) == pytest.approx(order, abs=0.15)
 
 
 @pytest.mark.parametrize("scheme", [P.FiniteDifference(2), P.PseudoSpectral(1.0)], ids=["differences", "waves"])

@@ -56,7 +56,7 @@ def test_orders_in_time(dim):
     start = lambda x: torch.cos(math.pi * x[0] / 8) + 0.3 * torch.sin(math.pi * x.sum(0) / 4)  # noqa: E731
     problem = P.KuramotoSivashinsky().problem(grid, start, (0.0, 1.0))
     for method, order in ((kt.ETDRK2(), 2), (kt.ETDRK4(), 4)):
-        assert temporal_order(problem, method, (64, 128)) == pytest.approx(order, abs=0.15)
+        assert temporal_order(problem, method, 64) == pytest.approx(order, abs=0.15)
 
 
 def test_the_slope_of_the_height_is_the_wave_of_one_dimension():

@@ -1,6 +1,5 @@
 """Files of PDEBench: made as the published ones are, read, written and read again; and what is no such file."""
 
-import errno
 import os
 
 import h5py
@@ -11,6 +10,7 @@ import xarray
 
 import kutta as kt
 from kutta.pde.formats import grid_of, pdebench
+from tests._helpers import fill_disk
 
 RANDOM = np.random.default_rng(0)
 
@@ -264,10 +264,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     data, path = solution().to_xarray(), tmp_path / "a.h5"
     pdebench.write(data, path)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         pdebench.write(data.isel(time=slice(1)), path)
     assert os.listdir(tmp_path) == ["a.h5"] and pdebench.read(path).sizes["time"] == 4

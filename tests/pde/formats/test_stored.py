@@ -12,6 +12,7 @@ import xarray
 
 import kutta as kt
 from kutta.pde import formats
+from tests._helpers import fill_disk
 
 GRID = kt.pde.Grid((8, 6), (2.0, 1.0), boundary=(kt.pde.Periodic(), (kt.pde.Dirichlet(1.0), kt.pde.Neumann(0.5))))
 SUFFIXES = pytest.mark.parametrize("suffix", [".nc", ".zarr"])
@@ -45,14 +46,11 @@ def test_text_complex_numbers_and_nan_come_back(suffix, tmp_path):
 def test_a_full_disk_leaves_what_was_there(heat, suffix, tmp_path, monkeypatch):
     path = tmp_path / f"heat{suffix}"
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     for before in (None, heat):
         if before is not None:
             formats.write(before, path)
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
+            fill_disk(patch)
             with pytest.raises(OSError, match="No space left"):
                 formats.write(heat.isel(time=slice(1)), path)
         assert os.listdir(tmp_path) == ([] if before is None else [path.name])

@@ -1,6 +1,5 @@
 """Files of The Well: made by its specification, read, written and read again; and what is no such file."""
 
-import errno
 import os
 
 import h5py
@@ -12,7 +11,9 @@ import xarray
 import kutta as kt
 from kutta.pde.formats import grid_of, pdebench, the_well
 from kutta.pde.formats.axes import text_of
+from kutta.pde.formats.the_well import names
 from kutta.pde.grids.boundary import KINDS
+from tests._helpers import fill_disk
 
 RANDOM = np.random.default_rng(0)
 B, T, W, H = 2, 5, 8, 6
@@ -139,7 +140,7 @@ def test_a_wall_writes_no_values_of_what_it_does_not_hold(tmp_path):
 
 
 def test_every_kind_of_boundary_has_one_of_the_well():
-    assert set(the_well.KINDS) == set(KINDS.values())
+    assert set(names.KINDS) == set(KINDS.values())
 
 
 def test_a_published_file_comes_back(path, tmp_path):
@@ -325,10 +326,7 @@ def test_a_full_disk_leaves_what_was_there(path, tmp_path, monkeypatch):
     data, where = the_well.read(path), tmp_path / "a.h5"
     the_well.write(data, where)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         the_well.write(data.isel(time=slice(1)), where)
     assert os.listdir(tmp_path) == ["a.h5"] and the_well.read(where).identical(data)

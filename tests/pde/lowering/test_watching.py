@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import kutta as kt
+from kutta.solvers.method import Step
 from tests._helpers import F64
 
 P = kt.pde
@@ -75,6 +76,7 @@ class Seen(kt.regularizers.Regularizer):
         return (y[0] - value(self.kind, 0.0)).abs()
 
     def update(self, worst, step):
+        assert isinstance(step, Step)
         for t, u in ((step.t0, step.y0), (step.t1, step.y1), (step.t0 + 0.3 * step.dt, step.at(0.3))):
             worst = torch.maximum(worst, (u[0] - value(self.kind, t)).abs())
         return worst

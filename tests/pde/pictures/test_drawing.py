@@ -1,6 +1,5 @@
 """Pictures and animations of fields: the panels there are, their axes and scales, and files that are whole."""
 
-import errno
 import io
 import os
 import stat
@@ -15,6 +14,7 @@ from PIL import Image
 import kutta as kt
 from kutta.pde.grids.space import in_words
 from kutta.pde.pictures.drawing import panel_size, scale, shown
+from tests._helpers import fill_disk
 
 matplotlib.use("Agg")
 F64 = torch.float64
@@ -244,10 +244,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.gif"
     path.write_bytes(b"old")
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         fields((8,), times=TIMES[:2]).animate(path)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.gif"]

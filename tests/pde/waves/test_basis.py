@@ -30,7 +30,7 @@ def wave(kind, grid, axis, number):
 
 
 def derivative(basis, c, axis, order):
-    symbol, places = basis.symbol(axis, order)
+    symbol, places = basis.symbol(axis, order), basis.places(axis, order)
     return basis.derived(axis, order).backward(shifted(symbol * c, axis - basis.grid.dim, places))
 
 

@@ -69,7 +69,7 @@ class TestEveryMethod:
         def f(theta, b):
             return solution(method, symmetric, theta, b)
 
-        assert gradcheck(f, inputs, check_forward_ad=True, rtol=1e-6)
+        assert gradcheck(f, inputs, check_forward_ad=True, rtol=1e-6, fast_mode=True)
         assert gradgradcheck(f, inputs, check_fwd_over_rev=True, fast_mode=True)
 
     def test_third_derivatives(self, method, symmetric):
@@ -166,7 +166,7 @@ def test_entries_of_every_kind_of_matrix():
         return solved(sum_of.shifted(values[1], 0.5), b, kt.GMRES(), rtol=TIGHT).y1
 
     for f, entries in ((banded, bands), (sparse, values), (torch_sparse, values), (combined, values)):
-        assert gradcheck(f, entries.clone().requires_grad_(), rtol=1e-6)
+        assert gradcheck(f, entries.clone().requires_grad_(), rtol=1e-6, fast_mode=True)
 
 
 def test_ridge_regression():
@@ -292,7 +292,7 @@ def test_roots_of_nonlinear_equations_by_the_same_rule(iterative):
     theta = tensor(0.5, 1.0, 2.0).requires_grad_()
     assert torch.equal(root(theta).detach(), newton(theta.detach()))
     # dx/dtheta = -x / (3 x^2 + theta), and its derivative once more.
-    assert gradcheck(lambda t: -root(t), theta, check_forward_ad=True)
+    assert gradcheck(lambda t: -root(t), theta, check_forward_ad=True, fast_mode=True)
     x, t = newton(theta.detach()), theta.detach()
     slope = -x / (3 * x**2 + t)
     (first,) = torch.autograd.grad(root(theta).sum(), theta, create_graph=True)

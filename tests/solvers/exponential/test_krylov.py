@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import kutta as kt
-from kutta.solvers.exponential.krylov import Krylov, KrylovSums, exponential_times
+from kutta.solvers.exponential.krylov import Krylov, exponential_times
+from kutta.solvers.exponential.krylov_sums import KrylovSums
 from kutta.solvers.exponential.phi import matrix_phis
 from kutta.solvers.tableaus.exponential import _phi as term
 from tests._helpers import F64, relative_error
@@ -92,7 +93,7 @@ def test_derivatives():
     matrix = (2 * random(6, 6, seed=7)).requires_grad_()
     vector = random(6, seed=8).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda a, v: exponential_times(lambda x: a @ x, v, Krylov(1e-13)), (matrix, vector), atol=1e-7
+        lambda a, v: exponential_times(lambda x: a @ x, v, Krylov(1e-13)), (matrix, vector), atol=1e-7, fast_mode=True
     )
 
 
@@ -116,7 +117,7 @@ def second_differences(n):
 
 def ended(linear, f, y0, method=None):
     problem = kt.SplitODEProblem(linear, f, y0, (0.0, 1.0))
-    return kt.solve(problem, method or kt.ETDRK4(), controller=kt.Fixed(0.5)).y1
+    return kt.solve(problem, method or kt.ETDRK4(), controller=kt.Fixed(1.0)).y1
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-13, 1e-200, 1e200])
@@ -142,8 +143,8 @@ REMAINDERS = {"none": lambda t, y: 0 * y, "cubic": lambda t, y: -(y**3), "linear
 @pytest.mark.parametrize("start", ["eigenvector", "any"])
 @pytest.mark.parametrize("method", [kt.ETD1(), kt.ETDRK4()], ids=["ETD1", "ETDRK4"])
 def test_derivatives_where_the_space_is_invariant(kind, start, method):
-    matrix, eigenvector = second_differences(12)
-    y0 = eigenvector if start == "eigenvector" else random(12)
+    matrix, eigenvector = second_differences(6)
+    y0 = eigenvector if start == "eigenvector" else random(6)
 
     def loss(written_out, matrix, y0):
         linear = matrix if written_out else kt.algebra.MatrixFree(lambda x: x @ matrix.mT, axes=1)
@@ -151,7 +152,7 @@ def test_derivatives_where_the_space_is_invariant(kind, start, method):
 
     for transform in (
         lambda f: torch.func.grad(f, (0, 1))(matrix, y0),
-        lambda f: torch.func.jvp(f, (matrix, y0), (random(12, 12, seed=5), random(12, seed=6))),
+        lambda f: torch.func.jvp(f, (matrix, y0), (random(6, 6, seed=5), random(6, seed=6))),
     ):
         wanted, found = (transform(lambda m, y, w=w: loss(w, m, y)) for w in (True, False))
         for one, other in zip(found, wanted, strict=True):
@@ -170,7 +171,7 @@ def test_derivatives_when_the_way_is_gone_in_parts(largest):
 
 
 def test_derivatives_of_complex_and_of_mapped_ones():
-    matrix, vector = (0.1 + 1j) * laplacian(8).to(torch.complex128), random(8, dtype=torch.complex128)
+    matrix, vector = (0.1 + 1j) * laplacian(3).to(torch.complex128), random(3, dtype=torch.complex128)
     assert torch.autograd.gradcheck(
         lambda a, v: exponential_times(lambda x: a @ x, v, Krylov(1e-13)),
         (matrix.requires_grad_(), vector.requires_grad_()),

@@ -129,7 +129,9 @@ parts_to_parts = _defined(
     _back_to_parts,
 )
 
-_HEADERS = "\n".join(header(f"{name}.h") for name in ("fourier", "rows", "transforms"))
+# Each is written in terms of those before it.
+_NATIVE = ("fourier", "squares", "rows", "work", "library", "columns", "transforms", "operations")
+_HEADERS = "\n".join(header(f"native_fourier/{name}.h") for name in _NATIVE)
 _TEXT = f'"C++" {{\n{_HEADERS}\n}}'  # after Inductor's ``extern``
 for _operation in (real_to_parts, parts_to_real, parts_to_parts):
     announce(_operation, _TEXT)

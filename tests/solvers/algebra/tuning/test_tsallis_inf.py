@@ -76,7 +76,7 @@ def test_regret_falls():
         return np.mean(trials)
 
     def games(rounds):
-        return [(seed, coin_tosses(rounds, means, seed)) for seed in range(8)]
+        return [(seed, coin_tosses(rounds, means, seed)) for seed in range(4)]
 
     uniform = np.mean(means) - 4.0
     few, some, many = regret(50), regret(400), regret(3200)

@@ -9,14 +9,10 @@ from torch import Tensor
 
 from kutta.autodiff import read
 from kutta.pde.grids.finite import check_finite
+from kutta.pde.grids.given import is_within
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.padding import is_within
+from kutta.pde.grids.values import is_number
 from kutta.pde.schemes.scheme import Discretisation, Field
-
-
-def is_field(value: Any) -> bool:
-    """Whether it is a tensor of values at the points, and no number."""
-    return isinstance(value, Tensor) and value.dim() > 0
 
 
 def check_number(name: str, value: Any) -> None:
@@ -25,7 +21,7 @@ def check_number(name: str, value: Any) -> None:
     Raises:
         TypeError, ValueError: with the name, what came and what was expected.
     """
-    if is_field(value):
+    if isinstance(value, Tensor) and not is_number(value):
         raise ValueError(f"{name} must be a number; got a tensor of shape {tuple(value.shape)}")
     if isinstance(value, bool) or not isinstance(value, int | float | complex | Tensor):
         raise TypeError(f"{name} must be a number; got {value!r}")
@@ -58,7 +54,7 @@ def _instead_of_functions(value: Any) -> str:
 
 def check_shape(name: str, value: Any, grid: Grid, lead: torch.Size | None = None) -> None:
     """Refuse a tensor that is neither one of a single number nor of values at the points; axes of 1 stand for all."""
-    if not is_field(value):
+    if not isinstance(value, Tensor) or is_number(value):
         return
     before, after = value.shape[: -grid.dim], value.shape[-grid.dim :]
     fits = len(after) == grid.dim and all(one in (1, count) for one, count in zip(after, grid.shape, strict=True))

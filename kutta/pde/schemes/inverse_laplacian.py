@@ -16,8 +16,8 @@ from torch import Tensor
 
 from kutta.pde.elliptic.operator import Elliptic
 from kutta.pde.grids.grid import Grid
-from kutta.pde.schemes.differences import central_weights
-from kutta.pde.schemes.scheme import real_dtype
+from kutta.pde.grids.values import real_dtype, total
+from kutta.pde.schemes.differences import float_weights
 from kutta.pde.waves.basis import Basis
 from kutta.pde.waves.kinds import PERIODIC
 from kutta.solvers.algebra.operators.linear_operator import Inverse
@@ -52,12 +52,11 @@ class InverseLaplacian:
 
 def second_differences(basis: Basis, accuracy: int = 2) -> Tensor:
     """What the sum of second differences along all axes multiplies each wave with."""
-    parts = [_second_difference(basis, axis, accuracy) for axis in range(basis.grid.dim)]
-    return sum(parts[1:], parts[0])
+    return total(_second_difference(basis, axis, accuracy) for axis in range(basis.grid.dim))
 
 
 def _second_difference(basis: Basis, axis: int, accuracy: int) -> Tensor:
-    weights, h = [float(weight) for weight in central_weights(2, accuracy)], basis.grid.spacing[axis]
+    weights, h = float_weights(2, accuracy), basis.grid.spacing[axis]
     middle, angles = len(weights) // 2, h * basis.wavenumbers(axis)
     # From the outside in, as differences from the constant, of which exactly nothing is left.
     sines = (-4.0 * weights[middle + j] * torch.sin(0.5 * j * angles) ** 2 for j in range(middle, 0, -1))

@@ -7,49 +7,6 @@
 
 namespace kutta_transforms {
 
-// Fewer numbers than a vector has, the others zero; and back.
-template <class real> __attribute__((noinline)) typename Lanes<real>::V some(const real *x, long count) {
-  typename Lanes<real>::V v = {};
-  memcpy(&v, x, count * sizeof(real));
-  return v;
-}
-template <class real> __attribute__((noinline)) void put(typename Lanes<real>::V v, real *x, long count) {
-  memcpy(x, &v, count * sizeof(real));
-}
-
-// So many rows, or as many as there are lanes, one after the other.
-template <class real> struct Rows {
-  real *first;
-  long count, width;
-};
-
-// Of numbers k, k + 1, ... of each row a vector. All of them stay in registers.
-template <class real, int W>
-inline __attribute__((always_inline)) void read(Rows<const real> rows, long k, typename Lanes<real>::V (&square)[W]) {
-  const long left = rows.width - k;
-#pragma GCC unroll 16
-  for (int i = 0; i < W; i++) {
-    const real *at = rows.first + i * rows.width + k;
-    square[i] = typename Lanes<real>::V{};
-    if (i < rows.count) square[i] = left < W ? some(at, left) : full(at);
-  }
-  transpose<W / 2>(square);
-}
-
-// The way back.
-template <class real, int W>
-inline __attribute__((always_inline)) void write(Rows<real> rows, long k, typename Lanes<real>::V (&square)[W]) {
-  const long left = rows.width - k;
-  transpose<W / 2>(square);
-#pragma GCC unroll 16
-  for (int i = 0; i < W; i++) {
-    real *at = rows.first + i * rows.width + k;
-    if (i >= rows.count) return;
-    if (left < W) put<real>(square[i], at, left);
-    else memcpy(at, &square[i], sizeof square[i]);
-  }
-}
-
 // Real rows x and y as z = x + i y, the first half of all rows as x: X_k = (Z_k + conj(Z_{n-k})) / 2, and
 // Y_k = (Z_k - conj(Z_{n-k})) / 2i.
 template <class real> struct Pair {

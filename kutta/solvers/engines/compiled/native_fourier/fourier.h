@@ -173,28 +173,6 @@ template <class real> struct Fourier {
   }
 };
 
-// Entries (i, j) and (j, i) of a square of numbers change places, one bit of i and j after the other.
-template <class V, int bit, size_t... j>
-inline __attribute__((always_inline)) void exchanged(V &a, V &b, std::index_sequence<j...>) {
-  constexpr int W = sizeof...(j);
-  const V c = a;
-#ifdef __clang__
-  a = __builtin_shufflevector(c, b, (j & bit ? W + j - bit : j)...);
-  b = __builtin_shufflevector(c, b, (j & bit ? W + j : j + bit)...);
-#else
-  typedef decltype(V() < V()) Bits;
-  a = __builtin_shuffle(c, b, Bits{(j & bit ? W + j - bit : j)...});
-  b = __builtin_shuffle(c, b, Bits{(j & bit ? W + j : j + bit)...});
-#endif
-}
-
-template <int bit, int W, class V> inline __attribute__((always_inline)) void transpose(V (&square)[W]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < W; i++)
-    if (!(i & bit)) exchanged<V, bit>(square[i], square[i + bit], std::make_index_sequence<W>());
-  if constexpr (bit > 1) transpose<bit / 2>(square);
-}
-
 } // namespace kutta_transforms
 
 #endif
