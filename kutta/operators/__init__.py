@@ -3,5 +3,7 @@
 from kutta.operators.fno import FNO
 from kutta.operators.mgno import MgNO
 from kutta.operators.operator import Operator
+from kutta.operators.transform_once.select_modes import Selection, select_modes
+from kutta.operators.transform_once.t1 import T1
 
-__all__ = ["FNO", "MgNO", "Operator"]
+__all__ = ["FNO", "T1", "MgNO", "Operator", "Selection", "select_modes"]

@@ -10,6 +10,7 @@ WALLS = kt.pde.Grid((16, 20), boundary=(kt.pde.Dirichlet(), (kt.pde.Neumann(), k
 MODELS = {
     "FNO": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8),
     "MgNO": lambda: kt.operators.MgNO(2, 3, width=6, layers=2, sweeps=(1, 1, 2)),
+    "T1": lambda: kt.operators.T1(2, 3, modes=(6, 8), width=6, layers=2, head=8),
 }
 EACH = pytest.mark.parametrize("name", MODELS)
 
