@@ -5,5 +5,7 @@ from kutta.operators.mgno import MgNO
 from kutta.operators.operator import Operator
 from kutta.operators.transform_once.select_modes import Selection, select_modes
 from kutta.operators.transform_once.t1 import T1
+from kutta.operators.transform_once.t1u import T1U
+from kutta.operators.unet import UNet
 
-__all__ = ["FNO", "T1", "MgNO", "Operator", "Selection", "select_modes"]
+__all__ = ["FNO", "T1", "T1U", "MgNO", "Operator", "Selection", "UNet", "select_modes"]

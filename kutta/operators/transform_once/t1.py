@@ -71,13 +71,9 @@ class T1(TransformOnce):
         check_counts(in_channels=in_channels, out_channels=out_channels, width=width, layers=layers, head=head)
         if not 0.0 < kept <= 1.0:
             raise ValueError(f"kept must be a part of the variance, above 0 and at most 1; got {kept!r}")
-        if keep_high and in_channels != out_channels:
-            raise ValueError(
-                f"keep_high needs as many fields out as in; got in_channels={in_channels}, out_channels={out_channels}"
-            )
         self.in_channels, self.out_channels, self.modes = in_channels, out_channels, checked_modes(modes)
         self.dim, self.width, self.layers, self.head = len(self.modes), width, layers, head
-        self.nonlinearity, self.kept, self.keep_high = nonlinearity, kept, keep_high
+        self.nonlinearity, self.kept, self.keep_high = nonlinearity, kept, self.checked_high(keep_high)
         self.activation, counts = activation(nonlinearity), orthonormal.counts(self.modes)
         self.lifting = Linear(in_channels + self.dim + 1, width, bias=False)
         parts = [kept, *[1.0] * (layers - 1)]

@@ -35,6 +35,17 @@ class TransformOnce(Operator):
     modes: tuple[Kept, ...]
     keep_high: bool
 
+    def checked_high(self, keep_high: bool) -> bool:
+        """As given.
+
+        Raises:
+            ValueError: where there are not as many fields out as in.
+        """
+        if keep_high and self.in_channels != self.out_channels:
+            counts = f"in_channels={self.in_channels}, out_channels={self.out_channels}"
+            raise ValueError(f"keep_high needs as many fields out as in; got {counts}")
+        return keep_high
+
     def mixed(self, c: Tensor) -> Tensor:
         """From the `coefficients` of ``a``, the number 1 and the coordinates to those of ``u``."""
         raise NotImplementedError
