@@ -1,5 +1,6 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
+from kutta.operators.cno import CNO
 from kutta.operators.fno import FNO
 from kutta.operators.mgno import MgNO
 from kutta.operators.operator import Operator
@@ -8,4 +9,4 @@ from kutta.operators.transform_once.t1 import T1
 from kutta.operators.transform_once.t1u import T1U
 from kutta.operators.unet import UNet
 
-__all__ = ["FNO", "T1", "T1U", "MgNO", "Operator", "Selection", "UNet", "select_modes"]
+__all__ = ["CNO", "FNO", "T1", "T1U", "MgNO", "Operator", "Selection", "UNet", "select_modes"]

@@ -22,6 +22,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from kutta.operators.layers.products import along
 from kutta.pde.grids.grid import Grid
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
 
@@ -32,14 +33,14 @@ Kept = int | tuple[int, ...]
 def forward(a: Tensor, grid: Grid, modes: Sequence[Kept]) -> Tensor:
     """Coefficients of fields, ``(..., *shape) -> (..., *kept)``."""
     for axis, basis in _bases(grid, modes, a):
-        a = _along(a, basis, axis)
+        a = along(a, basis, axis)
     return a
 
 
 def backward(c: Tensor, grid: Grid, modes: Sequence[Kept]) -> Tensor:
     """The fields with some coefficients and zero for all others, ``(..., *kept) -> (..., *shape)``."""
     for axis, basis in _bases(grid, modes, c):
-        c = _along(c, basis.mT, axis)
+        c = along(c, basis.mT, axis)
     return c
 
 
@@ -61,10 +62,6 @@ def _bases(grid: Grid, modes: Sequence[Kept], like: Tensor) -> list[tuple[int, T
         (axis - grid.dim, _basis(kind_along(grid, axis), grid.shape[axis], kept, like.dtype, like.device))
         for axis, kept in enumerate(modes)
     ]
-
-
-def _along(a: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    return a @ matrix if axis == -1 else (a.movedim(axis, -1) @ matrix).movedim(-1, axis)
 
 
 @cache
