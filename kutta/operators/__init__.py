@@ -1,6 +1,7 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
 from kutta.operators.cno import CNO
+from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
 from kutta.operators.mgno import MgNO
 from kutta.operators.operator import Operator
@@ -9,4 +10,4 @@ from kutta.operators.transform_once.t1 import T1
 from kutta.operators.transform_once.t1u import T1U
 from kutta.operators.unet import UNet
 
-__all__ = ["CNO", "FNO", "T1", "T1U", "MgNO", "Operator", "Selection", "UNet", "select_modes"]
+__all__ = ["CNO", "FNO", "T1", "T1U", "FactorisedFNO", "MgNO", "Operator", "Selection", "UNet", "select_modes"]
