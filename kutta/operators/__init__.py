@@ -1,5 +1,7 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
+from kutta.operators.baselines.persistence import Persistence
+from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
 from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
@@ -10,4 +12,17 @@ from kutta.operators.transform_once.t1 import T1
 from kutta.operators.transform_once.t1u import T1U
 from kutta.operators.unet import UNet
 
-__all__ = ["CNO", "FNO", "T1", "T1U", "FactorisedFNO", "MgNO", "Operator", "Selection", "UNet", "select_modes"]
+__all__ = [
+    "CNO",
+    "FNO",
+    "T1",
+    "T1U",
+    "FactorisedFNO",
+    "MgNO",
+    "Operator",
+    "PODRegression",
+    "Persistence",
+    "Selection",
+    "UNet",
+    "select_modes",
+]
