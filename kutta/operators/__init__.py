@@ -7,6 +7,8 @@ from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
 from kutta.operators.mgno import MgNO
 from kutta.operators.operator import Operator
+from kutta.operators.stagger.neural_stagger import NeuralStagger
+from kutta.operators.stagger.scheme_residual import SchemeResidual
 from kutta.operators.transform_once.select_modes import Selection, select_modes
 from kutta.operators.transform_once.t1 import T1
 from kutta.operators.transform_once.t1u import T1U
@@ -19,9 +21,11 @@ __all__ = [
     "T1U",
     "FactorisedFNO",
     "MgNO",
+    "NeuralStagger",
     "Operator",
     "PODRegression",
     "Persistence",
+    "SchemeResidual",
     "Selection",
     "UNet",
     "select_modes",

@@ -7,11 +7,13 @@ import kutta as kt
 
 PERIODIC = kt.pde.Grid((16, 20))
 WALLS = kt.pde.Grid((16, 20), boundary=(kt.pde.Dirichlet(), (kt.pde.Neumann(), kt.pde.Robin(1.0, 0.5))))
+SMALL = {"in_channels": 2, "out_channels": 3, "width": 4, "scales": 2, "groups": 2}
 MODELS = {
     "CNO": lambda: kt.operators.CNO(2, 3, shape=(16, 20), width=4, scales=2, blocks=1, bottleneck=1),
     "FNO": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8),
     "FactorisedFNO": lambda: kt.operators.FactorisedFNO(2, 3, modes=(6, 8), width=6, layers=2, project=8),
     "MgNO": lambda: kt.operators.MgNO(2, 3, width=6, layers=2, sweeps=(1, 1, 2)),
+    "NeuralStagger": lambda: kt.operators.NeuralStagger("UNet", SMALL, (2, 2)),
     "PODRegression": lambda: kt.operators.PODRegression(2, 3, (16, 20), 4).fit(fields(9), fields(9)[:, [0, 1, 1]]),
     "T1": lambda: kt.operators.T1(2, 3, modes=(6, 8), width=6, layers=2, head=8),
     "T1U": lambda: kt.operators.T1U(2, 3, modes=(6, 8), width=4, scales=2, groups=2),
