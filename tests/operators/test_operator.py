@@ -78,6 +78,27 @@ def test_the_same_model_is_built_again_from_its_settings(name):
 
 
 @EACH
+def test_in_mixed_precision_it_is_the_same_to_a_few_digits(name):
+    model, a = model_of(name).float(), fields().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(a, WALLS)
+    exact = model(a, WALLS)
+    assert (mixed - exact).norm() < 0.03 * exact.norm()
+    gradients = torch.autograd.grad(mixed.float().square().sum(), tuple(model.parameters()), allow_unused=True)
+    assert all(one is None or (one.dtype == torch.float32 and one.isfinite().all()) for one in gradients)
+
+
+@pytest.mark.slow
+@EACH
+@pytest.mark.parametrize("grid", [PERIODIC, WALLS], ids=["periodic", "walls"])
+def test_compiled_it_is_one_graph_and_the_same(name, grid):
+    torch._dynamo.reset()
+    model, a = model_of(name), fields()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(a, grid), model(a, grid), rtol=1e-12, atol=1e-12)
+
+
+@EACH
 def test_what_does_not_fit_is_refused_by_name(name):
     model, a = model_of(name), fields()
     with pytest.raises(TypeError, match=r"grid must be a kutta\.pde\.Grid; got int"):

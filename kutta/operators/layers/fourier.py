@@ -2,7 +2,7 @@
 
 Neural operators keep few waves, some 10 to 30 along an axis of some hundred points. Then a product with a matrix of
 their values takes no longer than a fast transform of all waves, of which most would be thrown away. It has derivatives
-of all orders, compiles, and runs in half precision.
+of all orders, and compiles.
 
 Along the last axis a real field has the waves ``k = 0..m // 2``; along the others both signs, ``k = -(m // 2)..``. With
 the mean in place of the sum, coefficients belong to the function and not to the number of points:
@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from kutta.operators.layers.precision import in_single_precision
+from kutta.tables import table
 
+
+@in_single_precision
 def forward(a: Tensor, modes: Sequence[int]) -> Tensor:
     """Coefficients of the kept waves.
 
@@ -42,6 +45,7 @@ def forward(a: Tensor, modes: Sequence[int]) -> Tensor:
     return c
 
 
+@in_single_precision
 def backward(c: Tensor, modes: Sequence[int], shape: Sequence[int]) -> Tensor:
     """The field with some coefficients.
 
@@ -75,7 +79,7 @@ def _turned(c: Tensor, cosines: Tensor, sines: Tensor, dim: int, axis: int) -> T
     return torch.stack([part.movedim(-1, -axis) for part in parts], -dim - 1)
 
 
-@cache
+@table
 def _waves(points: int, count: int, half: bool, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosine and sine of all kept waves at all points, ``(N, m)``."""
     numbers = torch.arange(count // 2 + 1) if half else torch.arange(count) - count // 2
@@ -85,7 +89,7 @@ def _waves(points: int, count: int, half: bool, dtype: torch.dtype, device: torc
     return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
 
 
-@cache
+@table
 def _multiplicity(points: int, count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How many waves of both signs a wave of the last axis stands for."""
     numbers = torch.arange(count // 2 + 1)

@@ -17,19 +17,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from kutta.operators.layers.precision import in_single_precision
 from kutta.operators.layers.products import along
 from kutta.pde.grids.grid import Grid
 from kutta.pde.waves.kinds import EVEN, ODD, PERIODIC, kind_of
+from kutta.tables import table
 
 # How many of the lowest are kept along an axis, or the numbers of those that are.
 Kept = int | tuple[int, ...]
 
 
+@in_single_precision
 def forward(a: Tensor, grid: Grid, modes: Sequence[Kept]) -> Tensor:
     """Coefficients of fields, ``(..., *shape) -> (..., *kept)``."""
     for axis, basis in _bases(grid, modes, a):
@@ -37,6 +39,7 @@ def forward(a: Tensor, grid: Grid, modes: Sequence[Kept]) -> Tensor:
     return a
 
 
+@in_single_precision
 def backward(c: Tensor, grid: Grid, modes: Sequence[Kept]) -> Tensor:
     """The fields with some coefficients and zero for all others, ``(..., *kept) -> (..., *shape)``."""
     for axis, basis in _bases(grid, modes, c):
@@ -64,7 +67,7 @@ def _bases(grid: Grid, modes: Sequence[Kept], like: Tensor) -> list[tuple[int, T
     ]
 
 
-@cache
+@table
 def _basis(kind: str, points: int, kept: Kept, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Basis vectors as columns, ``(N, m)``."""
     numbers = torch.arange(kept) if isinstance(kept, int) else torch.tensor(kept, dtype=torch.long)

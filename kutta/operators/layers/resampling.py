@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 from kutta.operators.layers.products import along
 from kutta.pde.grids.boundary import Boundary, Dirichlet, Periodic
 from kutta.pde.grids.grid import Grid
+from kutta.tables import table
 
 # In spacings of the coarser grid, and the shape of the window: with 8 the errors above are those of the best compromise
 # between waves that pass and waves that are gone.
@@ -52,7 +52,7 @@ def _sign(side: Boundary) -> float:
     return 0.0 if isinstance(side, Periodic) else -1.0 if isinstance(side, Dirichlet) else 1.0
 
 
-@cache
+@table
 def _filter(
     centring: str, signs: tuple[float, float], points: int, wanted: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
