@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")
@@ -17,7 +20,7 @@ def table(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
     function is none of tensors.
 
     Args:
-        make: the function. What it returns must not be changed.
+        make: the function. It returns a tensor, or what holds none, and that must not be changed.
 
     Example:
         >>> import torch
@@ -27,11 +30,19 @@ def table(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         >>> triangle(3) is triangle(3)
         True
     """
-    remembered = cache(make)
+    remembered: dict[Any, Made] = {}
 
     def constant(*args: Any) -> tuple[Made]:
+        if args not in remembered:
+            # A tensor of inference mode would be of no use for training later on, nor would one of a tracer's without
+            # values, as torch.export has.
+            with torch.inference_mode(False):
+                made = make(*args)  # type: ignore[call-arg]
+            if isinstance(made, Tensor) and type(made) is not Tensor:
+                return (made,)
+            remembered[args] = made
         # In a tuple, as the compiler has one name for all tensors that a function returns, and takes it once.
-        return (remembered(*args),)  # type: ignore[call-arg]
+        return (remembered[args],)
 
     # That is torch.compiler.assume_constant_result, which would load the compiler for those who compile nothing.
     constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
