@@ -28,6 +28,7 @@ PACKAGES = (
     "pyamg",
     "exponax",
     "py-pde",
+    "neuraloperator",
     "numba",
 )
 

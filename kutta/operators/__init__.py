@@ -1,6 +1,10 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
 from kutta.operators import data, metrics
+from kutta.operators.baselines.persistence import Persistence
+from kutta.operators.baselines.pod_regression import PODRegression
+from kutta.operators.cno import CNO
+from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
 from kutta.operators.learning import evaluate, train
 from kutta.operators.mgno import MgNO
@@ -8,23 +12,40 @@ from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
 from kutta.operators.saving import load, save
 from kutta.operators.scope import Scope
+from kutta.operators.stagger.neural_stagger import NeuralStagger
+from kutta.operators.stagger.scheme_residual import SchemeResidual
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.surrogate import Surrogate
 from kutta.operators.trained_operator import TrainedOperator
+from kutta.operators.transform_once.select_modes import Selection, select_modes
+from kutta.operators.transform_once.t1 import T1
+from kutta.operators.transform_once.t1u import T1U
+from kutta.operators.unet import UNet
 
 __all__ = [
+    "CNO",
     "FNO",
+    "T1",
+    "T1U",
     "Calibration",
+    "FactorisedFNO",
     "MgNO",
+    "NeuralStagger",
     "Normalisation",
     "Operator",
+    "PODRegression",
+    "Persistence",
+    "SchemeResidual",
     "Scope",
+    "Selection",
     "Surrogate",
     "TrainedOperator",
+    "UNet",
     "data",
     "evaluate",
     "load",
     "metrics",
     "save",
+    "select_modes",
     "train",
 ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from kutta.operators.layers.activation import activation
+from kutta.operators.layers.continuation import check_modes, check_padding, continued, cut
 from kutta.operators.layers.coordinates import with_coordinates
 from kutta.operators.layers.pointwise import Linear, Pointwise
 from kutta.operators.layers.spectral import SpectralConvolution
 from kutta.operators.operator import Operator, check_counts
-from kutta.pde.grids.boundary import Periodic
 from kutta.pde.grids.grid import Grid
 
 
@@ -68,8 +67,7 @@ class FNO(Operator):
         modes = tuple(modes)
         check_counts(in_channels=in_channels, out_channels=out_channels, width=width, layers=layers)
         check_counts(lift=lift, project=project, **{f"modes[{axis}]": count for axis, count in enumerate(modes)})
-        if padding < 0.0:
-            raise ValueError(f"padding must not be negative; got {padding!r}")
+        check_padding(padding)
         self.in_channels, self.out_channels, self.dim = in_channels, out_channels, len(modes)
         self.modes, self.width, self.layers, self.lift, self.project = modes, width, layers, lift, project
         self.nonlinearity, self.padding, self.coordinates = nonlinearity, padding, coordinates
@@ -90,24 +88,3 @@ class FNO(Operator):
             v = pointwise(v) + spectral(v)
             v = self.activation(v) if number < self.layers else v
         return self.projection(cut(v, grid))
-
-
-def check_modes(modes: Sequence[int], grid: Grid) -> None:
-    """Refuse grids with fewer points than waves that are kept."""
-    for axis, (count, points) in enumerate(zip(modes, grid.shape, strict=True)):
-        if count > points:
-            raise ValueError(f"{count} waves along axis {axis} need as many points; the grid has {points}")
-
-
-def continued(v: Tensor, grid: Grid, fraction: float) -> Tensor:
-    """Fields with zeros behind the axes that do not wrap around."""
-    sides = zip(grid.shape, grid.boundary, strict=True)
-    more = [0 if isinstance(left, Periodic) else round(fraction * count) for count, (left, _) in sides]
-    return functional.pad(v, [entry for count in reversed(more) for entry in (0, count)]) if any(more) else v
-
-
-def cut(v: Tensor, grid: Grid) -> Tensor:
-    """Of continued fields what lies on the grid."""
-    for axis, count in enumerate(grid.shape):
-        v = v.narrow(axis + 2, 0, count)
-    return v

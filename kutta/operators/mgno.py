@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from kutta.operators.layers.activation import activation
+from kutta.operators.layers.convolution import check_levels
 from kutta.operators.layers.multigrid_cycle import MultigridCycle
 from kutta.operators.layers.pointwise import Linear
 from kutta.operators.operator import Operator, check_counts
@@ -93,13 +94,7 @@ class MgNO(Operator):
 
     def check(self, a: Tensor, grid: Grid) -> None:
         super().check(a, grid)
-        for axis, (points, kind) in enumerate(zip(grid.shape, grid.centring, strict=True)):  # type: ignore[arg-type]
-            least = 2 ** len(self.sweeps) + 1 if kind == "node" else 2 ** (len(self.sweeps) - 1)
-            if points < least:
-                raise ValueError(
-                    f"{len(self.sweeps)} levels need at least {least} points along axis {axis}; the grid has {points}: "
-                    "give fewer sweeps"
-                )
+        check_levels(len(self.sweeps), grid, "sweeps")
 
     def transform(self, a: Tensor, grid: Grid) -> Tensor:
         v = a

@@ -7,9 +7,17 @@ import kutta as kt
 
 PERIODIC = kt.pde.Grid((16, 20))
 WALLS = kt.pde.Grid((16, 20), boundary=(kt.pde.Dirichlet(), (kt.pde.Neumann(), kt.pde.Robin(1.0, 0.5))))
+SMALL = {"in_channels": 2, "out_channels": 3, "width": 4, "scales": 2, "groups": 2}
 MODELS = {
+    "CNO": lambda: kt.operators.CNO(2, 3, shape=(16, 20), width=4, scales=2, blocks=1, bottleneck=1),
     "FNO": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8),
+    "FactorisedFNO": lambda: kt.operators.FactorisedFNO(2, 3, modes=(6, 8), width=6, layers=2, project=8),
     "MgNO": lambda: kt.operators.MgNO(2, 3, width=6, layers=2, sweeps=(1, 1, 2)),
+    "NeuralStagger": lambda: kt.operators.NeuralStagger("UNet", SMALL, (2, 2)),
+    "PODRegression": lambda: kt.operators.PODRegression(2, 3, (16, 20), 4).fit(fields(9), fields(9)[:, [0, 1, 1]]),
+    "T1": lambda: kt.operators.T1(2, 3, modes=(6, 8), width=6, layers=2, head=8),
+    "T1U": lambda: kt.operators.T1U(2, 3, modes=(6, 8), width=4, scales=2, groups=2),
+    "UNet": lambda: kt.operators.UNet(2, 3, width=4, scales=3, groups=2),
 }
 EACH = pytest.mark.parametrize("name", MODELS)
 
@@ -67,6 +75,27 @@ def test_the_same_model_is_built_again_from_its_settings(name):
     again.load_state_dict(model.state_dict())
     assert again.parameter_count == model.parameter_count > 0
     torch.testing.assert_close(again(fields(), WALLS), model(fields(), WALLS), rtol=0.0, atol=0.0)
+
+
+@EACH
+def test_in_mixed_precision_it_is_the_same_to_a_few_digits(name):
+    model, a = model_of(name).float(), fields().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(a, WALLS)
+    exact = model(a, WALLS)
+    assert (mixed - exact).norm() < 0.03 * exact.norm()
+    gradients = torch.autograd.grad(mixed.float().square().sum(), tuple(model.parameters()), allow_unused=True)
+    assert all(one is None or (one.dtype == torch.float32 and one.isfinite().all()) for one in gradients)
+
+
+@pytest.mark.slow
+@EACH
+@pytest.mark.parametrize("grid", [PERIODIC, WALLS], ids=["periodic", "walls"])
+def test_compiled_it_is_one_graph_and_the_same(name, grid):
+    torch._dynamo.reset()
+    model, a = model_of(name), fields()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(a, grid), model(a, grid), rtol=1e-12, atol=1e-12)
 
 
 @EACH

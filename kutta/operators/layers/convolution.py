@@ -41,6 +41,23 @@ def coarsened(grid: Grid) -> Grid:
     return replace(grid, shape=tuple(-(-count // 2) for count in grid.shape))
 
 
+def check_levels(levels: int, grid: Grid, argument: str) -> None:
+    """Refuse grids with too few points to be made coarser so often.
+
+    Args:
+        levels: how many grids there are, the finest and all coarser ones.
+        grid: the finest.
+        argument: of which there should be fewer.
+    """
+    for axis, (points, kind) in enumerate(zip(grid.shape, grid.centring, strict=True)):  # type: ignore[arg-type]
+        least = 2**levels + 1 if kind == "node" else 2 ** (levels - 1)
+        if points < least:
+            raise ValueError(
+                f"{levels} levels need at least {least} points along axis {axis}; the grid has {points}: "
+                f"give fewer {argument}"
+            )
+
+
 class Convolution(nn.Module):
     """``u_o(x) = sum_i sum_s W_ois a_i(x + s) + b_o`` with ghost values beyond the sides.
 

@@ -40,7 +40,7 @@ class SpectralConvolution(nn.Module):
         coefficients = fourier.forward(a, self.modes)
         # (n, i, 2, *kept) -> (2, waves, n, i), one product of matrices for each wave.
         real, imaginary = coefficients.flatten(3).permute(2, 3, 0, 1)
-        with_real, with_imaginary = self.weight.to(a.dtype)
+        with_real, with_imaginary = self.weight.to(coefficients.dtype)
         products = torch.stack(
             [
                 torch.baddbmm(torch.bmm(real, with_real), imaginary, with_imaginary, alpha=-1.0),
@@ -48,4 +48,4 @@ class SpectralConvolution(nn.Module):
             ]
         )
         mixed = products.permute(2, 3, 0, 1).unflatten(3, fourier.kept(self.modes))
-        return fourier.backward(mixed, self.modes, shape)
+        return fourier.backward(mixed, self.modes, shape).to(a.dtype)

@@ -30,6 +30,7 @@ from torch import Tensor
 from kutta.pde.grids.boundary import Periodic, Wall
 from kutta.pde.grids.given import check_leading, face_value, is_data
 from kutta.pde.grids.grid import Grid
+from kutta.tables import table
 
 ACCURACIES = (2, 4, 6)
 # The number of the first point that a ghost depends on, and for each ghost, the nearest first, the weights of the
@@ -190,6 +191,7 @@ def ghosts_at(grid: Grid, axis: int, side: int, width: int, accuracy: int) -> Gh
     return grid.ghosts[key]
 
 
+@table
 def ghost_weights(kind: str, a: float, b: float, h: float, width: int, accuracy: int) -> Ghosts:
     """How ghosts follow from the points next to a side.
 
