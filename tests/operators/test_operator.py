@@ -8,6 +8,7 @@ import kutta as kt
 PERIODIC = kt.pde.Grid((16, 20))
 WALLS = kt.pde.Grid((16, 20), boundary=(kt.pde.Dirichlet(), (kt.pde.Neumann(), kt.pde.Robin(1.0, 0.5))))
 MODELS = {
+    "FieldDeepONet": lambda: kt.operators.FieldDeepONet(2, 3, (16, 20), 5, (7,), (6,), nonlinearity="gelu"),
     "FNO": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8),
     "MgNO": lambda: kt.operators.MgNO(2, 3, width=6, layers=2, sweeps=(1, 1, 2)),
 }

@@ -1,0 +1,16 @@
+"""Data that operators learn from, made by the library's own solvers."""
+
+from kutta.operators.data.diffusion_reaction import DiffusionReaction, diffusion_reaction
+from kutta.operators.data.forced import Forced, antiderivative, nonlinear_decay, pendulum
+from kutta.operators.data.random_fields import SampledFunctions, random_functions
+
+__all__ = [
+    "DiffusionReaction",
+    "Forced",
+    "SampledFunctions",
+    "antiderivative",
+    "diffusion_reaction",
+    "nonlinear_decay",
+    "pendulum",
+    "random_functions",
+]

@@ -1,0 +1,7 @@
+"""Deep operator networks: functions of functions and places."""
+
+from kutta.operators.deeponet.deeponet import DeepONet
+from kutta.operators.deeponet.field import FieldDeepONet
+from kutta.operators.deeponet.pod import PODDeepONet
+
+__all__ = ["DeepONet", "FieldDeepONet", "PODDeepONet"]
