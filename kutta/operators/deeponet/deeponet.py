@@ -138,7 +138,7 @@ class DeepONet(nn.Module):
         self._check_places(y, len(u))
         b = self.branch(u).unflatten(-1, (-1, self.terms))
         t = self.trunk(self.features(y)).unflatten(-1, (-1, self.terms))
-        s = contracted(b, t) + self.bias
+        s = contracted(b, t).add_(self.bias)
         if self.transform is not None:
             s = self.transform(u, y, s)
         return s if self.outputs > 1 else s.squeeze(-1)
