@@ -1,6 +1,7 @@
 """The diesel study, at its small size: errors of chains, and of the band around them."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ PATH = Path(kt.__file__).parents[1] / "examples" / "diesel_gas_flow.py"
 def study():
     spec = importlib.util.spec_from_file_location("diesel_gas_flow", PATH)
     module = importlib.util.module_from_spec(spec)
+    sys.modules["diesel_gas_flow"] = module  # where its dataclasses look for their annotations
     spec.loader.exec_module(module)
     return module
 

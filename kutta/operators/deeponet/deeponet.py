@@ -103,7 +103,9 @@ class DeepONet(nn.Module):
         if sharing not in SHARING:
             raise ValueError(f"sharing must be one of {', '.join(map(repr, SHARING))}; got {sharing!r}")
         self.sensors, self.dim, self.outputs, self.terms, self.transform = sensors, dim, outputs, terms, transform
-        self.features = PeriodicFeatures(checked_periods(periods, dim), waves)
+        entries = checked_periods(periods, dim)
+        self.features = PeriodicFeatures(entries, waves) if any(entries) else nn.Identity()
+        seen = 2 * waves * sum(map(bool, entries)) + entries.count(None)
         of_branch = terms if sharing == "branch" else outputs * terms
         of_trunk = terms if sharing == "trunk" else outputs * terms
 
@@ -111,7 +113,7 @@ class DeepONet(nn.Module):
             return Perceptron((sensors, *branch_widths, count), nonlinearity)
 
         def trunk(count: int) -> nn.Module:
-            return Perceptron((self.features.count, *trunk_widths, count), nonlinearity, activate_last=True)
+            return Perceptron((seen, *trunk_widths, count), nonlinearity, activate_last=True)
 
         # How many of these numbers come from the same network.
         in_trunk = terms if sharing == "none" else of_trunk
@@ -169,7 +171,7 @@ def contracted(b: Tensor, t: Tensor) -> Tensor:
     if t.dim() == 4:
         return torch.einsum("icp,ijcp->ijc", b, t)
     if b.shape[1] == t.shape[1] == 1:  # one product of matrices, without what einsum does to find that
-        return (b[:, 0] @ t[:, 0].mT).unsqueeze(-1)
+        return (b.squeeze(1) @ t.squeeze(1).mT).unsqueeze(-1)
     return torch.einsum("icp,jcp->ijc", b, t)
 
 

@@ -17,18 +17,14 @@ class PeriodicFeatures(nn.Module):
     Args:
         periods: ``L_i``, or nothing where a coordinate has none.
         waves: how many for each such coordinate.
-
-    Attributes:
-        count: of numbers that are returned for a place.
     """
 
     def __init__(self, periods: Sequence[float | None], waves: int):
         super().__init__()
         self.periods, self.waves = periods, waves
-        self.count = sum(1 if period is None else 2 * waves for period in periods)
 
     def forward(self, y: Tensor) -> Tensor:
-        """``(..., q) -> (..., count)``."""
+        """``(..., q)`` to as many numbers as there are waves, twice, and coordinates without a period."""
         columns = y.split(1, -1)
         return torch.cat([self._seen(column, period) for column, period in zip(columns, self.periods, strict=True)], -1)
 
