@@ -28,6 +28,7 @@ PACKAGES = (
     "pyamg",
     "exponax",
     "py-pde",
+    "deepxde",
     "numba",
 )
 

@@ -205,8 +205,8 @@ NOTES = (
     "Mean-zero Gaussian functions with the covariance exp(-|x - x'|^2 / (2 l^2)), l = 0.2, seen at 100 sensors. "
     "Trained at 100 equal places, tested at 100 others. Of the pendulum the angle is learned.",
     "At its best: branch [100, w, w, w] with a linear part beside it, trunk [32, w, w, w] of 16 waves, SiLU, a "
-    "solution that is zero at zero. As published: [100, w, w] and [1, w, w], ReLU. The published figure is that of 50,000 steps "
-    "over all functions with the latter.",
+    "solution that is zero at zero. As published: [100, w, w] and [1, w, w], ReLU; the published figure is that of "
+    "50,000 steps over all functions.",
     "Learning rates rise and fall in one cycle; the peer's falls from the same largest value along a cosine. The same "
     "batches and way to draw weights.",
 )

@@ -68,7 +68,7 @@ def diffusion_reaction(
     Returns:
         ``(n, points, times)``.
     """
-    grid = Grid(points, u.right - u.left, "node", Dirichlet(), u.left)
+    grid = Grid((points,), u.right - u.left, "node", Dirichlet(), u.left)
     sources = u(grid.axis_points(0))
     equation = DiffusionReaction(diffusivity, rate, source=sources)
     problem = equation.problem(grid, torch.zeros_like(sources), (0.0, 1.0))

@@ -24,10 +24,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: Sequence[int], nonlinearity: str = "relu", activate_last: bool = False):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
-        for layer in self.layers:
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.layers = nn.ModuleList(_dense(*pair) for pair in pairwise(widths))
         identity = activation("identity")
         between = activation(nonlinearity)
         self.activations = [*[between] * (len(widths) - 2), between if activate_last else identity]
@@ -37,6 +34,13 @@ class Perceptron(nn.Module):
         for layer, after in zip(self.layers, self.activations, strict=True):
             x = after(layer(x))
         return x
+
+
+def _dense(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_normal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class SideBySide(nn.Module):
