@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=9)
     quick = options.quick
-    trained_on, tested_on, steps, width = (300, 100, 20, 16) if quick else (10_000, 10_000, 6_000, WIDTH)
+    trained_on, tested_on, steps, width = (300, 100, 60, 16) if quick else (10_000, 10_000, 6_000, WIDTH)
     load = f"{os.getloadavg()[0]:.1f}"
     settings = {"dtype": "float32", "batch": BATCH, "width": width, "repeats": options.repeats, "load before": load}
     report = Report("deeponet", "What does a DeepONet learn in minutes?", settings)
