@@ -29,6 +29,7 @@ PACKAGES = (
     "exponax",
     "py-pde",
     "neuraloperator",
+    "deepxde",
     "numba",
 )
 

@@ -4,6 +4,8 @@ from kutta.operators import data, metrics
 from kutta.operators.baselines.persistence import Persistence
 from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
+from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
+from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
 from kutta.operators.learning import evaluate, train
@@ -27,17 +29,23 @@ __all__ = [
     "FNO",
     "T1",
     "T1U",
+    "Band",
     "Calibration",
+    "DeepONet",
+    "Ensemble",
     "FactorisedFNO",
+    "FieldDeepONet",
     "MgNO",
     "NeuralStagger",
     "Normalisation",
     "Operator",
+    "PODDeepONet",
     "PODRegression",
     "Persistence",
     "SchemeResidual",
     "Scope",
     "Selection",
+    "SequenceDeepONet",
     "Surrogate",
     "TrainedOperator",
     "UNet",

@@ -39,6 +39,7 @@ BENCHMARKS = {
     "diffusion_digits": ("sklearn", "pytorch_lightning", "diffusers"),
     "learned_relaxation": (),
     "poisson": ("pyamg",),
+    "deeponet": ("deepxde", "pytorch_lightning"),
     "spectral_exponax": ("exponax",),
     "reaction_diffusion": ("pde",),
 }

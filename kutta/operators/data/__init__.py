@@ -1,9 +1,32 @@
 """Data for neural operators: random fields and problems, solved by the library itself."""
 
+from kutta.operators.data.diesel_engine import DieselEngine, driving
+from kutta.operators.data.diffusion_reaction import DiffusionReaction, diffusion_reaction
 from kutta.operators.data.families import burgers, darcy, navier_stokes
 from kutta.operators.data.family import Family
 from kutta.operators.data.fields import Data
+from kutta.operators.data.forced import Forced, antiderivative, nonlinear_decay, pendulum
 from kutta.operators.data.gaussian_fields import GaussianField, two_phase
 from kutta.operators.data.generate import generate
+from kutta.operators.data.random_fields import SampledFunctions, random_functions
 
-__all__ = ["Data", "Family", "GaussianField", "burgers", "darcy", "generate", "navier_stokes", "two_phase"]
+__all__ = [
+    "Data",
+    "DieselEngine",
+    "DiffusionReaction",
+    "Family",
+    "Forced",
+    "GaussianField",
+    "SampledFunctions",
+    "antiderivative",
+    "burgers",
+    "darcy",
+    "diffusion_reaction",
+    "driving",
+    "generate",
+    "navier_stokes",
+    "nonlinear_decay",
+    "pendulum",
+    "random_functions",
+    "two_phase",
+]
