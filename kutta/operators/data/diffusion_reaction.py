@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kutta.operators.data.random_fields import SampledFunctions
-from kutta.pde.equations.coefficients import forcing
+from kutta.pde.coefficients import forcing
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.boundary import Dirichlet
 from kutta.pde.grids.grid import Grid

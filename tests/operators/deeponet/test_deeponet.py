@@ -64,7 +64,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("options", KINDS, ids=lambda one: ", ".join(one))
 def test_both_layouts_of_places_agree(options):
     model, (u, y) = deeponet(**options), inputs()
     aligned = model(u, y)
