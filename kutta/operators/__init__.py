@@ -1,6 +1,6 @@
 """Neural operators: networks that map fields to fields, and methods for `kutta.solve` when they are trained."""
 
-from kutta.operators import data, metrics
+from kutta.operators import data, metrics, online
 from kutta.operators.baselines.persistence import Persistence
 from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
@@ -53,6 +53,7 @@ __all__ = [
     "evaluate",
     "load",
     "metrics",
+    "online",
     "save",
     "select_modes",
     "train",

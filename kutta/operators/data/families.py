@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kutta.operators.data.family import Family
 from kutta.operators.data.gaussian_fields import GaussianField, two_phase
@@ -13,12 +15,29 @@ from kutta.pde.equations.darcy import Darcy
 from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
 from kutta.pde.grids.boundary import Dirichlet, Neumann
 from kutta.pde.grids.grid import Grid
+from kutta.pde.problem import PDEProblem
+from kutta.pde.steady import SteadyProblem
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.exponential.runge_kutta import ETDRK4
 
 # The last digits of solutions are far below what networks learn.
 TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class _Darcy:
+    """Draws coefficients of two materials."""
+
+    points: int
+    low: float
+    high: float
+    field: GaussianField
+
+    def __call__(self, count: int, generator: torch.Generator) -> SteadyProblem:
+        of_materials = Grid((self.points, self.points), boundary=Neumann())
+        coefficient = two_phase(self.field.draw(of_materials, count, generator), self.low, self.high)
+        return Darcy(coefficient).problem(Grid((self.points, self.points), boundary=Dirichlet()), 1.0)
 
 
 def darcy(points: int = 64, low: float = 3.0, high: float = 12.0, field: GaussianField | None = None) -> Family:
@@ -38,20 +57,23 @@ def darcy(points: int = 64, low: float = 3.0, high: float = 12.0, field: Gaussia
         >>> data.inputs.unique().tolist(), data.scope.channels, data.outputs.shape
         ([3.0, 12.0], ('coefficient',), torch.Size([4, 1, 16, 16]))
     """
-    field = field or GaussianField(2.0, 3.0)
-    grid = Grid((points, points), boundary=Dirichlet())
-    of_materials = Grid((points, points), boundary=Neumann())
+    draw = _Darcy(points, low, high, field or GaussianField(2.0, 3.0))
+    name = f"darcy {points}, {low:g}/{high:g}"
+    return Family(draw, ("coefficient",), CG(preconditioner=Multigrid()), {"rtol": TOLERANCE}, name=name)
 
-    def draw(count: int, generator: torch.Generator) -> Any:
-        return Darcy(two_phase(field.draw(of_materials, count, generator), low, high)).problem(grid, 1.0)
 
-    return Family(
-        draw,
-        ("coefficient",),
-        CG(preconditioner=Multigrid()),
-        {"rtol": TOLERANCE},
-        name=f"darcy {points}, {low:g}/{high:g}",
-    )
+@dataclass(frozen=True)
+class _Burgers:
+    """Draws initial states."""
+
+    points: int
+    viscosity: float
+    end: float
+    field: GaussianField
+
+    def __call__(self, count: int, generator: torch.Generator) -> PDEProblem:
+        grid = Grid((self.points,))
+        return Burgers(self.viscosity).problem(grid, self.field.draw(grid, count, generator), (0.0, self.end))
 
 
 def burgers(
@@ -72,14 +94,31 @@ def burgers(
 
     Source: Li et al., Fourier neural operator, ICLR 2021, arXiv 2010.08895.
     """
-    field = field or GaussianField(2.0, 5.0, 25.0 / 2.0**0.5)
-    grid = Grid((points,))
-
-    def draw(count: int, generator: torch.Generator) -> Any:
-        return Burgers(viscosity).problem(grid, field.draw(grid, count, generator), (0.0, end))
-
+    draw = _Burgers(points, viscosity, end, field or GaussianField(2.0, 5.0, 25.0 / 2.0**0.5))
     options = {"rtol": 1e-6, "atol": 1e-8}
     return Family(draw, ("u0",), ETDRK4(), options, times, f"burgers {points}, viscosity {viscosity:g}, to {end:g}")
+
+
+@dataclass(frozen=True)
+class _NavierStokes:
+    """Draws initial vorticities."""
+
+    points: int
+    viscosity: float
+    end: float
+    field: GaussianField
+
+    def __call__(self, count: int, generator: torch.Generator) -> PDEProblem:
+        grid = Grid((self.points, self.points))
+        equation = NavierStokesVorticity(self.viscosity, forcing=_force)
+        return equation.problem(grid, self.field.draw(grid, count, generator), (0.0, self.end))
+
+
+def _force(x: Tensor, t: Any) -> Tensor:
+    """Along y, with the curl ``0.1 (sin 2 pi (x + y) + cos 2 pi (x + y))``."""
+    phase = 2.0 * torch.pi * (x[0] + x[1])
+    along_y = 0.1 / (2.0 * torch.pi) * (phase.sin() - phase.cos())
+    return torch.stack([torch.zeros_like(along_y), along_y])
 
 
 def navier_stokes(
@@ -100,17 +139,6 @@ def navier_stokes(
 
     Source: Li et al., Fourier neural operator, ICLR 2021, arXiv 2010.08895.
     """
-    field = field or GaussianField(2.5, 7.0, 7.0**1.5)
-    grid = Grid((points, points))
-
-    def force(x: Any, t: Any) -> Any:
-        phase = 2.0 * torch.pi * (x[0] + x[1])
-        along_y = 0.1 / (2.0 * torch.pi) * (phase.sin() - phase.cos())  # whose slope along x is the curl
-        return torch.stack([torch.zeros_like(along_y), along_y])
-
-    def draw(count: int, generator: torch.Generator) -> Any:
-        equation = NavierStokesVorticity(viscosity, forcing=force)
-        return equation.problem(grid, field.draw(grid, count, generator), (0.0, end))
-
+    draw = _NavierStokes(points, viscosity, end, field or GaussianField(2.5, 7.0, 7.0**1.5))
     options = {"rtol": 1e-5, "atol": 1e-7}
     return Family(draw, ("u0",), ETDRK4(), options, times, f"navier-stokes {points}, viscosity {viscosity:g}")

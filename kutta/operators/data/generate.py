@@ -76,9 +76,16 @@ def generate(
     return Data(a.to(dtype), u.to(dtype), scope, manifest)
 
 
-def solved_batches(family: Family, seed: int, batch: int) -> Iterator[tuple[Any, Tensor, Tensor]]:
-    """Problems without end, each batch with what is read off it and its solution, in float64."""
-    number = 0
+def solved_batches(family: Family, seed: int, batch: int, first: int = 0) -> Iterator[tuple[Any, Tensor, Tensor]]:
+    """Problems without end, each batch with what is read off it and its solution, in float64.
+
+    Args:
+        family: of problems.
+        seed: of the random numbers.
+        batch: problems that are solved at once.
+        first: the number of the first batch.
+    """
+    number = first
     while True:
         generator = torch.Generator().manual_seed((seed + _APART * (number + 1)) % 2**63)
         problem = family.draw(batch, generator)

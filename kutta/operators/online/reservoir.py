@@ -68,7 +68,7 @@ class Reservoir:
             whether it was taken.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._has_room() or self._closed, timeout) or self._closed:
+            if not self._changed.wait_for(lambda: self.has_room or self._closed, timeout) or self._closed:
                 return False
             self._place(sample)
             self._changed.notify_all()
@@ -100,7 +100,9 @@ class Reservoir:
             self._closed = True
             self._changed.notify_all()
 
-    def _has_room(self) -> bool:
+    @property
+    def has_room(self) -> bool:
+        """Whether a sample is taken in at once."""
         return len(self._samples) < self.capacity or any(self._uses)
 
     def _is_ready(self) -> bool:

@@ -1,0 +1,79 @@
+"""Darcy flow through two materials: what operators learn from 512 solutions, and in which time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+import kutta as kt
+from benchmarks._measure import Spread
+from benchmarks._report import Report, arguments, finish, verdict
+
+operators = kt.operators
+POINTS, SAMPLES, TESTS, BATCH, SEEDS = 64, 512, 128, 8, 3
+BAR = 2.0  # percent
+H1, L2 = operators.metrics.relative_h1, operators.metrics.relative_l2
+MGNO = {"layers": 3, "sweeps": (1, 1, 1, 1, 1, 2)}
+
+# Name, network, largest learning rate, epochs.
+NETWORKS: tuple[tuple[str, Callable[[], Any], float, int], ...] = (
+    ("MgNO", lambda: operators.MgNO(1, 1, width=16, **MGNO), 4e-3, 60),
+    ("FNO", lambda: operators.FNO(1, 1, (16, 16), width=32), 2e-3, 60),
+    ("UNet", lambda: operators.UNet(1, 1, width=16), 1e-3, 60),
+    ("T1", lambda: operators.T1(1, 1, (24, 24), width=24, layers=4), 1e-3, 60),
+)
+SMALL: tuple[tuple[str, Callable[[], Any], float, int], ...] = (
+    ("MgNO", lambda: operators.MgNO(1, 1, width=4, layers=1, sweeps=(1, 1, 1)), 1e-3, 1),
+    ("FNO", lambda: operators.FNO(1, 1, (8, 8), width=4, layers=1), 1e-3, 1),
+)
+
+
+def trained(network: Any, data: Any, test: Any, rate: float, epochs: int, seed: int) -> tuple[dict[str, float], float]:
+    """Errors on the test set in percent, and minutes of training."""
+    model = operators.TrainedOperator.for_data(network, data)
+    steps = epochs * (len(data) // BATCH)
+    start = time.perf_counter()
+    operators.train(model, data, steps, batch=BATCH, loss=H1, lr=rate, seed=seed, progress=False)
+    minutes = (time.perf_counter() - start) / 60.0
+    errors = operators.evaluate(model, test, {"L2": L2, "H1": H1})
+    return {name: 100.0 * one for name, one in errors.items()}, minutes
+
+
+def main(argv: Sequence[str] | None = None) -> Report:
+    """Run and report."""
+    options = arguments(argv, __doc__, repeats=SEEDS)
+    points, samples, tests = (16, 16, 8) if options.quick else (POINTS, SAMPLES, TESTS)
+    family = operators.data.darcy(points)
+    data, test = operators.data.generate(family, samples + tests, seed=0).split(samples, tests)
+    settings = {"points": points, "samples": samples, "tests": tests, "batch": BATCH}
+    report = Report("operators-darcy", "What do operators learn from 512 solutions of Darcy's problem?", settings)
+    title = f"Relative errors on {tests} further problems, {points}^2, two materials 3/12"
+    table = report.table(title, "network", "weights", "L2, %", "H1, %", "minutes", f"{BAR:g} / L2", "bar")
+    for name, make, rate, epochs in networks(points):
+        found = []
+        for seed in range(options.repeats):
+            torch.manual_seed(seed)
+            network = make()
+            found.append(trained(network, data, test, rate, epochs, seed))
+        l2, h1 = (Spread.of([errors[one] for errors, _ in found]) for one in ("L2", "H1"))
+        minutes, margin = Spread.of([one for _, one in found]), Spread.of([BAR / one["L2"] for one, _ in found])
+        bar = verdict(margin, 1.0) if name == "MgNO" else None
+        table.add(name, network.parameter_count, l2, h1, minutes, margin, bar)
+    report.notes.append(
+        "Medians and ranges over seeds, which draw the weights and the order of the samples. All networks have the "
+        f"same data, the relative H1 error as their loss, AdamW with one cycle of rates, and batches of {BATCH}."
+    )
+    finish(report, options)
+    return report
+
+
+def networks(points: int) -> Sequence[Any]:
+    """All of them, or small ones for a small grid."""
+    return NETWORKS if points == POINTS else SMALL
+
+
+if __name__ == "__main__":
+    main()
