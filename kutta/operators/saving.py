@@ -12,11 +12,9 @@ from typing import Any
 
 from kutta.files import replacing
 from kutta.operators.operator import Operator
-from kutta.operators.scope import Scope
+from kutta.operators.scope_in_words import scope_of_words, words_of
 from kutta.operators.trained_operator import TrainedOperator
 from kutta.optional import needed
-from kutta.pde.formats.axes import condition_of, text_of
-from kutta.pde.grids.grid import Grid
 
 # The key of the card in the header of the file, and what it is written in.
 CARD, FORMAT = "kutta", 1
@@ -87,7 +85,9 @@ def load(path: str | os.PathLike[str], network: Operator | None = None) -> Train
     card = json.loads(written)
     if card.get("format") != FORMAT:
         raise ValueError(f"{path} was written by another version of kutta, {card.get('versions', {}).get('kutta')}")
-    model = TrainedOperator(network or _network(card["network"], path), _scope(card["scope"]), change=card["change"])
+    model = TrainedOperator(
+        network or _network(card["network"], path), scope_of_words(card["scope"]), change=card["change"]
+    )
     model.to(weights[next(name for name in weights if name.startswith("network."))].dtype)
     model.load_state_dict(weights)
     model.card = card
@@ -109,28 +109,11 @@ def card_of(
         "format": FORMAT,
         "network": network,
         "change": model.change,
-        "scope": _words(model.scope),
+        "scope": words_of(model.scope),
         "data": dict(data or {}),
         "metrics": dict(metrics or {}),
         "versions": versions,
     }
-
-
-def _words(scope: Scope) -> dict[str, Any]:
-    grid = scope.grid
-    sides = [[text_of(one) for one in pair] for pair in grid.boundary]
-    for text in (text for pair in sides for text in pair):
-        condition_of(text)  # refuses what is no number
-    place = {"shape": grid.shape, "length": grid.length, "centring": grid.centring, "origin": grid.origin}
-    return {**vars(scope), "fixed": dict(scope.fixed), "grid": {**place, "boundary": sides}}
-
-
-def _scope(words: Mapping[str, Any]) -> Scope:
-    place = dict(words["grid"])
-    boundary = tuple(tuple(condition_of(text) for text in pair) for pair in place.pop("boundary"))
-    grid = Grid(**{name: tuple(value) for name, value in place.items()}, boundary=boundary)
-    lists = {name: tuple(value) for name, value in words.items() if isinstance(value, list)}
-    return Scope(**{**words, **lists, "grid": grid})
 
 
 def _network(words: Mapping[str, Any], path: Any) -> Operator:

@@ -8,6 +8,7 @@ from kutta.operators.data.fields import Data
 from kutta.operators.data.forced import Forced, antiderivative, nonlinear_decay, pendulum
 from kutta.operators.data.gaussian_fields import GaussianField, two_phase
 from kutta.operators.data.generate import generate
+from kutta.operators.data.on_disk import read, write
 from kutta.operators.data.random_fields import SampledFunctions, random_functions
 
 __all__ = [
@@ -28,5 +29,7 @@ __all__ = [
     "nonlinear_decay",
     "pendulum",
     "random_functions",
+    "read",
     "two_phase",
+    "write",
 ]

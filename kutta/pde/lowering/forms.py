@@ -203,8 +203,15 @@ def linear_part(problem: Posed, ops: Discretisation) -> LinearOperator:
         if found is not None:
             return found
     homogeneous = ops.homogeneous()
-    operator = MatrixFree(partial(_homogeneous_part, problem.equation, homogeneous), _axes(problem))
-    return structured(operator, homogeneous.grid, problem.u0)
+    function = partial(_homogeneous_part, problem.equation, homogeneous)
+    return structured(MatrixFree(function, _axes_within(function, problem)), homogeneous.grid, problem.u0)
+
+
+def _axes_within(function: Callable[[Tensor], Tensor], problem: Posed) -> int:
+    """How many axes make a state of ``L``: those of one sample, or all where coefficients differ between samples."""
+    u0, axes = problem.u0.detach(), _axes(problem)
+    single = torch.zeros(u0.shape[u0.dim() - axes :], dtype=u0.dtype, device=u0.device)
+    return axes if function(single).shape == single.shape else u0.dim()
 
 
 def _homogeneous_part(equation: Any, ops: Discretisation, u: Tensor) -> Tensor:
@@ -225,7 +232,8 @@ def of_each_wave(problem: Posed, ops: WaveSpace, *transforms: Any) -> Any:
         transforms: to the coefficients and back, where the states are fields.
 
     Returns:
-        a `Diagonal` or a `BlockDiagonal`; ``None`` if waves act on one another, as where coefficients vary in space.
+        a `Diagonal` or a `BlockDiagonal`; ``None`` if waves act on one another, as where coefficients vary in space,
+        or where they differ between samples.
     """
     blocks = _blocks(problem, ops.like(problem.u0.to(torch.promote_types(problem.u0.dtype, torch.float64))))
     if blocks is None:
@@ -244,7 +252,10 @@ def _blocks(problem: Posed, ops: WaveSpace) -> Tensor | None:
     count, basis = len(problem.equation.components), ops.basis(ops.kinds)
     ones = torch.ones(basis.shape, dtype=ops.coefficient_dtype, device=ops.device)
     units = torch.eye(count, dtype=ones.dtype, device=ops.device).reshape(count, count, *[1] * ones.dim()) * ones
-    blocks = _image(problem, ops, units).transpose(0, 1)
+    blocks = _image(problem, ops, units)
+    if blocks.shape != units.shape:  # coefficients differ between samples
+        return None
+    blocks = blocks.transpose(0, 1)
     probe = basis.forward(random_field((count, *problem.grid.shape)).to(ops.device, ops.dtype))
     parts = blocks * probe
     error, size = (parts.sum(1) - _image(problem, ops, probe)).detach().abs(), parts.detach().abs().sum(1)
