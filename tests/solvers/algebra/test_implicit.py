@@ -287,7 +287,7 @@ def test_roots_of_nonlinear_equations_by_the_same_rule(iterative):
             solver = Iterative(kt.CG().begin(), operator, None, goal)
         else:
             solver = kt.algebra.ExactInverse().factorised(kt.algebra.Diagonal(slope, definite=True), x)
-        return implicit(x, lambda x: 1.0 - x**3 - theta * x, solver, lambda found: None)
+        return implicit(x, lambda x: 1.0 - x**3 - theta * x, solver, lambda found, way: None)
 
     theta = tensor(0.5, 1.0, 2.0).requires_grad_()
     assert torch.equal(root(theta).detach(), newton(theta.detach()))
