@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
-from kutta.pde.equations.evolution import Evolution
 from kutta.pde.lowering.forms import Forms
 from kutta.pde.lowering.structure import random_field
 from kutta.pde.schemes.finite_volume import FiniteVolume
@@ -33,10 +32,11 @@ def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
 
     `SSPRK33` for finite volumes of an equation that says its speeds, with steps by `PDEProblem.cfl`: a step of it
     brings no new extrema where one of Euler's method brings none, and shocks offer nothing that an estimate of the
-    local error could be trusted with. Otherwise, and where a controller of such estimates is asked for, `ETDRK4` where
-    the linear part is diagonal in waves or a matrix, and so solved exactly. Where only what it does to fields is known,
-    and for an adjoint whose equation has no linear part, `ROCK4` if it is like diffusion, with rates along the negative
-    real axis; `Tsit5` if it is like waves, and for an equation that names no linear part.
+    local error could be trusted with. Otherwise, and where tolerances or a controller of such estimates are asked for,
+    `ETDRK4` where the linear part is diagonal in waves or a matrix, and so solved exactly. Where only what it does to
+    fields is known, `ROCK4` if it is like diffusion, with rates along the negative real axis, and `Tsit5` if it is like
+    waves; likewise for an adjoint that goes back by the same method, which needs one that asks for no linear part.
+    `Tsit5`, too, for an equation that says nothing of one.
 
     Args:
         forms: of the problem.
@@ -44,10 +44,11 @@ def default_method(forms: Forms, given: Mapping[str, Any]) -> Method:
     """
     problem, goes_back = forms.problem, _takes_the_same_method_back(given.get("adjoint"))
     controller = given.get("controller")
-    estimates = isinstance(controller, PID) or (goes_back and controller is None)
+    asked = goes_back or bool({"rtol", "atol"} & given.keys())
+    estimates = isinstance(controller, PID) or (asked and controller is None)
     if isinstance(problem.scheme, FiniteVolume) and not estimates and problem.says_speeds:
         return SSPRK33()
-    if isinstance(problem.scheme, FiniteVolume) or type(problem.equation).linear is Evolution.linear:
+    if isinstance(problem.scheme, FiniteVolume) or not forms.is_split:
         return Tsit5()
     linear: LinearOperator = forms.split.problem.linear  # type: ignore[union-attr]
     if isinstance(linear, BlockDiagonal | Dense | Diagonal) and not goes_back:

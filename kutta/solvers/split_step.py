@@ -11,7 +11,7 @@ from kutta.solvers.method import Step
 
 @dataclass
 class SplitStep(Step):
-    """A step whose remainders at both ends are known, so that its interpolant costs no evaluation of `f`.
+    """A step whose remainders at both ends are known, so that its slopes there cost no evaluation of `f`.
 
     Attributes:
         remainders: ``f`` at both ends, without the linear part.

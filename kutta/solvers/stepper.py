@@ -225,7 +225,9 @@ class Stepper:
         self.counts.rejected += 1
         self.carry = self.method.resume(step, self.carry)
         step.release()
-        if step.failure is not None or not isinstance(self.controller, PID):
+        # What is stable in few stages is a matter of the step size, unless no step has been taken at all.
+        shorter_helps = step.failure is None or (step.failure is Result.TOO_STIFF and self.counts.accepted > 0)
+        if not (shorter_helps and isinstance(self.controller, PID)):
             self.result = step.failure or Result.NON_FINITE
             return
         self.after_rejection = True

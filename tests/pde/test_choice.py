@@ -116,3 +116,20 @@ def test_the_choice_of_a_method_lowers_no_problem_twice(scheme, monkeypatch):
     monkeypatch.setattr(forms, "linear_part", lambda *given: made.append(given) or linear_part(*given))
     kt.solve(P.AllenCahn(0.1).problem(P.Grid(16), bump, (0.0, 0.1), scheme))
     assert len(made) == 1
+
+
+def test_an_equation_that_says_nothing_of_a_linear_part_gets_a_method_that_asks_for_none():
+    words = P.Equation("u * (1 - u)").problem(P.Grid(16), bump, (0.0, 1.0))
+    varies = 0.1 + 0.05 * torch.cos(2 * math.pi * P.Grid(16).points()[0])
+    mixed = P.Heat(varies).problem(P.Grid(16), bump, (0.0, 1.0), P.PseudoSpectral())
+    for problem in (words, mixed):
+        assert isinstance(chosen(problem), kt.Tsit5)
+    assert isinstance(chosen(P.Equation("laplace(u)").problem(P.Grid(16), bump, (0.0, 1.0))), kt.ETDRK4)
+
+
+def test_tolerances_ask_for_estimates():
+    problem = P.Burgers(0.0).problem(P.Grid(16), bump, (0.0, 0.1), P.FiniteVolume())
+    assert isinstance(chosen(problem), kt.SSPRK33)
+    for given in ({"rtol": 1e-8}, {"atol": 1e-8}):
+        assert isinstance(chosen(problem, **given), kt.Tsit5)
+    assert isinstance(chosen(problem, rtol=1e-8, controller=problem.cfl()), kt.SSPRK33)

@@ -65,10 +65,6 @@ class DiffusionSorption(Evolution):
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
         return self.moving(u) * ops.diffusion(u, self.diffusivity)
 
-    def rate(self, u: Field) -> Field:
-        """``D / R(u)``."""
-        return self.diffusivity * self.moving(u)
-
     def moving(self, u: Field) -> Field:
         """``1 / R(u)``, the part of the substance that is dissolved."""
         c = (1.0 - self.porosity) / self.porosity * self.density * self.partition * self.exponent

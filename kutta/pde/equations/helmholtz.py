@@ -86,7 +86,8 @@ class Helmholtz(Steady):
     def _wavenumber(self, grid: Grid, like: Tensor | None = None) -> Any:
         k = field_of("wavenumber", self.wavenumber, grid, like)
         if isinstance(k, complex) or (isinstance(k, Tensor) and k.is_complex()):
-            raise TypeError(f"wavenumber must be real; got {k!r}: for waves that leave use absorbing=")
+            kind = k.dtype if isinstance(k, Tensor) else repr(k)
+            raise TypeError(f"wavenumber must be real; got {kind}: for waves that leave use absorbing=")
         if isinstance(k, Tensor) and k.dim():
             check_field("wavenumber", k, grid)
         elif isinstance(k, bool) or not isinstance(k, int | float | Tensor) or not math.isfinite(_mean(k)):

@@ -84,6 +84,13 @@ class Forms:
         return split(self.problem, self._operations)
 
     @cached_property
+    def is_split(self) -> bool:
+        """Whether the equation says what is linear."""
+        ops = self._operations
+        with torch.no_grad():
+            return self.problem.equation.linear(ops, ops.enter(self.problem.u0.detach())) is not None
+
+    @cached_property
     def waves(self) -> Lowered:
         """See `waves`; the split one where there is none."""
         return waves(self.problem, self._operations) or self.split

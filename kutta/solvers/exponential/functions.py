@@ -29,6 +29,7 @@ from kutta.solvers.tableaus.exponential import ExponentialTableau, Weight
 
 # The functions of numbers that were computed last are kept, up to so many bytes: many solves have one linear part.
 KEPT_BYTES = 2**26
+MOST_KEPT = 64
 
 
 class Sums(Protocol):
@@ -128,7 +129,7 @@ def diagonal_weights(linear: Diagonal, tableau: ExponentialTableau, dt: float, l
         symbols = symbols.detach().clone()
         found = Kept(key, symbols, weights_of(tableau, dt, in_double(symbols), phis, dtype))
     _kept.append(found)
-    while len(_kept) > 1 and sum(one.size for one in _kept) > KEPT_BYTES:
+    while len(_kept) > MOST_KEPT or (len(_kept) > 1 and sum(one.size for one in _kept) > KEPT_BYTES):
         _kept.pop(0)
     return found.weights
 

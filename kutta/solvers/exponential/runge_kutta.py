@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kutta.autodiff import as_float
 from kutta.solvers import tableaus
 from kutta.solvers.exponential.functions import new_sums, stages, sums_of
 from kutta.solvers.exponential.krylov import DEFAULT, Krylov
-from kutta.solvers.interpolation import hermite
 from kutta.solvers.method import Field, OfTableau, Time
 from kutta.solvers.split_step import SplitStep
 from kutta.solvers.tableaus.exponential import ExponentialTableau
+from kutta.solvers.times import follow_output_time
 
 # So near to the ends of a step, as times are rounded, a polynomial will do.
 AT_ENDS = 1e-9
+
+
+@dataclass
+class ExponentialStep(SplitStep):
+    """A step between whose ends the state is that of a shorter one from its start, and costs the stages of it.
+
+    Attributes:
+        method: that took it.
+    """
+
+    method: ExponentialRungeKutta | None = None
+
+    def at(self, theta: Any) -> Tensor:
+        part = as_float(theta)
+        if min(part, 1.0 - part) < AT_ENDS or self.method is None or self.remainders is None:
+            return super().at(theta)
+        table, dt = self.method.tableau, part * self.dt
+        sums = new_sums(self.field.linear, table, self.method.krylov, dt, self.y0)
+        state = stages(table, sums, self.field.remainder, self.t0, self.y0, dt, self.remainders[0]).state
+        return follow_output_time(self.field, self.t0 + theta * self.dt, state)
 
 
 @dataclass(frozen=True)
@@ -30,7 +50,8 @@ class ExponentialRungeKutta(OfTableau):
     is one. Of any other operator, products with its functions are computed in Krylov spaces in each step.
 
     Between the ends of a step the state is that of a shorter step from its start: steps are far longer than what a
-    polynomial through their ends could follow. It costs the stages of one.
+    polynomial through their ends could follow. It costs the stages of one. So a dense solution calls the right-hand
+    side, as it is then, whenever it is asked for a time.
 
     Attributes:
         tableau: the weights; see `kutta.solvers.tableaus.exponential`.
@@ -72,24 +93,16 @@ class ExponentialRungeKutta(OfTableau):
         """The remainder at the start."""
         return problem.remainder(t, y)  # type: ignore[attr-defined]
 
-    def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[SplitStep, Tensor]:
+    def step(self, problem: Any, t: Time, y: Tensor, dt: Time, carry: Tensor) -> tuple[ExponentialStep, Tensor]:
         table = self.tableau
         sums = sums_of(problem, table, self.krylov, dt, y)
         found = stages(table, sums, problem.remainder, t, y, dt, carry)
         error = None
         if table.error is not None:
             error = sums.leave(sums.combined(None, table.error, found.start, found.slopes))
-        step = SplitStep(t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder))
-        step.interpolant = partial(self._within, step, carry)
+        step = ExponentialStep(t, t + dt, dt, y, found.state, problem, error, remainders=(carry, found.remainder))
+        step.method = self
         return step, found.remainder
-
-    def _within(self, step: SplitStep, carry: Tensor, theta: float) -> Tensor:
-        """The state after a part of a step."""
-        if min(theta, 1.0 - theta) < AT_ENDS:
-            return hermite(theta, step.dt, step.y0, step.y1, *step.end_slopes())
-        problem, dt = step.field, theta * step.dt
-        sums = new_sums(problem.linear, self.tableau, self.krylov, dt, step.y0)
-        return stages(self.tableau, sums, problem.remainder, step.t0, step.y0, dt, carry).state
 
 
 @dataclass(frozen=True)

@@ -338,3 +338,19 @@ def test_the_number_of_trajectories_is_one(path, total):
         file.attrs["n_trajectories"] = total
     with pytest.raises(ValueError, match=r"n_trajectories of .* must be a whole number"):
         the_well.read(path)
+
+
+def test_each_side_of_a_wall_has_the_value_at_its_place(tmp_path):
+    path = tmp_path / "walls.h5"
+    example(path)
+    for values, expected in (([1.0, 2.0], (1.0, 2.0)), ([3.0], (3.0, 3.0))):
+        with h5py.File(path, "r+") as file:
+            for name in ("floor", "sky", "walls"):
+                file["boundary_conditions"].pop(name, None)
+            boundary(file, "walls", ["y"], "WALL", ends(H, 0, -1), np.array(values, dtype=np.float32))
+        sides = the_well.read(path).y.attrs
+        assert (sides["left"], sides["right"]) == tuple(f"Dirichlet({one})" for one in expected)
+    with h5py.File(path, "r+") as file:
+        file["boundary_conditions/walls/values"][...] = np.nan
+    with pytest.raises(ValueError, match="the values of '/boundary_conditions/walls' must be finite; got nan"):
+        the_well.read(path)

@@ -1,6 +1,8 @@
 """Exponential methods: what they solve exactly, their orders, a soliton, gradients, and all that solves offer."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -371,3 +373,39 @@ def test_error_estimates_see_time_in_the_remainder(method, rtol):
     forced = (a * math.cos(w * t1) + w * math.sin(w * t1) - a * math.exp(-a * t1)) / (a**2 + w**2)
     y1 = kt.solve(problem, getattr(kt, method)(), rtol=rtol, atol=rtol).y1
     assert abs(float(y1) - math.exp(-a * t1) - forced) < 5 * rtol
+
+
+def driven(t_span=(0.0, 2.0)):
+    linear = kt.algebra.Diagonal(torch.tensor([-1.0, -7.0], dtype=F64))
+    return kt.SplitODEProblem(linear, lambda t, y: torch.sin(3.0 * t) + 0.1 * y.cos(), torch.ones(2, dtype=F64), t_span)
+
+
+def test_a_dense_solution_has_the_slope_of_its_time_whoever_asked_before():
+    sol = kt.solve(driven(), kt.ETDRK4(), controller=kt.Fixed(0.5), dense=True)
+    before = sol(0.8)
+    t = torch.tensor(0.8, dtype=F64, requires_grad=True)
+    y = sol(t)
+    (slope,) = torch.autograd.grad(y.sum(), t)
+    exact = (
+        torch.tensor([-1.0, -7.0], dtype=F64) * before + torch.sin(torch.tensor(2.4, dtype=F64)) + 0.1 * before.cos()
+    )
+    assert float(slope) == pytest.approx(float(exact.sum()), rel=1e-12)
+    (again,) = torch.autograd.grad(sol(t).sum(), t)
+    assert float(again) == float(slope)
+
+
+def test_steps_are_freed_without_the_collector():
+    taken = []
+
+    class Watched(kt.ETDRK4):
+        def step(self, *args):
+            step, carry = super().step(*args)
+            taken.append(weakref.ref(step))
+            return step, carry
+
+    gc.disable()
+    try:
+        kt.solve(driven(), Watched(), controller=kt.Fixed(0.25))
+        assert len(taken) == 8 and all(one() is None for one in taken)
+    finally:
+        gc.enable()

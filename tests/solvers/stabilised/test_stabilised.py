@@ -239,3 +239,11 @@ def test_a_spectral_radius_that_grows_is_looked_at_again(method):
 
     sol = kt.solve(kt.ODEProblem(f, torch.ones(1, dtype=F64), (0.0, 6.0)), method, rtol=1e-4, atol=1e-4)
     assert float(sol.y1[0]) == pytest.approx(math.cos(6.0), abs=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name)
+def test_steps_that_have_grown_too_long_are_tried_again_shorter(method):
+    """At rest the error is zero, and steps grow tenfold each time."""
+    problem = kt.ODEProblem(lambda t, y: 1.0 - y, torch.ones(2, dtype=F64), (0.0, 1e6))
+    sol = kt.solve(problem, type(method)(spectral_radius=1e7), throw=False, max_steps=60)
+    assert sol.result is kt.Result.MAX_STEPS and sol.stats.accepted > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -177,21 +178,26 @@ def _sides(item: Any, mask: np.ndarray) -> dict[str, str]:
     inside[[0, -1]] = False
     if inside.any() or not mask.any():
         return {}
+    held = [side for side, place in sides.items() if mask[place]]
     if WORDS in item.attrs:
-        words = str(hdf5.attribute(item, WORDS))
+        words = dict.fromkeys(held, str(hdf5.attribute(item, WORDS)))
     else:
-        words = text_of(_condition(item, str(hdf5.attribute(item, KIND)).upper()))
-    if words == text_of(Periodic()):
-        return dict.fromkeys(sides, words)
-    return {side: words for side, place in sides.items() if mask[place]}
+        kind = str(hdf5.attribute(item, KIND)).upper()
+        words = {side: text_of(_condition(item, kind, number, len(held))) for number, side in enumerate(held)}
+    periodic = text_of(Periodic())
+    return dict.fromkeys(sides, periodic) if periodic in words.values() else words
 
 
-def _condition(item: Any, kind: str) -> Boundary:
+def _condition(item: Any, kind: str, number: int, count: int) -> Boundary:
+    """That at one of so many points of a mask, whose values are one for all of them or one for each."""
     if kind not in KINDS.values():
         raise ValueError(f"bc_type of {item.name!r} must be periodic, wall or open; got {kind.lower()!r}")
     if kind == "PERIODIC":
         return Periodic()
-    values = hdf5.member(item, VALUES)[()].reshape(-1) if VALUES in item else np.zeros(0)
-    constant = len(values) > 0 and bool(np.isfinite(values).all()) and bool((values == values[0]).all())
-    value = float(values[0]) if constant else 0.0
+    values = hdf5.member(item, VALUES)[()].reshape(-1) if VALUES in item else np.zeros(1)
+    if len(values) not in (1, count):
+        values = values[:1] if len(values) and (values == values[0]).all() else np.zeros(1)
+    value = float(values[number] if len(values) == count else values[0])
+    if not math.isfinite(value):
+        raise ValueError(f"the values of {item.name!r} must be finite; got {value}")
     return Dirichlet(value) if kind == "WALL" else Neumann(value)

@@ -84,17 +84,21 @@ def _refuse_linear_parts(problem: SplitODEProblem, options: Options) -> None:
         refuse("Compiled", "takes fixed steps with exponential methods, kutta.Fixed(dt): weights belong to a step size")
     if torch.is_grad_enabled() and carries_gradient(problem.linear.symbols):
         refuse("Compiled", "has no gradients with respect to the linear part")
-    if options.save_at is not None and not _at_ends(options.save_at.detach(), problem.t_span, options.controller.dt):
-        refuse(
-            "Compiled", f"has outputs of exponential methods at the ends of steps, which are {options.controller.dt}"
-        )
+    if options.save_at is not None:
+        _check_at_ends(options.save_at.detach().double(), problem.t_span, as_float(options.controller.dt))
 
 
-def _at_ends(times: Tensor, span: Any, dt: float) -> bool:
-    """Whether steps of one size end at all output times but the last one."""
+def _check_at_ends(times: Tensor, span: Any, dt: float) -> None:
+    """Refuse output times, but the last one, at which no step of one size ends, to as many digits as float32 has."""
     start, end = map(as_float, span)
-    numbers = (times.double() - start).abs() / dt
-    return bool((((numbers - numbers.round()).abs() < 1e-6) | (times == end)).all())
+    numbers = (times - start).abs() / dt
+    off = (numbers - numbers.round()).abs() * dt
+    within = (off > torch.clamp(2.0 * torch.finfo(torch.float32).eps * times.abs(), min=1e-6 * dt)) & (times != end)
+    if bool(within.any()):
+        what = (
+            f"saves states of exponential methods at the ends of steps only, multiples of dt = {dt:g} after {start:g}"
+        )
+        refuse("Compiled", f"{what}; save_at has {float(times[within][0]):g}")
 
 
 @dataclass(frozen=True)
