@@ -4,6 +4,8 @@ from kutta.operators import data, metrics, online
 from kutta.operators.baselines.persistence import Persistence
 from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
+from kutta.operators.comparison.coarsened import Coarsened
+from kutta.operators.comparison.compare import compare
 from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
 from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.factorised_fno import FactorisedFNO
@@ -31,6 +33,7 @@ __all__ = [
     "T1U",
     "Band",
     "Calibration",
+    "Coarsened",
     "DeepONet",
     "Ensemble",
     "FactorisedFNO",
@@ -49,6 +52,7 @@ __all__ = [
     "Surrogate",
     "TrainedOperator",
     "UNet",
+    "compare",
     "data",
     "evaluate",
     "load",

@@ -156,6 +156,12 @@ def _coefficients(equation: Any) -> list[str]:
     return [one.name for one in declared if not isinstance(getattr(equation, one.name), str)]
 
 
+def varying(equation: Any, axes: int) -> dict[str, Tensor]:
+    """The coefficients that are tensors of at least so many axes."""
+    values = {name: getattr(equation, name) for name in _coefficients(equation)}
+    return {name: one for name, one in values.items() if isinstance(one, Tensor) and one.dim() >= axes}
+
+
 def _numbers(equation: Any, inputs: Sequence[str]) -> dict[str, float]:
     """The coefficients that are numbers, and not read."""
     found = {name: getattr(equation, name) for name in _coefficients(equation) if name not in inputs}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from kutta.operators.scope import parts_of
+from kutta.operators.scope import parts_of, varying
 from kutta.pde.problem import PDEProblem
 
 
@@ -16,7 +16,7 @@ def lead_of(problem: Any) -> tuple[int, ...]:
     equation, grid = parts_of(problem)
     if isinstance(problem, PDEProblem):
         return tuple(problem.u0.shape[: problem.u0.dim() - grid.dim - (len(equation.components) > 1)])
-    shapes = [one.shape[: one.dim() - grid.dim] for one in (problem.b, *_fields(equation, grid.dim).values())]
+    shapes = [one.shape[: one.dim() - grid.dim] for one in (problem.b, *varying(equation, grid.dim + 1).values())]
     return tuple(max(shapes, key=len))
 
 
@@ -28,16 +28,9 @@ def chosen(problem: Any, rows: Tensor) -> Any:
         rows: which, ``(n,)`` of truth values.
     """
     equation, grid = parts_of(problem)
-    parts = {name: one[rows] if len(one) == len(rows) else one for name, one in _fields(equation, grid.dim).items()}
+    parts = {name: one[rows] if len(one) == len(rows) else one for name, one in varying(equation, grid.dim + 1).items()}
     equation = replace(equation, **parts) if parts else equation
     if isinstance(problem, PDEProblem):
         return replace(problem, equation=equation, u0=problem.u0[rows])
     source = problem.source
     return equation.problem(grid, source[rows] if source.dim() > grid.dim else source)
-
-
-def _fields(equation: Any, dim: int) -> dict[str, Tensor]:
-    """The coefficients that differ from sample to sample."""
-    declared = fields(equation) if is_dataclass(equation) else ()
-    values = {one.name: getattr(equation, one.name) for one in declared}
-    return {name: one for name, one in values.items() if isinstance(one, Tensor) and one.dim() > dim}

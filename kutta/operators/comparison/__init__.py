@@ -1,0 +1,1 @@
+"""Surrogates beside solvers that are no better than they need be."""
