@@ -22,6 +22,11 @@ def total(fields: Iterable[Any]) -> Any:
     return found
 
 
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """That of the real parts; the compiler does not know ``dtype.to_real``."""
+    return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(dtype, dtype)
+
+
 def converted(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A number or a tensor as a field of a dtype has it; complex ones of real fields would lose a part.
 

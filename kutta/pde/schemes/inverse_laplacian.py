@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kutta.pde.elliptic.operator import Elliptic
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.values import total
+from kutta.pde.grids.values import real_dtype, total
 from kutta.pde.schemes.differences import float_weights
 from kutta.pde.waves.basis import Basis
 from kutta.pde.waves.kinds import PERIODIC
@@ -46,7 +46,7 @@ class InverseLaplacian:
             basis = Basis(self.grid, self.kinds, not f.is_complex())
             symbol = second_differences(basis, self.accuracy)
             reciprocal = torch.where(symbol == 0.0, 0.0, 1.0 / symbol)
-            self._ready[key] = basis, reciprocal.to(f.device, f.dtype.to_real())
+            self._ready[key] = basis, reciprocal.to(f.device, real_dtype(f.dtype))
         return self._ready[key]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kutta.pde.grids.boundary import has_data
 from kutta.pde.grids.grid import Grid
-from kutta.pde.grids.values import converted, is_number, total
+from kutta.pde.grids.values import converted, is_number, real_dtype, total
 
 Field = Any
 
@@ -116,7 +116,7 @@ class Discretisation:
 
     def points(self, u: Field) -> Tensor:
         """The coordinates ``(d, *shape)``, of the real dtype and on the device of a field."""
-        return self.grid.points(u.dtype.to_real(), u.device)
+        return self.grid.points(real_dtype(u.dtype), u.device)
 
     def data(self, values: Any, u: Field) -> Field:
         """Values at the points, a number or a tensor, as a field like another."""

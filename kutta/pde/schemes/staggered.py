@@ -27,7 +27,7 @@ from torch import Tensor
 from kutta.pde.grids.boundary import Condition, Periodic, without_data
 from kutta.pde.grids.given import check_kind, check_leading
 from kutta.pde.grids.grid import Grid, conditions
-from kutta.pde.grids.values import converted, total
+from kutta.pde.grids.values import converted, real_dtype, total
 from kutta.pde.schemes.inverse_laplacian import InverseLaplacian
 from kutta.pde.schemes.scheme import Discretisation, Scheme
 from kutta.pde.waves.kinds import EVEN, PERIODIC
@@ -186,7 +186,7 @@ class StaggeredDifferences(Discretisation):
         """``g`` of a component, as a tensor of one cell along the axis; ``None`` for zero."""
         if isinstance(wall.g, int | float):
             return None
-        dtype = part.dtype.to_real()
+        dtype = real_dtype(part.dtype)
         x = self.grid.face(axis, side, dtype, part.device)
         x = torch.stack([row - 0.5 * self.grid.spacing[one] if place == one else row for place, row in enumerate(x)])
         value = torch.as_tensor(wall.value(x, self.t))
