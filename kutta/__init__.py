@@ -202,7 +202,6 @@ _PLANNED = {
         "Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
         "AugmentedLagrangian"
     ),
-    "neural operators": "operators",
     "the reversible adjoint": "Reversible",
 }
 

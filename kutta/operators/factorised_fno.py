@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kutta.operators.continued_operator import ContinuedOperator
 from kutta.operators.layers.activation import activation
-from kutta.operators.layers.continuation import check_modes, check_padding, continued, cut
-from kutta.operators.layers.coordinates import with_coordinates
+from kutta.operators.layers.continuation import check_padding
 from kutta.operators.layers.pointwise import Linear, Pointwise
 from kutta.operators.layers.spectral import SpectralConvolution
-from kutta.operators.operator import Operator, check_counts
-from kutta.pde.grids.grid import Grid
+from kutta.operators.operator import check_counts
 
 
-class FactorisedFNO(Operator):
+class FactorisedFNO(ContinuedOperator):
     """An `FNO` whose waves run along the axes, so that weights grow with their sum and not with their product.
 
         v_0     = P(a, x)                                            pointwise and linear
@@ -75,16 +74,10 @@ class FactorisedFNO(Operator):
         self.forwards = nn.ModuleList(Pointwise((width, factor * width, width), nonlinearity) for _ in range(layers))
         self.projection = Pointwise((width, project, out_channels), nonlinearity)
 
-    def check(self, a: Tensor, grid: Grid) -> None:
-        super().check(a, grid)
-        check_modes(self.modes, grid)
-
-    def transform(self, a: Tensor, grid: Grid) -> Tensor:
-        v = self.lifting(with_coordinates(a, grid) if self.coordinates else a)
-        v = continued(v, grid, self.padding)
+    def layered(self, v: Tensor) -> Tensor:
         for spectral, forward in zip(self.spectral, self.forwards, strict=True):
             v = v + self.activation(forward(spectral(v)))
-        return self.projection(cut(v, grid))
+        return v
 
 
 class AxesConvolution(nn.Module):

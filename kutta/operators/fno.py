@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kutta.operators.continued_operator import ContinuedOperator
 from kutta.operators.layers.activation import activation
-from kutta.operators.layers.continuation import check_modes, check_padding, continued, cut
-from kutta.operators.layers.coordinates import with_coordinates
+from kutta.operators.layers.continuation import check_padding
 from kutta.operators.layers.pointwise import Linear, Pointwise
 from kutta.operators.layers.spectral import SpectralConvolution
-from kutta.operators.operator import Operator, check_counts
-from kutta.pde.grids.grid import Grid
+from kutta.operators.operator import check_counts
 
 
-class FNO(Operator):
+class FNO(ContinuedOperator):
     """Fields that pass through layers which see all of space at once, by their waves.
 
         v_0     = P(a, x)                                      pointwise, with the coordinates as further channels
@@ -77,14 +76,8 @@ class FNO(Operator):
         self.pointwise = nn.ModuleList(Linear(width, width) for _ in range(layers))
         self.projection = Pointwise((width, project, out_channels), nonlinearity)
 
-    def check(self, a: Tensor, grid: Grid) -> None:
-        super().check(a, grid)
-        check_modes(self.modes, grid)
-
-    def transform(self, a: Tensor, grid: Grid) -> Tensor:
-        v = self.lifting(with_coordinates(a, grid) if self.coordinates else a)
-        v = continued(v, grid, self.padding)
+    def layered(self, v: Tensor) -> Tensor:
         for number, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True), 1):
             v = pointwise(v) + spectral(v)
             v = self.activation(v) if number < self.layers else v
-        return self.projection(cut(v, grid))
+        return v

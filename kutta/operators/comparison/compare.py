@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kutta.operators.data.family import Family
+from kutta.operators.metrics.errors import relative_l2
+from kutta.operators.scope import parts_of
 from kutta.solve import solve
 
 
@@ -59,6 +61,7 @@ def compare(
         (['multigrid', 'on 8^2'], True)
     """
     problem = family.draw(count, torch.Generator().manual_seed(seed))
+    _, grid = parts_of(problem)
     exact = _solved(problem, family.method, dict(family.options))
     pairs = {name: one if isinstance(one, tuple) else (one, {}) for name, one in methods.items()}
     seconds: dict[str, list[float]] = {name: [] for name in pairs}
@@ -68,7 +71,7 @@ def compare(
             start = time.perf_counter()
             found = _solved(problem, method, options)
             seconds[name].append((time.perf_counter() - start) / count)
-            errors[name] = _relative(found, exact)
+            errors[name] = relative_l2(found, exact, grid)
     return [Row(name, float(e.median()), float(e.max()), median(seconds[name][1:])) for name, e in errors.items()]
 
 
@@ -105,7 +108,3 @@ def _solved(problem: Any, method: Any, options: Mapping[str, Any]) -> Tensor:
     if found.device.type == "cuda":
         torch.cuda.synchronize(found.device)
     return found
-
-
-def _relative(u: Tensor, exact: Tensor) -> Tensor:
-    return (u - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)

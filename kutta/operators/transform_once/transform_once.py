@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kutta.operators.layers import orthonormal
+from kutta.operators.layers.continuation import check_modes
 from kutta.operators.layers.coordinates import with_coordinates
 from kutta.operators.layers.orthonormal import Kept
 from kutta.operators.operator import Operator
@@ -83,10 +84,7 @@ class TransformOnce(Operator):
 
     def check(self, a: Tensor, grid: Grid) -> None:
         super().check(a, grid)
-        for axis, (kept, points) in enumerate(zip(self.modes, grid.shape, strict=True)):
-            most = kept if isinstance(kept, int) else max(kept) + 1
-            if most > points:
-                raise ValueError(f"{most} waves along axis {axis} need as many points; the grid has {points}")
+        check_modes([kept if isinstance(kept, int) else max(kept) + 1 for kept in self.modes], grid)
 
     def _spectrum(self, a: Tensor, grid: Grid) -> Tensor:
         scale = math.sqrt(math.prod(orthonormal.counts(self.modes)) / math.prod(grid.shape))
