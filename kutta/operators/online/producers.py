@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import queue
-import threading
-from collections.abc import Iterator, Mapping
-from itertools import islice
+import signal
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch import multiprocessing as processes
 
 from kutta.operators.data.family import Family
-from kutta.operators.data.generate import solved_batches
+from kutta.operators.online.carrier import LOOK, Arrivals, Carrier
 from kutta.operators.online.reservoir import Reservoir
+from kutta.operators.online.stream import Stream, made_of, state_of
 
-Sample = tuple[Tensor, Tensor]
-# Samples of one process that wait to be taken.
+# Samples of all processes that wait to be taken.
 WAITING = 64
-
-
-def produced(family: Family, seed: int, batch: int, dtype: torch.dtype, first: int = 0) -> Iterator[Sample]:
-    """Pairs of fields without end, each for itself, from the batch of a number on."""
-    for _, inputs, outputs in solved_batches(family, seed, batch, first):
-        yield from zip(inputs.to(dtype), outputs.to(dtype), strict=True)
 
 
 class InTurn:
@@ -38,11 +30,15 @@ class InTurn:
     """
 
     def __init__(self, family: Family, seed: int = 0, batch: int = 8, dtype: torch.dtype = torch.float32):
-        self.family, self.seed, self.batch, self.dtype = family, seed, batch, dtype
+        self.stream = Stream(family, seed, batch, dtype)
         self._go_on(0)
 
     def fill(self, reservoir: Reservoir, count: int) -> None:
-        """Make so many samples, as far as there is room, and at least what the first batch needs."""
+        """Make so many samples, as far as there is room, and at least what the first batch needs.
+
+        Raises:
+            RuntimeError: where a problem cannot be drawn or solved, with its seed.
+        """
         for _ in range(max(count, reservoir.threshold - len(reservoir))):
             if not reservoir.has_room:
                 return
@@ -54,27 +50,32 @@ class InTurn:
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""
-        return {"made": self._made}
+        return state_of([self.stream], [self._made])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self._go_on(int(state["made"]))
+        """Go on from there.
+
+        Raises:
+            ValueError: for the state of other samples.
+        """
+        self._go_on(*made_of([self.stream], state))
 
     def _go_on(self, made: int) -> None:
-        done, begun = divmod(made, self.batch * self.family.times)
-        samples = produced(self.family, self.seed, self.batch, self.dtype, done)
-        self._samples, self._made = islice(samples, begun, None), made
+        self._samples, self._made = self.stream.samples(made), made
 
 
 class InProcesses:
-    """Solves in processes of its own, which wait where the reservoir has no room.
+    """Solves in processes of its own, which start with the first batch and wait where the reservoir has no room.
+
+    Each process solves every `workers`-th batch of problems, so that all of them together solve those of `InTurn`, and
+    a run that goes on those that its first part had not yet. In which order they arrive is left to the processes.
 
     Args:
         family: of problems; it is sent to the processes, so that its functions must be those of a module.
         workers: how many processes, each with one thread.
-        seed: of the random numbers; each process draws others.
+        seed: of the random numbers.
         batch: problems that a process solves at once.
-        dtype: of the samples.
+        dtype: of the samples; one that NumPy has.
     """
 
     def __init__(
@@ -82,68 +83,82 @@ class InProcesses:
     ):
         if workers < 1:
             raise ValueError(f"workers must be at least 1; got {workers!r}")
-        context = processes.get_context("spawn")
-        self._samples = context.Queue(WAITING)
-        self._ended = threading.Event()
-        self._carrier: threading.Thread | None = None
-        self._error: str | None = None
-        self._workers = [
-            context.Process(target=_work, args=(self._samples, family, seed + number, batch, dtype), daemon=True)
-            for number in range(workers)
-        ]
-        for one in self._workers:
-            one.start()
+        streams = [Stream(family, seed, batch, dtype, number, workers) for number in range(workers)]
+        self._carrier = Carrier(self._arrivals, streams, "a process that solves")
 
     def fill(self, reservoir: Reservoir, count: int) -> None:
         """Let what the processes make go into a reservoir from now on.
 
         Raises:
-            RuntimeError: where one of them has failed.
+            RuntimeError: where one of them has failed, with the seed of what it solved.
         """
-        if self._error is not None:
-            raise RuntimeError(f"a process that solves has failed: {self._error}")
-        if self._carrier is None:
-            self._carrier = threading.Thread(target=self._carry, args=(reservoir,), daemon=True)
-            self._carrier.start()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: what the processes have under way is lost, and a run that goes on sees other samples."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Likewise."""
+        self._carrier.into(reservoir)
 
     def close(self) -> None:
         """End all processes."""
-        self._ended.set()
-        for one in self._workers:
-            one.terminate()
-        if self._carrier is not None:
-            self._carrier.join(timeout=5.0)
-        for one in self._workers:
-            one.join(timeout=5.0)
-        self._samples.close()
+        self._carrier.end()
 
-    def _carry(self, reservoir: Reservoir) -> None:
-        while not self._ended.is_set():
-            try:
-                arrived = self._samples.get(timeout=0.1)
-            except (queue.Empty, EOFError, OSError):
-                continue
-            if isinstance(arrived, str):
-                self._error = arrived
-                reservoir.close()
-                return
-            sample = tuple(torch.from_numpy(one) for one in arrived)
-            while not self._ended.is_set() and not reservoir.put(sample, timeout=0.1):
-                pass
+    def state_dict(self) -> dict[str, Any]:
+        """How many samples of each process the reservoir was given."""
+        return self._carrier.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after them; what the processes had under way is made again.
+
+        Raises:
+            ValueError: for the state of other samples, or of more or fewer processes.
+        """
+        self._carrier.load_state_dict(state)
+
+    def _arrivals(self, made: Sequence[int]) -> Arrivals:
+        context = processes.get_context("spawn")
+        samples = context.Queue(WAITING)
+        workers = [
+            context.Process(target=_work, args=(samples, place, stream, made[place]), daemon=True)
+            for place, stream in enumerate(self._carrier.streams)
+        ]
+        try:
+            for one in workers:
+                one.start()
+            while True:
+                yield _arrived(samples, workers)
+        finally:
+            _end(workers)
+            samples.close()
 
 
-def _work(samples: Any, family: Family, seed: int, batch: int, dtype: torch.dtype) -> None:
-    """What a process does until it is ended."""
+def _arrived(samples: Any, workers: Sequence[Any]) -> Any:
+    """What comes next, if it comes soon.
+
+    Raises:
+        RuntimeError: for a process that says that it has failed, or has ended without a word.
+    """
+    try:
+        place, found = samples.get(timeout=LOOK)
+    except queue.Empty:
+        ended = [one for one in workers if not one.is_alive()]
+        if ended:
+            raise RuntimeError(f"it ended with exit code {ended[0].exitcode}") from None
+        return None
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    return place, tuple(torch.from_numpy(one) for one in found)
+
+
+def _end(workers: Sequence[Any]) -> None:
+    started = [one for one in workers if one.pid is not None]
+    for one in started:
+        one.terminate()
+    for one in started:
+        one.join(timeout=5.0)
+
+
+def _work(samples: Any, place: int, stream: Stream, made: int) -> None:
+    """What a process does until it is ended, which an interrupt of the terminal leaves to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     try:
-        for one in produced(family, seed, batch, dtype):
-            samples.put(tuple(part.numpy() for part in one))
+        for one in stream.samples(made):
+            samples.put((place, tuple(part.numpy() for part in one)))
     except Exception as failure:
-        samples.put(f"{type(failure).__name__}: {failure}")
+        samples.put((place, str(failure)))

@@ -26,6 +26,7 @@ class Reservoir:
         capacity, threshold: as above.
         made: samples that have been put in.
         drawn: samples that have been taken.
+        changed: told of whatever goes in or out; to who holds it, nothing changes.
 
     Source: Meyer, Schouler, Caulk, Ribes and Raffin, Training deep surrogate models with large scale online learning,
     ICML 2023, arXiv 2306.16133.
@@ -51,7 +52,7 @@ class Reservoir:
         self._samples: list[tuple[Tensor, ...]] = []
         self._uses: list[int] = []
         self._generator = torch.Generator().manual_seed(seed)
-        self._changed = threading.Condition()
+        self.changed = threading.Condition()
         self._closed = False
 
     def __len__(self) -> int:
@@ -67,11 +68,11 @@ class Reservoir:
         Returns:
             whether it was taken.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.has_room or self._closed, timeout) or self._closed:
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.has_room or self._closed, timeout) or self._closed:
                 return False
             self._place(sample)
-            self._changed.notify_all()
+            self.changed.notify_all()
         return True
 
     def batch(self, size: int, timeout: float | None = None) -> tuple[Tensor, ...]:
@@ -81,8 +82,8 @@ class Reservoir:
             TimeoutError: if they do not come.
             EOFError: if nothing is left: no more samples are made, and each has been used.
         """
-        with self._changed:
-            if not self._changed.wait_for(self._is_ready, timeout):
+        with self.changed:
+            if not self.changed.wait_for(self._is_ready, timeout):
                 raise TimeoutError(f"after {timeout} s there were {len(self)} samples of the {self.threshold} to begin")
             if self._closed and (not self._samples or all(self._uses)):
                 raise EOFError("no more samples are made, and each has been used")
@@ -91,19 +92,24 @@ class Reservoir:
                 self._uses[place] += 1
             self.drawn += size
             parts = zip(*(self._samples[place] for place in places), strict=True)
-            self._changed.notify_all()
+            self.changed.notify_all()
             return tuple(torch.stack(part) for part in parts)
 
     def close(self) -> None:
         """No more samples come: what has not been used still is, then batches end."""
-        with self._changed:
+        with self.changed:
             self._closed = True
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     @property
     def has_room(self) -> bool:
         """Whether a sample is taken in at once."""
         return len(self._samples) < self.capacity or any(self._uses)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more samples come."""
+        return self._closed
 
     def _is_ready(self) -> bool:
         return self._closed or len(self._samples) >= self.threshold
@@ -116,6 +122,7 @@ class Reservoir:
         return self._random(len(self._samples), size)
 
     def _place(self, sample: tuple[Tensor, ...]) -> None:
+        sample = tuple(one.clone() for one in sample)  # and not the batch that it is a row of
         self.made += 1
         if len(self._samples) < self.capacity:
             self._samples.append(sample)
@@ -130,7 +137,7 @@ class Reservoir:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        with self._changed:
+        with self.changed:
             return {
                 "samples": [list(one) for one in self._samples],
                 "uses": list(self._uses),
@@ -147,9 +154,9 @@ class Reservoir:
         """
         if len(state["samples"]) > self.capacity:
             raise ValueError(f"the state holds {len(state['samples'])} samples; the capacity is {self.capacity}")
-        with self._changed:
+        with self.changed:
             self._samples = [tuple(one) for one in state["samples"]]
             self._uses = [int(one) for one in state["uses"]]
             self._generator.set_state(state["random"])
             self.made, self.drawn = int(state["made"]), int(state["drawn"])
-            self._changed.notify_all()
+            self.changed.notify_all()

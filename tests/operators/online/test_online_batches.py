@@ -1,5 +1,9 @@
 """Batches from running solvers: the same in every run, or from processes that end when they are told to."""
 
+import itertools
+import multiprocessing
+import os
+import signal
 import time
 
 import pytest
@@ -7,18 +11,12 @@ import torch
 
 import kutta as kt
 from kutta.operators.online import InProcesses, InTurn, OnlineBatches, Reservoir
-
-FAMILY = kt.operators.data.Family(
-    kt.operators.data.darcy(points=8).draw, ("coefficient",), kt.Multigrid(), {"rtol": 1e-8}, name="small"
-)
-
-
-def draw_nothing(count, generator):
-    raise RuntimeError("out of problems")
+from kutta.operators.online.stream import Stream
+from tests.operators.online._families import EMPTY, SMALL
 
 
 def in_turn(length=5, seed=0):
-    return OnlineBatches(InTurn(FAMILY, seed, batch=3), Reservoir(12, 4, seed), size=4, fresh=2, length=length)
+    return OnlineBatches(InTurn(SMALL, seed, batch=3), Reservoir(12, 4, seed), size=4, fresh=2, length=length)
 
 
 def assert_same(first, second):
@@ -34,13 +32,38 @@ def test_in_turn_every_run_sees_the_same():
     assert not torch.equal(first[-1][0], list(in_turn(seed=1))[-1][0])
 
 
-def test_in_turn_a_run_goes_on_as_if_nothing_had_happened():
-    whole, begun, again = in_turn(9), in_turn(4), in_turn(5)
-    expected = list(whole)
-    list(begun)
+@pytest.mark.parametrize("taken", [1, 4, 8])
+def test_in_turn_a_run_goes_on_as_if_nothing_had_happened(taken):
+    expected, begun, again = list(in_turn(9)), in_turn(9), in_turn(9)
+    for _ in itertools.islice(begun, taken):
+        pass
     again.load_state_dict(begun.state_dict())
-    for one, other in zip(again, expected[4:], strict=True):
+    for one, other in zip(again, expected[taken:], strict=True):
         assert_same(one, other)
+
+
+def test_the_rest_of_an_epoch_comes_first():
+    begun, again = in_turn(9), in_turn(9)
+    for _ in itertools.islice(begun, 7):
+        pass
+    again.load_state_dict(begun.state_dict())
+    assert [len(list(again)) for _ in range(3)] == [2, 9, 9]
+
+
+def test_states_of_other_batches_are_refused():
+    with pytest.raises(
+        ValueError, match=r"the state is that of batches with .*'length': 5.* and these have .*'length': 6"
+    ):
+        in_turn(6).load_state_dict(in_turn(5).state_dict())
+    with pytest.raises(ValueError, match=r"the state is that of samples from .*'seed': 1"):
+        in_turn().load_state_dict(in_turn(seed=1).state_dict())
+
+
+def test_a_state_holds_no_more_than_the_samples():
+    batches = in_turn()
+    list(batches)
+    for sample in batches.state_dict()["reservoir"]["samples"]:
+        assert all(one.untyped_storage().nbytes() == 4 * 64 for one in sample)
 
 
 def test_samples_are_solutions():
@@ -50,26 +73,63 @@ def test_samples_are_solutions():
         torch.testing.assert_close(u[:, 0].double(), exact, rtol=1e-5, atol=1e-8)
 
 
-def test_processes_solve_while_others_train():
-    batches = OnlineBatches(InProcesses(FAMILY, workers=2, batch=3), Reservoir(12, 6), size=4, length=4, timeout=120.0)
-    try:
+def in_processes(workers, length=4):
+    return OnlineBatches(InProcesses(SMALL, workers, batch=3), Reservoir(12, 6), size=4, length=length, timeout=120.0)
+
+
+def children():
+    return {one.pid for one in multiprocessing.active_children()}
+
+
+def test_processes_solve_while_others_train_and_all_of_them_end():
+    before = children()
+    with in_processes(2) as batches:
         shapes = [tuple(a.shape) for a, _ in batches]
         assert shapes == [(4, 1, 8, 8)] * 4 and batches.reservoir.made >= 6
-    finally:
+        assert len(children() - before) == 2
         started = time.monotonic()
-        batches.close()
     assert time.monotonic() - started < 20.0
-    assert not any(one.is_alive() for one in batches.producer._workers)
+    assert children() == before
 
 
-def test_a_process_that_fails_is_told_of():
-    family = kt.operators.data.Family(draw_nothing, ("coefficient",), name="empty")
-    batches = OnlineBatches(InProcesses(family), Reservoir(4, 2), size=2, length=2, timeout=120.0)
-    try:
-        with pytest.raises(RuntimeError, match="a process that solves has failed: RuntimeError: out of problems"):
+@pytest.mark.slow
+def test_processes_make_the_samples_of_in_turn_and_go_on_after_them():
+    expected = {float(a.sum()) for a, _ in itertools.islice(Stream(SMALL, 0, 3, torch.float32).samples(), 60)}
+    with in_processes(1, length=2) as first:
+        list(first)
+        state = first.state_dict()
+    held = {float(a.sum()) for a, _ in state["reservoir"]["samples"]}
+    assert held <= expected
+    with in_processes(1, length=2) as second:
+        second.load_state_dict(state)
+        while second.reservoir.made == state["reservoir"]["made"]:
+            list(second)
+        second.close()
+        (made,), (before,) = second.state_dict()["producer"]["made"], state["producer"]["made"]
+        assert made == second.reservoir.made > before == state["reservoir"]["made"]
+        new = {float(a.sum()) for a, _ in second.reservoir._samples} - held
+        samples = itertools.islice(Stream(SMALL, 0, 3, torch.float32).samples(), before, made)
+        assert new <= {float(a.sum()) for a, _ in samples}
+    with in_processes(2) as other, pytest.raises(ValueError, match="the state is that of samples from"):
+        other.load_state_dict(state)
+
+
+def test_a_process_that_fails_is_told_of_with_the_seed_of_its_samples():
+    with OnlineBatches(InProcesses(EMPTY, seed=5), Reservoir(4, 2), size=2, length=2, timeout=120.0) as batches:
+        match = "a process that solves has failed: batch 0 of seed 5, with 8 problems: RuntimeError: out of problems"
+        with pytest.raises(RuntimeError, match=match):
             list(batches)
-    finally:
-        batches.close()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_told_of():
+    before = children()
+    ended = pytest.raises(RuntimeError, match="a process that solves has failed: it ended with exit code -9")
+    with in_processes(1, length=10_000) as batches, ended:
+        for _ in batches:
+            for pid in children() - before:
+                os.kill(pid, signal.SIGKILL)
+    assert children() == before
 
 
 def test_a_model_learns_from_them():
@@ -89,6 +149,6 @@ def test_a_model_learns_from_them():
 @pytest.mark.parametrize("name", ["size", "fresh", "length"])
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
-        OnlineBatches(InTurn(FAMILY), Reservoir(4), **({"size": 2} | {name: 0}))
+        OnlineBatches(InTurn(SMALL), Reservoir(4), **({"size": 2} | {name: 0}))
     with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
-        InProcesses(FAMILY, workers=0)
+        InProcesses(SMALL, workers=0)
