@@ -110,7 +110,7 @@ def test_processes_make_the_samples_of_in_turn_and_go_on_after_them():
         new = {float(a.sum()) for a, _ in second.reservoir._samples} - held
         samples = itertools.islice(Stream(SMALL, 0, 3, torch.float32).samples(), before, made)
         assert new <= {float(a.sum()) for a, _ in samples}
-    with in_processes(2) as other, pytest.raises(ValueError, match="the state is that of samples from"):
+    with in_processes(2, length=2) as other, pytest.raises(ValueError, match="the state is that of samples from"):
         other.load_state_dict(state)
 
 
