@@ -13,7 +13,7 @@ from torch import multiprocessing as processes
 from kutta.operators.data.family import Family
 from kutta.operators.online.carrier import LOOK, Arrivals, Carrier
 from kutta.operators.online.reservoir import Reservoir
-from kutta.operators.online.stream import Stream, made_of, state_of
+from kutta.operators.online.stream import Sample, Stream, made_of, state_of
 
 # Samples of all processes that wait to be taken.
 WAITING = 64
@@ -42,7 +42,7 @@ class InTurn:
         for _ in range(max(count, reservoir.threshold - len(reservoir))):
             if not reservoir.has_room:
                 return
-            reservoir.put(next(self._samples))
+            reservoir.put(self._next())
             self._made += 1
 
     def close(self) -> None:
@@ -59,6 +59,13 @@ class InTurn:
             ValueError: for the state of other samples.
         """
         self._go_on(*made_of([self.stream], state))
+
+    def _next(self) -> Sample:
+        try:
+            return next(self._samples)
+        except BaseException:  # an interrupt in a notebook, say, after which these would say that they are at their end
+            self._go_on(self._made)
+            raise
 
     def _go_on(self, made: int) -> None:
         self._samples, self._made = self.stream.samples(made), made

@@ -1,5 +1,6 @@
 """Batches from running solvers: the same in every run, or from processes that end when they are told to."""
 
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -30,6 +31,24 @@ def test_in_turn_every_run_sees_the_same():
     for one, other in zip(first, second, strict=True):
         assert_same(one, other)
     assert not torch.equal(first[-1][0], list(in_turn(seed=1))[-1][0])
+
+
+def test_in_turn_an_interrupt_loses_no_sample():
+    calls = itertools.count()
+
+    def draw(count, generator):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return SMALL.draw(count, generator)
+
+    family = dataclasses.replace(SMALL, draw=draw)
+    batches = OnlineBatches(InTurn(family, 0, batch=3), Reservoir(12, 4, 0), size=4, fresh=2, length=5)
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        for one in batches:
+            found.append(one)
+    for one, other in zip([*found, *batches], in_turn(5 + len(found)), strict=True):
+        assert_same(one, other)
 
 
 @pytest.mark.parametrize("taken", [1, 4, 8])
