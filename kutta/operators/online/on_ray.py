@@ -42,7 +42,7 @@ class OnRay:
     Raises:
         ImportError: without the extra ``ray``.
         ValueError: for no workers, or an address where this process is connected to a Ray already.
-        ConnectionError: for an address where there is no cluster.
+        ConnectionError: for ``"auto"`` where this machine belongs to no cluster. Ray tries other addresses for minutes.
 
     Example:
         >>> import kutta as kt

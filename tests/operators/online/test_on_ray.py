@@ -35,7 +35,7 @@ def first_inputs(reservoir):
 
 
 def wait_for(condition):
-    until = time.monotonic() + 60.0
+    until = time.monotonic() + 120.0
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
