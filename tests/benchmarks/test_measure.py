@@ -40,7 +40,10 @@ BENCHMARKS = {
     "learned_relaxation": (),
     "poisson": ("pyamg",),
     "deeponet": ("deepxde", "pytorch_lightning"),
+    "operators_darcy": ("pytorch_lightning",),
     "operators_online": ("pytorch_lightning",),
+    "operators_peers": ("deepxde", "neuralop", "pytorch_lightning"),
+    "operator_steps": (),
     "spectral_exponax": ("exponax",),
     "reaction_diffusion": ("pde",),
 }
