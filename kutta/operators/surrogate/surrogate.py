@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
+from kutta.operators.ensemble import Ensemble
 from kutta.operators.operator import Operator
+from kutta.operators.scope import other_use
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.complaints import complaints
 from kutta.operators.surrogate.prediction import predict
@@ -39,11 +41,12 @@ class Surrogate(Answer):
     range of each input. It may be asked about other problems all the same, which `outside` decides on.
 
     Several models of the same scope, trained from other random numbers, are an ensemble: the solution is their mean,
-    and ``sol.band`` twice their standard deviation. With a `Calibration`, the band holds as often as that says.
+    and ``sol.band`` twice their standard deviation, see `Band.of`. An `Ensemble` of them is computed as one. With a
+    `Calibration`, the band holds as often as that says.
 
     Attributes:
-        model: a `TrainedOperator`, or several; or any `Operator`, of which nothing is known: it is called with ``u0``,
-            or the coefficient or the source of a steady equation, and no problem is outside.
+        model: a `TrainedOperator`, several, or an `Ensemble` of them; or any `Operator`, of which nothing is known: it
+            is called with ``u0``, or the coefficient or the source of a steady equation, and no problem is outside.
         outside: ``"refuse"`` problems that are not as in training, the default; ``"warn"`` and flag the result of these
             samples as ``EXTRAPOLATED``; or hand them to the ``"fallback"``.
         margin: by how much of its range in training an input may leave it.
@@ -67,27 +70,45 @@ class Surrogate(Answer):
     calibration: Calibration | None = None
     fallback: Any = None
     widest: float | None = None
-    members: tuple[Any, ...] = field(init=False, repr=False)
+    models: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        members = tuple(self.model) if isinstance(self.model, Sequence) else (self.model,)
-        alone = len(members) == 1 and isinstance(members[0], Operator)
-        if not members or not (alone or all(isinstance(one, TrainedOperator) for one in members)):
-            kinds = ", ".join(type(one).__name__ for one in members)
-            raise TypeError(f"model must be a kutta.operators.TrainedOperator, or several; got {kinds or 'none'}")
+        models = tuple(self.model) if isinstance(self.model, Sequence) else (self.model,)
+        singles = [one.member if isinstance(one, Ensemble) else one for one in models]
+        alone = len(models) == 1 and isinstance(singles[0], Operator)
+        if not models or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
+            kinds = ", ".join(type(one).__name__ for one in singles)
+            raise TypeError(
+                "model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got "
+                f"{kinds or 'none'}"
+            )
+        for number, one in enumerate(singles[1:], 1):
+            if words := other_use(one.scope, singles[0].scope):
+                raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
         if self.outside not in OUTSIDE:
             raise ValueError(f"outside must be one of {', '.join(map(repr, OUTSIDE))}; got {self.outside!r}")
         if self.fallback is None and (self.outside == FALLBACK or self.widest is not None):
             raise ValueError("fallback must name a classical method, such as kutta.Multigrid(), that takes over")
-        if self.widest is not None and len(members) == 1 and self.calibration is None:
+        object.__setattr__(self, "models", models)
+        if self.widest is not None and self.members == 1 and self.calibration is None:
             raise ValueError("widest looks at the error band, so the model must be an ensemble or have a calibration")
-        object.__setattr__(self, "members", members)
+
+    @property
+    def members(self) -> int:
+        """How many networks answer."""
+        return sum(one.members if isinstance(one, Ensemble) else 1 for one in self.models)
+
+    @property
+    def single(self) -> Any:
+        """The model whose scope is that of all: the first, or a member of it."""
+        first = self.models[0]
+        return first.member if isinstance(first, Ensemble) else first
 
     def answer(self, problem: Any, given: dict[str, Any], solve: Callable[..., Solution]) -> Solution:
         self._refuse_others(given)
-        question = Question.of(problem, self.members[0], given.get("save_at"))
+        question = Question.of(problem, self.single, given.get("save_at"))
         outside = self._outside(question)
-        states, band = predict(self.members, question, self.calibration)
+        states, band = predict(self.models, question, self.calibration)
         handed = self._handed_over(outside, states, band)
         count = int(read(handed.sum()))
         if count:
@@ -110,7 +131,7 @@ class Surrogate(Answer):
     def _outside(self, question: Question) -> Tensor:
         """Which samples are not as in training, ``(n,)``."""
         rows = torch.zeros(len(question.a), dtype=torch.bool, device=question.a.device)
-        if isinstance(self.members[0], Operator):
+        if isinstance(self.single, Operator):
             return rows
         found = complaints(question, self.margin)
         words = f"the surrogate was not trained for this problem: {'; '.join(one.what for one in found)}"
@@ -148,7 +169,7 @@ class Surrogate(Answer):
         return states.index_copy(1, handed.nonzero().squeeze(1), solved.to(states))
 
     def _solution(self, question: Question, states: Tensor, band: Tensor | None, codes: Tensor, count: int) -> Solution:
-        equation, calls, ys = question.problem.equation, question.steps * len(self.members), question.shaped(states)
+        equation, calls, ys = question.problem.equation, question.steps * self.members, question.shaped(states)
         reason = "a surrogate answered" + f", and its fallback for {count} of {len(codes)} samples" * (count > 0)
         words = {"equation": in_words(equation), "method": in_words(self)}
         return Solution(

@@ -1,13 +1,16 @@
 """Operators as methods: what they answer, what they refuse, and who takes over."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import kutta as kt
-from kutta.operators import Calibration, Operator, Surrogate, TrainedOperator
+from kutta.operators import Calibration, Ensemble, Operator, Surrogate, TrainedOperator
 from kutta.operators.data import Family, GaussianField, generate
+from kutta.operators.surrogate import prediction
+from kutta.operators.surrogate.question import Question
 
 GRID = kt.pde.Grid((32,), 2.0 * math.pi)
 NU, STEP = 0.1, 0.25
@@ -142,6 +145,45 @@ def test_an_ensemble_has_a_band_and_a_fallback_where_it_is_wide(data):
         assert chosen.stats.reason.startswith(reason)
         assert (float((chosen.y1 - exact).abs().max()) < 1e-8) == (members is unsure)
     assert float(chosen.band.abs().max()) == 0.0
+
+
+def test_an_ensemble_computed_as_one_answers_as_its_members(data):
+    members = [model(data, factor) for factor in (0.95, 1.0, 1.02)]
+    one_by_one = kt.solve(inside(data), Surrogate(members), save_at="steps")
+    together = kt.solve(inside(data), Surrogate(Ensemble.of(members)), save_at="steps")
+    torch.testing.assert_close(together.ys, one_by_one.ys)
+    torch.testing.assert_close(together.band, one_by_one.band, rtol=1e-7, atol=1e-12)
+    assert together.stats.function_evaluations == one_by_one.stats.function_evaluations == 12
+    mixed = kt.solve(inside(data), Surrogate([Ensemble.of(members[:2]), members[2]]), save_at="steps")
+    torch.testing.assert_close(mixed.band, one_by_one.band, rtol=1e-7, atol=1e-12)
+    # One call makes of the initial state what Ensemble.band says of the networks, with the same divisor.
+    said = Ensemble.of(members).band(data.inputs[:1], GRID)
+    torch.testing.assert_close(together.ys[1], said.mean[0, 0])
+    torch.testing.assert_close(together.band[1], said.width[0, 0], rtol=1e-7, atol=1e-12)
+
+
+def test_an_ensemble_of_one_has_no_band(data):
+    answer = kt.solve(inside(data), Surrogate(Ensemble.of([model(data)])))
+    torch.testing.assert_close(answer.y1, kt.solve(inside(data), Surrogate(model(data))).y1)
+    assert answer.band is None
+    with pytest.raises(ValueError, match="widest looks at the error band"):
+        Surrogate(Ensemble.of([model(data)]), widest=0.1, fallback=kt.ETDRK4())
+
+
+def test_the_states_of_a_single_model_are_not_copied_for_a_mean(data, monkeypatch):
+    made = torch.zeros(1, 1, 1, 32)
+    monkeypatch.setattr(prediction, "rollout", lambda model, question: made)
+    states, band = prediction.predict([model(data)], Question.of(inside(data), model(data), None), None)
+    assert states.data_ptr() == made.data_ptr() and band is None
+
+
+def test_models_of_other_scopes_make_no_ensemble(data):
+    other = TrainedOperator(ExactHeat(), replace(data.scope, step=0.5)).double()
+    with pytest.raises(ValueError, match=r"same scope; model\[1\] has step 0.5, not 0.25 as model\[0\]"):
+        Surrogate([model(data), other])
+    finer = TrainedOperator(ExactHeat(), replace(data.scope, grid=kt.pde.Grid((64,), 2.0 * math.pi))).double()
+    with pytest.raises(ValueError, match=r"model\[1\] has \(64,\) points, not \(32,\) as model\[0\]"):
+        Surrogate([model(data), finer])
 
 
 def test_gradients_go_through_to_the_initial_state(data):
