@@ -47,9 +47,7 @@ def _structure(network: nn.Module) -> dict[str, Any]:
     """Classes, shapes of weights, and settings that are numbers and words, by where they are."""
     found: dict[str, Any] = {}
     for path, module in network.named_modules():
-        own = {
-            name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)
-        }
+        own = {name: value for name, value in vars(module).items() if isinstance(value, PLAIN) and name != "training"}
         shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
         for name, value in (own | shapes | {"class": type(module).__name__}).items():
             found[f"{path}.{name}".lstrip(".")] = value

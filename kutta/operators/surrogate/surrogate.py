@@ -13,7 +13,7 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.operators.ensemble import Ensemble
 from kutta.operators.operator import Operator
-from kutta.operators.scope import other_use
+from kutta.operators.scope import Scope, other_use
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.complaints import complaints
 from kutta.operators.surrogate.prediction import predict
@@ -74,17 +74,7 @@ class Surrogate(Answer):
 
     def __post_init__(self) -> None:
         models = tuple(self.model) if isinstance(self.model, Sequence) else (self.model,)
-        singles = [one.member if isinstance(one, Ensemble) else one for one in models]
-        alone = len(models) == 1 and isinstance(singles[0], Operator)
-        if not models or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
-            kinds = ", ".join(type(one).__name__ for one in singles)
-            raise TypeError(
-                "model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got "
-                f"{kinds or 'none'}"
-            )
-        for number, one in enumerate(singles[1:], 1):
-            if words := other_use(one.scope, singles[0].scope):
-                raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
+        _check_models(list(map(_single, models)))
         if self.outside not in OUTSIDE:
             raise ValueError(f"outside must be one of {', '.join(map(repr, OUTSIDE))}; got {self.outside!r}")
         if self.fallback is None and (self.outside == FALLBACK or self.widest is not None):
@@ -101,8 +91,7 @@ class Surrogate(Answer):
     @property
     def single(self) -> Any:
         """The model whose scope is that of all: the first, or a member of it."""
-        first = self.models[0]
-        return first.member if isinstance(first, Ensemble) else first
+        return _single(self.models[0])
 
     def answer(self, problem: Any, given: dict[str, Any], solve: Callable[..., Solution]) -> Solution:
         self._refuse_others(given)
@@ -182,6 +171,23 @@ class Surrogate(Answer):
             space=Space(question.grid, equation.components, type(equation).__name__, words),
             band=None if band is None else question.shaped(band),
         )
+
+
+def _single(model: Any) -> Any:
+    """A model, or of an ensemble a member, which has the same scope."""
+    return model.member if isinstance(model, Ensemble) else model
+
+
+def _check_models(singles: list[Any]) -> None:
+    """Refuse what cannot be asked about problems, or not about the same ones."""
+    alone = len(singles) == 1 and isinstance(singles[0], Operator)
+    if not singles or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
+        kinds = ", ".join(type(one).__name__ for one in singles) or "none"
+        raise TypeError(f"model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got {kinds}")
+    scopes: list[Scope] = [] if alone else [one.scope for one in singles]
+    for number, scope in enumerate(scopes):
+        if words := other_use(scope, scopes[0]):
+            raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
 
 
 def _along_samples(rows: Tensor, states: Tensor) -> Tensor:
