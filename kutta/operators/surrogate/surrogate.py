@@ -182,8 +182,8 @@ def _check_models(singles: list[Any]) -> None:
     """Refuse what cannot be asked about problems, or not about the same ones."""
     alone = len(singles) == 1 and isinstance(singles[0], Operator)
     if not singles or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
-        kinds = ", ".join(type(one).__name__ for one in singles) or "none"
-        raise TypeError(f"model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got {kinds}")
+        got = ", ".join(type(one).__name__ for one in singles) or "none"
+        raise TypeError(f"model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got {got}")
     scopes: list[Scope] = [] if alone else [one.scope for one in singles]
     for number, scope in enumerate(scopes):
         if words := other_use(scope, scopes[0]):
