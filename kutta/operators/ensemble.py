@@ -67,7 +67,7 @@ class Ensemble(nn.Module):
 
     def forward(self, *inputs: Any) -> Tensor:
         """What all members make of the same inputs, ``(K, ...)``."""
-        return self.each(lambda member: member(*inputs))
+        return _of_all(self.member, inputs)
 
     def each(self, work: Callable[[nn.Module], Tensor]) -> Tensor:
         """What a function makes of every member, ``(K, ...)``; such as many calls, each of what the last one returned.
@@ -75,9 +75,7 @@ class Ensemble(nn.Module):
         Args:
             work: is called once, with a module that stands for all members.
         """
-        at_work = _AtWork(self.member, work)
-        state = dict(at_work.named_parameters()) | dict(at_work.named_buffers())
-        return vmap(lambda one: functional_call(at_work, one, ()), randomness="different")(state)
+        return _of_all(_AtWork(self.member, work), ())
 
     def alone(self, number: int) -> nn.Module:
         """A copy of one member, with weights of its own.
@@ -150,3 +148,13 @@ class _AtWork(nn.Module):
 
     def forward(self) -> Tensor:
         return self.work(self.member)
+
+
+def _of_all(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
+    """What a module makes of inputs with the weights of each member, ``(K, ...)``."""
+
+    def of_member(state: dict[str, Tensor]) -> Tensor:
+        return functional_call(module, state, inputs)
+
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    return vmap(of_member, randomness="different")(state)

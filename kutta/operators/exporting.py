@@ -201,7 +201,14 @@ def _contents(model: TrainedOperator | Ensemble, a: Tensor, grid: Grid, card: Ma
         try:
             # Strict, that is by the compiler, which keeps tables as constants and the batch variable.
             program = torch.export.export(_OnGrid(alone, grid), (a,), dynamic_shapes=shapes, strict=True)
-            found = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+            found = torch.onnx.export(
+                program,
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                custom_translation_table={torch.ops.aten.scalar_tensor.default: _number},
+                verbose=False,
+            )
         except Exception as problem:  # of the tracer, the exporter, or the network in their hands
             reason = str(problem).strip().partition("\n")[0]
             raise ValueError(f"this model cannot be written as ONNX: {reason}") from problem
@@ -220,6 +227,13 @@ def _bare(written: Any) -> None:
     del written.graph.value_info[:]
     for one in (*written.graph.input, *written.graph.output):
         one.type.tensor_type.shape.dim[0].dim_param = BATCH
+
+
+def _number(s: float, dtype: int = 1, layout: str = "", device: str = "", pin_memory: bool = False) -> Any:
+    """A number of a program as a constant; the exporter's own is rounded to float32 first, whatever the precision."""
+    onnx_ir = needed("onnx_ir", "kutta.operators.export_onnx", EXTRA)
+    onnxscript = needed("onnxscript", "kutta.operators.export_onnx", EXTRA)
+    return onnxscript.opset18.Constant(value=onnx_ir.tensor(s, dtype=onnx_ir.DataType(dtype)))
 
 
 @contextmanager

@@ -23,9 +23,10 @@ SMALL = {"width": 4, "layers": 1}
 
 def trained(network, grid=WRAPPED, dtype=torch.float32, change=False):
     """A model with units of its own, on a grid, of two inputs where the network has them."""
-    inputs = ("u0", "rate")[: network.in_channels]
-    components = ("u", "v")[: network.out_channels]
-    scope = Scope("Heat", components, grid, inputs, (-1.0, 0.5)[: len(inputs)], (3.0, 0.7)[: len(inputs)], {}, 0.1, 4)
+    inputs = ("u0", "rate") if network.out_channels == 1 else ("rate", "diffusivity")
+    components, ends = ("u", "v")[: network.out_channels], ((-1.0, 0.5), (3.0, 0.7))
+    lowest, highest = (one[: network.in_channels] for one in ends)
+    scope = Scope("Heat", components, grid, inputs[: network.in_channels], lowest, highest, {}, 0.1, 4)
     model = TrainedOperator(network, scope, change=change).to(dtype)
     model.of_inputs.mean.fill_(0.7)
     model.of_outputs.mean.fill_(-3.0)
