@@ -31,6 +31,18 @@ def predict(models: Sequence[Any], question: Question, calibration: Calibration 
     return states, spread if calibration is None else calibration.band(states, spread)
 
 
+def unasked(question: Question, banded: bool) -> tuple[Tensor, Tensor | None]:
+    """The same without a call, all zero, where nothing of it is used.
+
+    Args:
+        question: likewise.
+        banded: whether there would be a band.
+    """
+    shape = (len(question.kept), len(question.a), len(question.scope.components), *question.grid.shape)
+    states = question.a.new_zeros(shape)
+    return states, torch.zeros_like(states) if banded else None
+
+
 def _said(model: Any, question: Question) -> Tensor:
     """The states that each member of a model leads to, ``(K, T, n, o, *shape)``; any model but an `Ensemble` is one."""
     if isinstance(model, Ensemble):

@@ -16,7 +16,7 @@ from kutta.operators.operator import Operator
 from kutta.operators.scope import Scope, other_use
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.complaints import complaints
-from kutta.operators.surrogate.prediction import predict
+from kutta.operators.surrogate.prediction import predict, unasked
 from kutta.operators.surrogate.question import Question
 from kutta.operators.surrogate.samples import chosen
 from kutta.operators.trained_operator import TrainedOperator
@@ -80,13 +80,17 @@ class Surrogate(Answer):
         if self.fallback is None and (self.outside == FALLBACK or self.widest is not None):
             raise ValueError("fallback must name a classical method, such as kutta.Multigrid(), that takes over")
         object.__setattr__(self, "models", models)
-        if self.widest is not None and self.members == 1 and self.calibration is None:
+        if self.widest is not None and not self._banded:
             raise ValueError("widest looks at the error band, so the model must be an ensemble or have a calibration")
 
     @property
     def members(self) -> int:
         """How many networks answer."""
         return sum(one.members if isinstance(one, Ensemble) else 1 for one in self.models)
+
+    @property
+    def _banded(self) -> bool:
+        return self.members > 1 or self.calibration is not None
 
     @property
     def single(self) -> Any:
@@ -97,7 +101,12 @@ class Surrogate(Answer):
         self._refuse_others(given)
         question = Question.of(problem, self.single, given.get("save_at"))
         outside = self._outside(question)
-        states, band = predict(self.models, question, self.calibration)
+        # A model need not even fit what it was not trained for, such as another grid.
+        asked = self.outside != FALLBACK or not bool(read(outside.all()))
+        if asked:
+            states, band = predict(self.models, question, self.calibration)
+        else:
+            states, band = unasked(question, self._banded)
         handed = self._handed_over(outside, states, band)
         count = int(read(handed.sum()))
         if count:
@@ -106,7 +115,8 @@ class Surrogate(Answer):
         codes = torch.where(outside & ~handed, int(Result.EXTRAPOLATED), int(Result.SUCCESS))
         finite = states.isfinite().transpose(0, 1).flatten(1).all(1)
         codes = torch.where(finite, codes, int(Result.NON_FINITE))
-        solution = self._solution(question, states, band, codes, count)
+        calls = question.steps * self.members * asked
+        solution = self._solution(question, states, band, codes, calls, count)
         if given.get("throw", True) and not read(finite.all()):
             raise SolveError(Result.NON_FINITE, float(solution.t1), question.scope.step or 0.0, solution=solution)
         return solution
@@ -157,8 +167,10 @@ class Surrogate(Answer):
         solved = solved.reshape(len(states), -1, *states.shape[2:])
         return states.index_copy(1, handed.nonzero().squeeze(1), solved.to(states))
 
-    def _solution(self, question: Question, states: Tensor, band: Tensor | None, codes: Tensor, count: int) -> Solution:
-        equation, calls, ys = question.problem.equation, question.steps * self.members, question.shaped(states)
+    def _solution(
+        self, question: Question, states: Tensor, band: Tensor | None, codes: Tensor, calls: int, count: int
+    ) -> Solution:
+        equation, ys = question.problem.equation, question.shaped(states)
         reason = "a surrogate answered" + f", and its fallback for {count} of {len(codes)} samples" * (count > 0)
         words = {"equation": in_words(equation), "method": in_words(self)}
         return Solution(

@@ -98,6 +98,61 @@ def test_problems_that_were_not_in_training_are_refused_or_flagged(data, changes
     assert answer.result == kt.Result.EXTRAPOLATED and not answer.result.failed
 
 
+OTHER = [
+    {"u0": 50.0 * torch.ones(32, dtype=torch.float64)},
+    {"grid": kt.pde.Grid((64,), 2 * math.pi), "u0": torch.sin(torch.arange(64) * math.pi / 32).double()},
+    {"grid": kt.pde.Grid((32,), 2 * math.pi, boundary=kt.pde.Neumann())},
+    {"nu": 0.2},
+    {"end": 1.5},
+]
+
+
+@pytest.mark.parametrize("changes", OTHER, ids=["box", "grid", "sides", "coefficient", "steps"])
+def test_a_fallback_answers_what_the_model_does_not_even_fit(data, changes):
+    class OfItsGrid(ExactHeat):
+        def transform(self, a, grid):
+            raise AssertionError("the model was asked")
+
+    problem, members = inside(data, **changes), [TrainedOperator(OfItsGrid(), data.scope) for _ in range(2)]
+    options = {"outside": "fallback", "fallback": kt.ETDRK4()}
+    exact = kt.solve(problem, kt.ETDRK4(), rtol=1e-9, atol=1e-10).y1
+    for models in (members[0], members):
+        answer = kt.solve(problem, Surrogate(models, **options), rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(answer.y1, exact, rtol=1e-6, atol=1e-8)
+        assert answer.result == kt.Result.SUCCESS and answer.stats.function_evaluations == 0
+        assert (answer.band is None) == (models is members[0])
+
+
+@pytest.mark.parametrize("outside", ["refuse", "warn", "fallback"])
+@pytest.mark.parametrize(
+    ("u0", "error", "words"),
+    [
+        (torch.full((32,), math.nan), ValueError, "u0 must be finite"),
+        (torch.tensor([0.0] * 63 + [math.inf]).view(2, 32), ValueError, "u0 must be finite"),
+        (torch.zeros(31), ValueError, r"u0 must have the shape \(\.\.\., 32\)"),
+        (torch.zeros(0, 32), ValueError, r"at least one sample; its axes of samples are \(0,\)"),
+        (torch.zeros(2, 0, 32), ValueError, r"at least one sample; its axes of samples are \(2, 0\)"),
+        (torch.zeros(32, dtype=torch.complex64), TypeError, r"reads real fields; got torch\.complex64"),
+    ],
+    ids=["nan", "infinite", "shape", "empty", "empty axis", "complex"],
+)
+def test_fields_that_nobody_can_answer_are_refused_whatever_lies_outside(data, outside, u0, error, words):
+    for models in (model(data), Ensemble.of([model(data), model(data)])):
+        with pytest.raises(error, match=words):
+            kt.solve(inside(data, u0=u0), Surrogate(models, outside=outside, fallback=kt.ETDRK4()))
+
+
+def test_a_coefficient_that_became_no_number_is_outside_of_every_range():
+    family = kt.operators.data.darcy(points=8)
+    trained = TrainedOperator.for_data(kt.operators.Persistence(1), generate(family, 4, seed=0))
+    problem = family.draw(1, seeded())
+    problem.equation.coefficient[0, 3, 3] = math.nan  # after it was checked
+    with pytest.raises(ValueError, match="coefficient from nan to nan, and in training"):
+        kt.solve(problem, Surrogate(trained))
+    with pytest.warns(UserWarning, match="coefficient from nan"), pytest.raises(kt.SolveError, match="NON_FINITE"):
+        kt.solve(problem, Surrogate(trained, outside="warn"))
+
+
 def test_other_equations_are_refused(data):
     with pytest.raises(ValueError, match="the equation Burgers, and in training Heat"):
         kt.solve(kt.pde.Burgers(0.1).problem(GRID, data.inputs[0, 0], (0.0, 1.0)), Surrogate(model(data)))
