@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from kutta.files import replacing
 from kutta.operators.ensemble import Ensemble
+from kutta.operators.onnx_run import EXTRA, INPUT, OUTPUT, largest_difference, run, samples_within
 from kutta.operators.saving import CARD, card_of
-from kutta.operators.scope import Scope
 from kutta.operators.trained_operator import TrainedOperator
 from kutta.optional import needed
 from kutta.pde.grids.grid import Grid
 
-EXTRA, PACKAGES = "onnx", ("onnx", "onnxscript", "onnxruntime")
-INPUT, OUTPUT, BATCH = "a", "u", "batch"
+PACKAGES, BATCH = ("onnx", "onnxscript", "onnxruntime"), "batch"
 # Sums in another order differ by some ten roundings after tens of layers, and a wrong operation by far more than these.
 ROUNDINGS = 1000
 # What protobuf can hold in one piece.
@@ -102,43 +101,6 @@ def export_onnx(
                 f"{difference:.3g}, and tolerance is {allowed:.3g}; no file was written"
             )
     return difference
-
-
-def samples_within(scope: Scope, count: int, seed: int, dtype: torch.dtype) -> Tensor:
-    """Inputs whose channels are uniform in their ranges in training, ``(n, i, *shape)``."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-        raise ValueError(f"samples must be a whole number of at least 2, for batches of two sizes; got {count!r}")
-    shape = (count, len(scope.channels), *scope.grid.shape)
-    parts = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    lowest, highest = (
-        torch.tensor(ends, dtype=torch.float64).reshape(-1, *[1] * scope.grid.dim)
-        for ends in (scope.lowest, scope.highest)
-    )
-    return (lowest + (highest - lowest) * parts).to(dtype)
-
-
-def run(path: str | os.PathLike[str], batches: Sequence[Tensor]) -> Tensor:
-    """What onnxruntime makes of some batches, one behind the other.
-
-    Raises:
-        NotImplementedError: for operations that it has not.
-    """
-    runtime = needed("onnxruntime", "kutta.operators.export_onnx", EXTRA)
-    lacking = needed("onnxruntime.capi.onnxruntime_pybind11_state", "kutta.operators.export_onnx", EXTRA).NotImplemented
-    try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except lacking as problem:
-        raise NotImplementedError(
-            f"onnxruntime cannot run this network in {batches[0].dtype}: {problem}. It has all operations in float32: "
-            "export model.float(), or take another nonlinearity"
-        ) from problem
-    return torch.cat([torch.from_numpy(session.run([OUTPUT], {INPUT: one.numpy()})[0]) for one in batches])
-
-
-def largest_difference(u: Tensor, found: Tensor) -> float:
-    """``max |u' - u| / max |u|`` of each sample, the largest of all."""
-    sizes = u.flatten(1).abs().amax(1).clamp(min=torch.finfo(u.dtype).tiny)
-    return float(((found - u).flatten(1).abs().amax(1) / sizes).amax())
 
 
 def _checked(model: Any) -> TrainedOperator:
