@@ -5,8 +5,9 @@ A problem says what to solve, a method says how, an engine says where the loop r
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from kutta import models, operators, pde, regularizers
+from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
 from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
@@ -77,6 +78,9 @@ from kutta.solvers.runge_kutta import (
 from kutta.solvers.stabilised.rkc import RKC2
 from kutta.solvers.stabilised.rock import ROCK4
 from kutta.solvers.symplectic import KahanLi6, Ruth3, SemiImplicitEuler, SymplecticSplitting, VelocityVerlet, Yoshida4
+
+if TYPE_CHECKING:
+    from kutta import operators
 
 __all__ = [
     "ARS222",
@@ -192,6 +196,10 @@ __all__ = [
     "tableaus",
 ]
 
+# What is imported when it is first asked for: networks that most who solve equations have no use for, and a trainer
+# that takes seconds.
+_LAZY = ("operators", "training")
+
 # Names of the design that this version does not have yet, and what they belong to.
 _PLANNED = {
     "the engines to come": "Jax Ray",
@@ -207,8 +215,8 @@ _PLANNED = {
 
 
 def __getattr__(name: str) -> object:
-    if name == "training":  # its trainer takes seconds to import
-        return import_module("kutta.training")
+    if name in _LAZY:
+        return import_module(f"kutta.{name}")
     for what, planned in _PLANNED.items():
         if name in planned.split():
             raise AttributeError(
@@ -216,3 +224,7 @@ def __getattr__(name: str) -> object:
                 f"equations and linear systems, and samples from diffusion models; it comes with {what}"
             )
     raise AttributeError(f"module 'kutta' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

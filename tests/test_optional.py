@@ -1,6 +1,7 @@
 """Packages of extras: there, or an error that says what to install."""
 
 import math
+import subprocess
 import sys
 
 import pytest
@@ -28,3 +29,16 @@ def test_a_missing_package_is_named(module, tmp_path, monkeypatch):
     }
     with pytest.raises(ImportError, match=rf'needs {module}: pip install "kutta\[pde\]"'):
         calls[module]()
+
+
+def test_operators_and_the_trainer_are_imported_when_they_are_asked_for():
+    program = """
+import sys, kutta
+late = {"kutta.operators", "kutta.training"}
+assert not late & set(sys.modules), "too early"
+assert {"operators", "training"} <= set(dir(kutta))
+assert kutta.operators.FNO and kutta.operators is sys.modules["kutta.operators"]
+from kutta import *
+assert operators is kutta.operators
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,6 +8,7 @@ from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
 from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
 from kutta.operators.ensemble import Band, Ensemble
+from kutta.operators.exporting import export_onnx
 from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
 from kutta.operators.learning import evaluate, train
@@ -55,6 +56,7 @@ __all__ = [
     "compare",
     "data",
     "evaluate",
+    "export_onnx",
     "load",
     "metrics",
     "online",

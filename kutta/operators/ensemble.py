@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from kutta.operators.operator import check_counts
+from kutta.operators.stacked_weights import check_alike, pick, stack
 
 
 class Ensemble(nn.Module):
@@ -48,21 +49,47 @@ class Ensemble(nn.Module):
         self.members = members
         drawn = [make() for _ in range(members)]
         self.member = copy.deepcopy(drawn[0])
-        _stack(self.member, drawn)
+        stack(self.member, drawn)
+
+    @classmethod
+    def of(cls, networks: Sequence[nn.Module]) -> Ensemble:
+        """Networks that there are already, such as some trained one after the other; their weights are copied.
+
+        Args:
+            networks: of one structure, that differ in nothing but their weights.
+
+        Raises:
+            ValueError: for networks that differ in more.
+        """
+        for number, network in enumerate(networks):
+            check_alike(number, network, networks[0])
+        return cls(iter(networks).__next__, len(networks))
 
     def forward(self, *inputs: Any) -> Tensor:
         """What all members make of the same inputs, ``(K, ...)``."""
+        return _of_all(self.member, inputs)
 
-        def of_member(state: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.member, state, inputs)
+    def each(self, work: Callable[[nn.Module], Tensor]) -> Tensor:
+        """What a function makes of every member, ``(K, ...)``; such as many calls, each of what the last one returned.
 
-        state = dict(self.member.named_parameters()) | dict(self.member.named_buffers())
-        return vmap(of_member, randomness="different")(state)
+        Args:
+            work: is called once, with a module that stands for all members.
+        """
+        return _of_all(_AtWork(self.member, work), ())
+
+    def alone(self, number: int) -> nn.Module:
+        """A copy of one member, with weights of its own.
+
+        Args:
+            number: from 0 to ``K - 1``.
+        """
+        member = copy.deepcopy(self.member)
+        pick(member, number)
+        return member
 
     def band(self, *inputs: Any) -> Band:
-        """Mean and standard deviation of the members; that of a single member is zero."""
-        found = self(*inputs)
-        return Band(found.mean(0), found.std(0, correction=0))
+        """Mean and standard deviation of the members."""
+        return Band.of(self(*inputs))
 
 
 class Band(NamedTuple):
@@ -76,15 +103,30 @@ class Band(NamedTuple):
     mean: Tensor
     deviation: Tensor
 
+    @classmethod
+    def of(cls, said: Tensor) -> Band:
+        """That of what ``K`` members say, ``(K, ...)``.
+
+        Squares are divided by ``K - 1``, so that their mean is the variance of all members that could have been drawn,
+        however few there are. A single member tells nothing of that, and its deviation is zero.
+        """
+        mean = said.mean(0)
+        return cls(mean, said.std(0, correction=1) if len(said) > 1 else torch.zeros_like(mean))
+
+    @property
+    def width(self) -> Tensor:
+        """Two deviations: how far the edges are from the mean."""
+        return 2.0 * self.deviation
+
     @property
     def low(self) -> Tensor:
         """Two deviations below the mean."""
-        return self.mean - 2.0 * self.deviation
+        return self.mean - self.width
 
     @property
     def high(self) -> Tensor:
         """Two deviations above the mean."""
-        return self.mean + 2.0 * self.deviation
+        return self.mean + self.width
 
     def worst_error(self, truth: Tensor, axes: int | tuple[int, ...]) -> Tensor:
         """``max(|low - truth|, |high - truth|) / |truth|``, the error of the worse edge of the band.
@@ -97,12 +139,22 @@ class Band(NamedTuple):
         return torch.maximum(*edges) / torch.linalg.vector_norm(truth, dim=axes)
 
 
-def _stack(module: nn.Module, drawn: list[nn.Module]) -> None:
-    """Put the parameters and buffers of all members, along a new first axis, in the place of one's."""
-    for name, one in list(module.named_parameters(recurse=False)):
-        rows = torch.stack([getattr(member, name).detach() for member in drawn])
-        setattr(module, name, nn.Parameter(rows, requires_grad=one.requires_grad))
-    for name, _ in list(module.named_buffers(recurse=False)):
-        setattr(module, name, torch.stack([getattr(member, name) for member in drawn]))
-    for name, child in module.named_children():
-        _stack(child, [member.get_submodule(name) for member in drawn])
+class _AtWork(nn.Module):
+    """A function of a module as a module, whose weights `functional_call` can exchange."""
+
+    def __init__(self, member: nn.Module, work: Callable[[nn.Module], Tensor]):
+        super().__init__()
+        self.member, self.work = member, work
+
+    def forward(self) -> Tensor:
+        return self.work(self.member)
+
+
+def _of_all(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
+    """What a module makes of inputs with the weights of each member, ``(K, ...)``."""
+
+    def of_member(state: dict[str, Tensor]) -> Tensor:
+        return functional_call(module, state, inputs)
+
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    return vmap(of_member, randomness="different")(state)

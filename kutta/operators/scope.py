@@ -131,6 +131,15 @@ def difference(first: Grid, second: Grid) -> str:
     return ""
 
 
+def other_use(first: Scope, second: Scope) -> str:
+    """In which way two scopes make other use of a model, or nothing; ranges and fixed coefficients may differ."""
+    for name in ("equation", "components", "inputs", "step"):
+        mine, other = getattr(first, name), getattr(second, name)
+        if mine != other:
+            return f"{name} {mine!r}, not {other!r}"
+    return difference(first.grid, second.grid)
+
+
 def _field(problem: Any, equation: Any, name: str) -> Tensor:
     known = {STATE: "u0", SOURCE: "source"}
     found = getattr(problem, known[name], None) if name in known else getattr(equation, name, None)

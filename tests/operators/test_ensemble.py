@@ -74,12 +74,18 @@ def test_the_band_is_mean_and_two_deviations():
     whole, x = ensemble(5), torch.randn(6, 3, dtype=F64)
     band, found = whole.band(x), whole(x)
     torch.testing.assert_close(band.mean, found.mean(0))
-    torch.testing.assert_close(band.high - band.low, 4.0 * found.std(0, correction=0))
+    torch.testing.assert_close(band.high - band.low, 4.0 * found.std(0, correction=1))
     truth = torch.randn(6, 2, dtype=F64)
     worst = band.worst_error(truth, 1)
     low, high = ((edge - truth).norm(dim=1) / truth.norm(dim=1) for edge in (band.low, band.high))
     torch.testing.assert_close(worst, torch.maximum(low, high))
     assert (worst >= (band.mean - truth).norm(dim=1) / truth.norm(dim=1) - 1e-12).all()
+
+
+def test_the_variance_is_that_of_all_members_there_could_be():
+    """The mean of ``deviation^2`` over many ensembles of three is the variance of what members are drawn from."""
+    said = 2.0 * torch.randn(3, 40_000, dtype=F64, generator=torch.Generator().manual_seed(0))
+    assert abs(float(kt.operators.Band.of(said).deviation.square().mean()) - 4.0) < 0.08
 
 
 def test_a_single_member_has_no_spread():
@@ -95,3 +101,44 @@ def test_it_is_saved_and_loaded_like_any_module():
     again.load_state_dict(whole.state_dict())
     x = torch.randn(6, 3, dtype=F64)
     torch.testing.assert_close(again(x), whole(x), rtol=0.0, atol=0.0)
+
+
+def networks(count=3, **changes):
+    torch.manual_seed(1)
+    options = {"modes": (4, 4), "width": 4, "layers": 1, "lift": 4, "project": 4} | changes
+    return [kt.operators.FNO(1, 1, **options).double() for _ in range(count)]
+
+
+def test_networks_that_there_are_make_an_ensemble_and_come_out_of_it_again():
+    grid, a, drawn = kt.pde.Grid((8, 10)), torch.randn(2, 1, 8, 10, dtype=F64), networks()
+    whole = kt.operators.Ensemble.of(drawn)
+    for number, (found, network) in enumerate(zip(whole(a, grid), drawn, strict=True)):
+        torch.testing.assert_close(found, network(a, grid), rtol=1e-12, atol=1e-12)
+        alone = whole.alone(number)
+        torch.testing.assert_close(alone(a, grid), network(a, grid), rtol=0.0, atol=0.0)
+        nn.init.zeros_(alone.projection.layers[-1].weight)  # one of its own
+    torch.testing.assert_close(whole(a, grid)[0], drawn[0](a, grid), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (lambda: networks(1, width=6)[0], r"lifting.layers.1.bias of networks\[1\] is \(6,\)"),
+        (lambda: networks(1, nonlinearity="relu")[0], r"nonlinearity of networks\[1\] is 'relu', and of .* 'gelu'"),
+        (lambda: networks(1, padding=0.5)[0], r"padding of networks\[1\] is 0.5, and of networks\[0\] 0.125"),
+        (lambda: kt.operators.Persistence(1), r"class of networks\[1\] is 'Persistence', and of .* 'FNO'"),
+    ],
+)
+def test_networks_that_are_other_functions_make_no_ensemble(other, words):
+    with pytest.raises(ValueError, match=words):
+        kt.operators.Ensemble.of([*networks(1), other()])
+    with pytest.raises(ValueError, match="members must be a whole number of at least 1; got 0"):
+        kt.operators.Ensemble.of([])
+
+
+def test_what_is_done_with_each_member_may_be_more_than_a_call():
+    whole, x = ensemble(make=lambda: nn.Linear(3, 3)), torch.randn(6, 3, dtype=F64)
+    twice = whole.each(lambda member: member(member(x)))
+    for number in range(4):
+        member = whole.alone(number)
+        torch.testing.assert_close(twice[number], member(member(x)), rtol=1e-12, atol=1e-12)

@@ -49,6 +49,10 @@ class Question:
         scope = _scope_of_any(problem, model) if isinstance(model, Operator) else model.scope
         lead, steps = lead_of(problem), steps_of(problem, scope)
         a = read_inputs(problem, scope.inputs)
+        if a.is_complex():
+            raise TypeError(f"a surrogate reads real fields; got {a.dtype}")
+        if 0 in lead:
+            raise ValueError(f"the problem must have at least one sample; its axes of samples are {lead}")
         each = a.shape[a.dim() - problem.grid.dim - 1 :]
         start = float(problem.t_span[0]) if isinstance(problem, PDEProblem) else 0.0
         kept = kept_steps(save_at, start, scope, steps)

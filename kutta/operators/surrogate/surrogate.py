@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
+from kutta.operators.ensemble import Ensemble
 from kutta.operators.operator import Operator
+from kutta.operators.scope import Scope, other_use
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.complaints import complaints
-from kutta.operators.surrogate.prediction import predict
+from kutta.operators.surrogate.prediction import predict, unasked
 from kutta.operators.surrogate.question import Question
 from kutta.operators.surrogate.samples import chosen
 from kutta.operators.trained_operator import TrainedOperator
@@ -39,11 +41,12 @@ class Surrogate(Answer):
     range of each input. It may be asked about other problems all the same, which `outside` decides on.
 
     Several models of the same scope, trained from other random numbers, are an ensemble: the solution is their mean,
-    and ``sol.band`` twice their standard deviation. With a `Calibration`, the band holds as often as that says.
+    and ``sol.band`` twice their standard deviation, see `Band.of`. An `Ensemble` of them is computed as one. With a
+    `Calibration`, the band holds as often as that says.
 
     Attributes:
-        model: a `TrainedOperator`, or several; or any `Operator`, of which nothing is known: it is called with ``u0``,
-            or the coefficient or the source of a steady equation, and no problem is outside.
+        model: a `TrainedOperator`, several, or an `Ensemble` of them; or any `Operator`, of which nothing is known: it
+            is called with ``u0``, or the coefficient or the source of a steady equation, and no problem is outside.
         outside: ``"refuse"`` problems that are not as in training, the default; ``"warn"`` and flag the result of these
             samples as ``EXTRAPOLATED``; or hand them to the ``"fallback"``.
         margin: by how much of its range in training an input may leave it.
@@ -67,27 +70,43 @@ class Surrogate(Answer):
     calibration: Calibration | None = None
     fallback: Any = None
     widest: float | None = None
-    members: tuple[Any, ...] = field(init=False, repr=False)
+    models: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        members = tuple(self.model) if isinstance(self.model, Sequence) else (self.model,)
-        alone = len(members) == 1 and isinstance(members[0], Operator)
-        if not members or not (alone or all(isinstance(one, TrainedOperator) for one in members)):
-            kinds = ", ".join(type(one).__name__ for one in members)
-            raise TypeError(f"model must be a kutta.operators.TrainedOperator, or several; got {kinds or 'none'}")
+        models = tuple(self.model) if isinstance(self.model, Sequence) else (self.model,)
+        _check_models(list(map(_single, models)))
         if self.outside not in OUTSIDE:
             raise ValueError(f"outside must be one of {', '.join(map(repr, OUTSIDE))}; got {self.outside!r}")
         if self.fallback is None and (self.outside == FALLBACK or self.widest is not None):
             raise ValueError("fallback must name a classical method, such as kutta.Multigrid(), that takes over")
-        if self.widest is not None and len(members) == 1 and self.calibration is None:
+        object.__setattr__(self, "models", models)
+        if self.widest is not None and not self._banded:
             raise ValueError("widest looks at the error band, so the model must be an ensemble or have a calibration")
-        object.__setattr__(self, "members", members)
+
+    @property
+    def members(self) -> int:
+        """How many networks answer."""
+        return sum(one.members if isinstance(one, Ensemble) else 1 for one in self.models)
+
+    @property
+    def _banded(self) -> bool:
+        return self.members > 1 or self.calibration is not None
+
+    @property
+    def single(self) -> Any:
+        """The model whose scope is that of all: the first, or a member of it."""
+        return _single(self.models[0])
 
     def answer(self, problem: Any, given: dict[str, Any], solve: Callable[..., Solution]) -> Solution:
         self._refuse_others(given)
-        question = Question.of(problem, self.members[0], given.get("save_at"))
+        question = Question.of(problem, self.single, given.get("save_at"))
         outside = self._outside(question)
-        states, band = predict(self.members, question, self.calibration)
+        # A model need not even fit what it was not trained for, such as another grid.
+        asked = self.outside != FALLBACK or not bool(read(outside.all()))
+        if asked:
+            states, band = predict(self.models, question, self.calibration)
+        else:
+            states, band = unasked(question, self._banded)
         handed = self._handed_over(outside, states, band)
         count = int(read(handed.sum()))
         if count:
@@ -96,7 +115,8 @@ class Surrogate(Answer):
         codes = torch.where(outside & ~handed, int(Result.EXTRAPOLATED), int(Result.SUCCESS))
         finite = states.isfinite().transpose(0, 1).flatten(1).all(1)
         codes = torch.where(finite, codes, int(Result.NON_FINITE))
-        solution = self._solution(question, states, band, codes, count)
+        calls = question.steps * self.members * asked
+        solution = self._solution(question, states, band, codes, calls, count)
         if given.get("throw", True) and not read(finite.all()):
             raise SolveError(Result.NON_FINITE, float(solution.t1), question.scope.step or 0.0, solution=solution)
         return solution
@@ -110,7 +130,7 @@ class Surrogate(Answer):
     def _outside(self, question: Question) -> Tensor:
         """Which samples are not as in training, ``(n,)``."""
         rows = torch.zeros(len(question.a), dtype=torch.bool, device=question.a.device)
-        if isinstance(self.members[0], Operator):
+        if isinstance(self.single, Operator):
             return rows
         found = complaints(question, self.margin)
         words = f"the surrogate was not trained for this problem: {'; '.join(one.what for one in found)}"
@@ -147,8 +167,10 @@ class Surrogate(Answer):
         solved = solved.reshape(len(states), -1, *states.shape[2:])
         return states.index_copy(1, handed.nonzero().squeeze(1), solved.to(states))
 
-    def _solution(self, question: Question, states: Tensor, band: Tensor | None, codes: Tensor, count: int) -> Solution:
-        equation, calls, ys = question.problem.equation, question.steps * len(self.members), question.shaped(states)
+    def _solution(
+        self, question: Question, states: Tensor, band: Tensor | None, codes: Tensor, calls: int, count: int
+    ) -> Solution:
+        equation, ys = question.problem.equation, question.shaped(states)
         reason = "a surrogate answered" + f", and its fallback for {count} of {len(codes)} samples" * (count > 0)
         words = {"equation": in_words(equation), "method": in_words(self)}
         return Solution(
@@ -161,6 +183,23 @@ class Surrogate(Answer):
             space=Space(question.grid, equation.components, type(equation).__name__, words),
             band=None if band is None else question.shaped(band),
         )
+
+
+def _single(model: Any) -> Any:
+    """A model, or of an ensemble a member, which has the same scope."""
+    return model.member if isinstance(model, Ensemble) else model
+
+
+def _check_models(singles: list[Any]) -> None:
+    """Refuse what cannot be asked about problems, or not about the same ones."""
+    alone = len(singles) == 1 and isinstance(singles[0], Operator)
+    if not singles or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
+        got = ", ".join(type(one).__name__ for one in singles) or "none"
+        raise TypeError(f"model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got {got}")
+    scopes: list[Scope] = [] if alone else [one.scope for one in singles]
+    for number, scope in enumerate(scopes):
+        if words := other_use(scope, scopes[0]):
+            raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
 
 
 def _along_samples(rows: Tensor, states: Tensor) -> Tensor:

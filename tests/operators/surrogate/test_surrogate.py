@@ -1,13 +1,16 @@
 """Operators as methods: what they answer, what they refuse, and who takes over."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import kutta as kt
-from kutta.operators import Calibration, Operator, Surrogate, TrainedOperator
+from kutta.operators import Calibration, Ensemble, Operator, Surrogate, TrainedOperator
 from kutta.operators.data import Family, GaussianField, generate
+from kutta.operators.surrogate import prediction
+from kutta.operators.surrogate.question import Question
 
 GRID = kt.pde.Grid((32,), 2.0 * math.pi)
 NU, STEP = 0.1, 0.25
@@ -95,6 +98,61 @@ def test_problems_that_were_not_in_training_are_refused_or_flagged(data, changes
     assert answer.result == kt.Result.EXTRAPOLATED and not answer.result.failed
 
 
+OTHER = [
+    {"u0": 50.0 * torch.ones(32, dtype=torch.float64)},
+    {"grid": kt.pde.Grid((64,), 2 * math.pi), "u0": torch.sin(torch.arange(64) * math.pi / 32).double()},
+    {"grid": kt.pde.Grid((32,), 2 * math.pi, boundary=kt.pde.Neumann())},
+    {"nu": 0.2},
+    {"end": 1.5},
+]
+
+
+@pytest.mark.parametrize("changes", OTHER, ids=["box", "grid", "sides", "coefficient", "steps"])
+def test_a_fallback_answers_what_the_model_does_not_even_fit(data, changes):
+    class OfItsGrid(ExactHeat):
+        def transform(self, a, grid):
+            raise AssertionError("the model was asked")
+
+    problem, members = inside(data, **changes), [TrainedOperator(OfItsGrid(), data.scope) for _ in range(2)]
+    options = {"outside": "fallback", "fallback": kt.ETDRK4()}
+    exact = kt.solve(problem, kt.ETDRK4(), rtol=1e-9, atol=1e-10).y1
+    for models in (members[0], members):
+        answer = kt.solve(problem, Surrogate(models, **options), rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(answer.y1, exact, rtol=1e-6, atol=1e-8)
+        assert answer.result == kt.Result.SUCCESS and answer.stats.function_evaluations == 0
+        assert (answer.band is None) == (models is members[0])
+
+
+@pytest.mark.parametrize("outside", ["refuse", "warn", "fallback"])
+@pytest.mark.parametrize(
+    ("u0", "error", "words"),
+    [
+        (torch.full((32,), math.nan), ValueError, "u0 must be finite"),
+        (torch.tensor([0.0] * 63 + [math.inf]).view(2, 32), ValueError, "u0 must be finite"),
+        (torch.zeros(31), ValueError, r"u0 must have the shape \(\.\.\., 32\)"),
+        (torch.zeros(0, 32), ValueError, r"at least one sample; its axes of samples are \(0,\)"),
+        (torch.zeros(2, 0, 32), ValueError, r"at least one sample; its axes of samples are \(2, 0\)"),
+        (torch.zeros(32, dtype=torch.complex64), TypeError, r"reads real fields; got torch\.complex64"),
+    ],
+    ids=["nan", "infinite", "shape", "empty", "empty axis", "complex"],
+)
+def test_fields_that_nobody_can_answer_are_refused_whatever_lies_outside(data, outside, u0, error, words):
+    for models in (model(data), Ensemble.of([model(data), model(data)])):
+        with pytest.raises(error, match=words):
+            kt.solve(inside(data, u0=u0), Surrogate(models, outside=outside, fallback=kt.ETDRK4()))
+
+
+def test_a_coefficient_that_became_no_number_is_outside_of_every_range():
+    family = kt.operators.data.darcy(points=8)
+    trained = TrainedOperator.for_data(kt.operators.Persistence(1), generate(family, 4, seed=0))
+    problem = family.draw(1, seeded())
+    problem.equation.coefficient[0, 3, 3] = math.nan  # after it was checked
+    with pytest.raises(ValueError, match="coefficient from nan to nan, and in training"):
+        kt.solve(problem, Surrogate(trained))
+    with pytest.warns(UserWarning, match="coefficient from nan"), pytest.raises(kt.SolveError, match="NON_FINITE"):
+        kt.solve(problem, Surrogate(trained, outside="warn"))
+
+
 def test_other_equations_are_refused(data):
     with pytest.raises(ValueError, match="the equation Burgers, and in training Heat"):
         kt.solve(kt.pde.Burgers(0.1).problem(GRID, data.inputs[0, 0], (0.0, 1.0)), Surrogate(model(data)))
@@ -142,6 +200,45 @@ def test_an_ensemble_has_a_band_and_a_fallback_where_it_is_wide(data):
         assert chosen.stats.reason.startswith(reason)
         assert (float((chosen.y1 - exact).abs().max()) < 1e-8) == (members is unsure)
     assert float(chosen.band.abs().max()) == 0.0
+
+
+def test_an_ensemble_computed_as_one_answers_as_its_members(data):
+    members = [model(data, factor) for factor in (0.95, 1.0, 1.02)]
+    one_by_one = kt.solve(inside(data), Surrogate(members), save_at="steps")
+    together = kt.solve(inside(data), Surrogate(Ensemble.of(members)), save_at="steps")
+    torch.testing.assert_close(together.ys, one_by_one.ys)
+    torch.testing.assert_close(together.band, one_by_one.band, rtol=1e-7, atol=1e-12)
+    assert together.stats.function_evaluations == one_by_one.stats.function_evaluations == 12
+    mixed = kt.solve(inside(data), Surrogate([Ensemble.of(members[:2]), members[2]]), save_at="steps")
+    torch.testing.assert_close(mixed.band, one_by_one.band, rtol=1e-7, atol=1e-12)
+    # One call makes of the initial state what Ensemble.band says of the networks, with the same divisor.
+    said = Ensemble.of(members).band(data.inputs[:1], GRID)
+    torch.testing.assert_close(together.ys[1], said.mean[0, 0])
+    torch.testing.assert_close(together.band[1], said.width[0, 0], rtol=1e-7, atol=1e-12)
+
+
+def test_an_ensemble_of_one_has_no_band(data):
+    answer = kt.solve(inside(data), Surrogate(Ensemble.of([model(data)])))
+    torch.testing.assert_close(answer.y1, kt.solve(inside(data), Surrogate(model(data))).y1)
+    assert answer.band is None
+    with pytest.raises(ValueError, match="widest looks at the error band"):
+        Surrogate(Ensemble.of([model(data)]), widest=0.1, fallback=kt.ETDRK4())
+
+
+def test_the_states_of_a_single_model_are_not_copied_for_a_mean(data, monkeypatch):
+    made = torch.zeros(1, 1, 1, 32)
+    monkeypatch.setattr(prediction, "rollout", lambda model, question: made)
+    states, band = prediction.predict([model(data)], Question.of(inside(data), model(data), None), None)
+    assert states.data_ptr() == made.data_ptr() and band is None
+
+
+def test_models_of_other_scopes_make_no_ensemble(data):
+    other = TrainedOperator(ExactHeat(), replace(data.scope, step=0.5)).double()
+    with pytest.raises(ValueError, match=r"same scope; model\[1\] has step 0.5, not 0.25 as model\[0\]"):
+        Surrogate([model(data), other])
+    finer = TrainedOperator(ExactHeat(), replace(data.scope, grid=kt.pde.Grid((64,), 2.0 * math.pi))).double()
+    with pytest.raises(ValueError, match=r"model\[1\] has \(64,\) points, not \(32,\) as model\[0\]"):
+        Surrogate([model(data), finer])
 
 
 def test_gradients_go_through_to_the_initial_state(data):
