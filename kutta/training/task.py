@@ -76,6 +76,14 @@ class Task(lightning.LightningModule):
         self.validated: tuple[str, ...] = ()  # names of the validation figures
         self.finished = False
         self._random: Mapping[str, Any] | None = None
+        self._seen = 0  # steps whose figures were logged, or need not be
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning notes some forty times a step which hook it is in, and modules look through their parameters."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @property
     def progress(self) -> float:
@@ -90,6 +98,10 @@ class Task(lightning.LightningModule):
         scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        """What a resumed run has behind it was logged."""
+        self._seen = self.global_step
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """The random numbers go on where the checkpoint left them, whatever was drawn while loading it."""
         self.restore_random()
@@ -100,9 +112,26 @@ class Task(lightning.LightningModule):
         loss, figures = value if isinstance(value, tuple) else (value, {})
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
-        figures = mean({"loss": loss.detach(), **{name: _detached(figure) for name, figure in figures.items()}})
-        self.log_dict(figures, prog_bar=True)
+        figures = mean({"loss": loss.detach(), **{name: _scalar(name, figure) for name, figure in figures.items()}})
+        self.trainer.callback_metrics.update({name: self._tensor(figure) for name, figure in figures.items()})
         return {"loss": loss, "figures": figures}
+
+    def _tensor(self, figure: Tensor | float) -> Tensor:
+        return figure.squeeze() if isinstance(figure, Tensor) else torch.tensor(figure, device=self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the figures of a step when that is due.
+
+        ``log_dict`` in every step would take longer than a step of a small model, and read the device.
+        """
+        trainer, step = self.trainer, self.global_step
+        stepped, self._seen = step > self._seen, step
+        if stepped and trainer.log_every_n_steps and (step % trainer.log_every_n_steps == 0 or trainer.should_stop):
+            figures = {name: float(figure) for name, figure in outputs["figures"].items()}
+            trainer.progress_bar_metrics.update(figures)
+            for logger in trainer.loggers:
+                logger.log_metrics({**figures, "epoch": trainer.current_epoch}, step - 1)
+                logger.save()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Figures of a validation batch."""
@@ -164,8 +193,13 @@ class Task(lightning.LightningModule):
                 ) from problem
 
 
-def _detached(figure: Any) -> Any:
-    return figure.detach() if isinstance(figure, Tensor) else float(figure)
+def _scalar(name: str, figure: Any) -> Tensor | float:
+    """A figure off the tape."""
+    if not isinstance(figure, Tensor):
+        return float(figure)
+    if figure.numel() != 1:
+        raise ValueError(f"the figure {name!r} must be a number or a scalar tensor; got {_shape(figure)}")
+    return figure.detach()
 
 
 def _shape(value: Any) -> str:
