@@ -40,6 +40,7 @@ BENCHMARKS = {
     "learned_relaxation": (),
     "poisson": ("pyamg",),
     "deeponet": ("deepxde", "pytorch_lightning"),
+    "training_step": ("deepxde", "pytorch_lightning"),
     "spectral_exponax": ("exponax",),
     "reaction_diffusion": ("pde",),
 }
