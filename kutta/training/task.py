@@ -27,6 +27,9 @@ class Task(lightning.LightningModule):
     `keep`. So a run that was killed and goes on from a checkpoint draws the numbers that it would
     have drawn, and ends with the same weights, on a CPU bit for bit.
 
+    Callbacks find the figures of every step in ``trainer.callback_metrics``; loggers, and the bar of a trainer of your
+    own, get those of every ``log_every_n_steps``.
+
     Args:
         model: what is trained.
         loss: ``loss(model, batch, progress)``, where the progress rises from 0 to 1, for schedules. It
@@ -117,12 +120,13 @@ class Task(lightning.LightningModule):
         return {"loss": loss, "figures": figures}
 
     def _tensor(self, figure: Tensor | float) -> Tensor:
+        """A figure as Lightning's callbacks expect it."""
         return figure.squeeze() if isinstance(figure, Tensor) else torch.tensor(figure, device=self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the figures of a step when that is due.
 
-        ``log_dict`` in every step would take longer than a step of a small model, and read the device.
+        ``log_dict`` in every step would cost as much as a step of a small model, and read the device.
         """
         trainer, step = self.trainer, self.global_step
         stepped, self._seen = step > self._seen, step
