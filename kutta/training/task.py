@@ -128,14 +128,19 @@ class Task(lightning.LightningModule):
 
         ``log_dict`` in every step would cost as much as a step of a small model, and read the device.
         """
-        trainer, step = self.trainer, self.global_step
-        stepped, self._seen = step > self._seen, step
-        if stepped and trainer.log_every_n_steps and (step % trainer.log_every_n_steps == 0 or trainer.should_stop):
+        stepped, self._seen = self.global_step > self._seen, self.global_step
+        if stepped and self._logs():
             figures = {name: float(figure) for name, figure in outputs["figures"].items()}
-            trainer.progress_bar_metrics.update(figures)
-            for logger in trainer.loggers:
-                logger.log_metrics({**figures, "epoch": trainer.current_epoch}, step - 1)
+            self.trainer.progress_bar_metrics.update(figures)
+            for logger in self.trainer.loggers:
+                logger.log_metrics({**figures, "epoch": self.current_epoch}, self.global_step - 1)
                 logger.save()
+
+    def _logs(self) -> bool:
+        """Whether Lightning, too, would log this step."""
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
+        return every > 0 and (self.global_step % every == 0 or trainer.should_stop)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Figures of a validation batch."""

@@ -128,6 +128,7 @@ def test_callbacks_see_the_figures_of_their_step():
 
 
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated")
 def test_a_trainer_of_ones_own_logs_as_well(tmp_path):
     task = Task(nn.Linear(1, 1), square)
     settings: dict[str, Any] = {
