@@ -65,7 +65,7 @@ class Batches:
         for rows in self._order(self.epoch).split(self.size)[self.position :]:
             rows = part(rows) if self.divided else rows
             self.position += 1
-            picked = tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors)
+            picked = tuple(tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors)
             yield picked[0] if self.alone else picked
 
     @property

@@ -17,12 +17,13 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from kutta.training.batches import Batches
 from kutta.training.checkpoints import Best, Latest
 from kutta.training.figures import Figures
+from kutta.training.profiling import Unmeasured
 from kutta.training.progress import Steps
 from kutta.training.task import Task
 from kutta.training.weights import load_weights, save_weights
@@ -107,6 +108,10 @@ def fit(
     with _home(folder) as home, _quietly():
         source = _source(home, resume, steps, task)
         figures, chosen = Figures(), Best(home / BEST, best) if best is not None else None
+        bar = [Steps("Training" if progress is True else progress)] if progress else []
+        kept = [chosen] if chosen is not None else []
+        latest = [Latest(home / LATEST, every)] if folder is not None else []
+        callbacks = [figures, *bar, *_listed(trainer.pop("callbacks", None)), *kept, *latest]
         settings: dict[str, Any] = {
             "max_steps": steps,
             "max_epochs": -1,
@@ -115,10 +120,9 @@ def fit(
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
             "enable_progress_bar": bool(progress),
+            "enable_checkpointing": any(isinstance(one, Checkpoint) for one in callbacks),  # of Lightning's own
+            "profiler": Unmeasured(),
         }
-        bar = [Steps("Training" if progress is True else progress)] if progress else []
-        kept = [chosen] if chosen is not None else []
-        callbacks = [figures, *bar, *_listed(trainer.pop("callbacks", None)), *kept, Latest(home / LATEST, every)]
         loop = lightning.Trainer(**settings | trainer, callbacks=callbacks)
         if loop.world_size > 1:
             _check_divisible(batches, best, folder)

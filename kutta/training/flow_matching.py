@@ -97,6 +97,7 @@ class FlowMatching(Task):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Let the average follow."""
+        super().on_train_batch_end(outputs, batch, batch_idx)
         if self._average is not None:
             self._average.update_parameters(self.model)
 

@@ -32,7 +32,8 @@ class Steps(ProgressBar):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """One step more; the figures are read as seldom as the bar is drawn anew."""
         if self._bar is not None and self._bar.update():
-            metrics = self.get_metrics(trainer, pl_module)
+            figures = {name: float(figure) for name, figure in outputs["figures"].items()}
+            metrics = {**self.get_metrics(trainer, pl_module), **figures}
             self._bar.set_postfix({name: value for name, value in metrics.items() if name != "v_num"})
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

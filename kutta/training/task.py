@@ -27,6 +27,9 @@ class Task(lightning.LightningModule):
     `keep`. So a run that was killed and goes on from a checkpoint draws the numbers that it would
     have drawn, and ends with the same weights, on a CPU bit for bit.
 
+    Callbacks find the figures of every step in ``trainer.callback_metrics``; loggers, and the bar of a trainer of your
+    own, get those of every ``log_every_n_steps``.
+
     Args:
         model: what is trained.
         loss: ``loss(model, batch, progress)``, where the progress rises from 0 to 1, for schedules. It
@@ -76,6 +79,14 @@ class Task(lightning.LightningModule):
         self.validated: tuple[str, ...] = ()  # names of the validation figures
         self.finished = False
         self._random: Mapping[str, Any] | None = None
+        self._seen = 0  # steps whose figures were logged, or need not be
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning notes some forty times a step which hook it is in, and modules look through their parameters."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @property
     def progress(self) -> float:
@@ -90,6 +101,10 @@ class Task(lightning.LightningModule):
         scheduler = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        """What a resumed run has behind it was logged."""
+        self._seen = self.global_step
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """The random numbers go on where the checkpoint left them, whatever was drawn while loading it."""
         self.restore_random()
@@ -100,9 +115,32 @@ class Task(lightning.LightningModule):
         loss, figures = value if isinstance(value, tuple) else (value, {})
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
-        figures = mean({"loss": loss.detach(), **{name: _detached(figure) for name, figure in figures.items()}})
-        self.log_dict(figures, prog_bar=True)
+        figures = mean({"loss": loss.detach(), **{name: _scalar(name, figure) for name, figure in figures.items()}})
+        self.trainer.callback_metrics.update({name: self._tensor(figure) for name, figure in figures.items()})
         return {"loss": loss, "figures": figures}
+
+    def _tensor(self, figure: Tensor | float) -> Tensor:
+        """A figure as Lightning's callbacks expect it."""
+        return figure.squeeze() if isinstance(figure, Tensor) else torch.tensor(figure, device=self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the figures of a step when that is due.
+
+        ``log_dict`` in every step would cost as much as a step of a small model, and read the device.
+        """
+        stepped, self._seen = self.global_step > self._seen, self.global_step
+        if stepped and self._logs():
+            figures = {name: float(figure) for name, figure in outputs["figures"].items()}
+            self.trainer.progress_bar_metrics.update(figures)
+            for logger in self.trainer.loggers:
+                logger.log_metrics({**figures, "epoch": self.current_epoch}, self.global_step - 1)
+                logger.save()
+
+    def _logs(self) -> bool:
+        """Whether Lightning, too, would log this step."""
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
+        return every > 0 and (self.global_step % every == 0 or trainer.should_stop)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Figures of a validation batch."""
@@ -164,8 +202,13 @@ class Task(lightning.LightningModule):
                 ) from problem
 
 
-def _detached(figure: Any) -> Any:
-    return figure.detach() if isinstance(figure, Tensor) else float(figure)
+def _scalar(name: str, figure: Any) -> Tensor | float:
+    """A figure off the tape."""
+    if not isinstance(figure, Tensor):
+        return float(figure)
+    if figure.numel() != 1:
+        raise ValueError(f"the figure {name!r} must be a number or a scalar tensor; got {_shape(figure)}")
+    return figure.detach()
 
 
 def _shape(value: Any) -> str:

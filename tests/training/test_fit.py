@@ -6,9 +6,11 @@ import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from kutta.training import Batches, Task, fit, load_weights
@@ -141,6 +143,26 @@ def test_without_a_folder_nothing_is_left(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_without_a_folder_nothing_is_saved_but_by_callbacks_of_ones_own(tmp_path, monkeypatch):
+    task, batches = simple()
+    with monkeypatch.context() as patch:
+        patch.setattr("pytorch_lightning.Trainer.save_checkpoint", lambda *_, **__: pytest.fail("nobody can resume it"))
+        fit(task, batches, 5, every=1, progress=False)
+    own = ModelCheckpoint(tmp_path, monitor="loss", every_n_train_steps=1)
+    fit(task, batches, 5, callbacks=own, progress=False)
+    assert own.best_model_score is not None and len(os.listdir(tmp_path)) == 1
+
+
+def test_a_resumed_run_logs_every_step_once(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = {"steps": 12, "log_every_n_steps": 1, "every": 1, "accumulate_grad_batches": 2}
+    killed_at(12, tmp_path, **options)  # between two steps, with a checkpoint of the first
+    train(tmp_path, **options)
+    steps = [event.step for event in EventAccumulator(str(tmp_path)).Reload().Scalars("loss")]
+    assert steps == list(range(12))
+
+
 def test_the_same_call_takes_the_same_batches():
     (first, batches), (second, _) = simple(), simple()
     histories = [fit(task, batches, 10, progress=False) for task in (first, second)]
@@ -167,6 +189,16 @@ def test_progress_is_shown_and_counts_on(tmp_path, capsys):
     task, batches = simple()
     fit(task, batches, 9, folder=tmp_path, progress="Lines")
     assert "0/9" not in (shown := capsys.readouterr().err) and "9/9" in shown
+
+
+def test_progress_tells_the_latest_figures(capsys):
+    def loss(model, batch, progress):
+        time.sleep(0.15)  # the bar is drawn anew ten times a second
+        return model(batch).square().mean(), {"done": progress}
+
+    fit(Task(nn.Linear(1, 1), loss), simple()[1], 3)
+    shown = capsys.readouterr().err
+    assert "done=0.333" in shown and "loss=" in shown
 
 
 def test_an_interrupt_is_an_interrupt(tmp_path):

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import pytorch_lightning as lightning
 import torch
 from torch import nn
 
@@ -171,6 +172,7 @@ def test_latents():
 
 def test_the_average_follows_the_weights():
     task = FlowMatching(Velocity(), average=0.5, generator=seeded())
+    task.trainer = lightning.Trainer(logger=False, accelerator="cpu")
     wanted, path = [], []
 
     def step():
