@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Normalisation(nn.Module):
     """``(u - mean) / deviation``, of each channel over all samples and points.
 
-    One number a channel, so that it holds on all grids. A channel that does not vary is only shifted.
+    One number a channel, so that it holds on all grids. A channel that does not vary is only shifted. One that is zero
+    at sides is only scaled: shifted, it would jump there, and its series in sines hold no more than some 15 % of it.
 
     Args:
         channels: how many.
@@ -36,11 +37,17 @@ class Normalisation(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     @classmethod
-    def of(cls, u: Float[Tensor, "n c *s"]) -> Normalisation:
-        """That of some data."""
+    def of(cls, u: Float[Tensor, "n c *s"], shifts: bool = True) -> Normalisation:
+        """That of some data.
+
+        Args:
+            u: values at points.
+            shifts: whether their mean is taken away. Without, the mean is 0 and the deviation from it that of zero.
+        """
         made, channels = cls(u.shape[1]), u.detach().double().transpose(0, 1).flatten(1)
-        spread = channels.std(1, correction=0)
-        made.mean.copy_(channels.mean(1))
+        mean = channels.mean(1) if shifts else torch.zeros_like(channels[:, 0])
+        spread = (channels - mean[:, None]).square().mean(1).sqrt()
+        made.mean.copy_(mean)
         made.deviation.copy_(torch.where(spread > 1e-12 * channels.abs().amax(1), spread, 1.0))
         return made
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
 from kutta.operators.scope import Scope
+from kutta.pde.grids.boundary import Neumann, Periodic
 from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
 
@@ -59,7 +60,8 @@ class TrainedOperator(nn.Module):
             change: see above.
         """
         outputs = data.outputs - data.inputs[:, : network.out_channels] if change else data.outputs
-        return cls(network, data.scope, Normalisation.of(data.inputs), Normalisation.of(outputs), change)
+        of_outputs = Normalisation.of(outputs, shifts=_takes_constants(data.scope.grid))
+        return cls(network, data.scope, Normalisation.of(data.inputs), of_outputs, change)
 
     def forward(self, a: Float[Tensor, "n i *s"], grid: Grid) -> Float[Tensor, "n o *s"]:
         """Fields in physical units; at nodes where the boundary gives values, these."""
@@ -67,6 +69,11 @@ class TrainedOperator(nn.Module):
         if self.change:
             u = u + a[:, : self.network.out_channels]
         return filled(grid, u, 0.0)
+
+
+def _takes_constants(grid: Grid) -> bool:
+    """Whether a constant is a field that all sides of a grid admit."""
+    return all(isinstance(side, Periodic | Neumann) for sides in grid.boundary for side in sides)
 
 
 def check_fits(network: Any, scope: Scope, change: bool) -> None:
