@@ -85,7 +85,11 @@ def as_exact_as(family: Family, ladder: Sequence[tuple[str, Any]], error: float,
         error: to be reached.
         options: of `compare`.
     """
-    rows = compare(family, dict(ladder), **options)
+    return fastest(compare(family, dict(ladder), **options), error)
+
+
+def fastest(rows: Sequence[Row], error: float) -> Row:
+    """The same of methods that have been compared."""
     good = [row for row in rows if row.error <= error]
     return min(good, key=lambda row: row.seconds) if good else min(rows, key=lambda row: row.error)
 
