@@ -65,7 +65,7 @@ def _add_demo(app: "typer.Typer") -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws, epochs and samples.")] = False,
     ) -> None:
-        """Fit an ODE to a record, train neural ODEs, sample from mixtures and digits, and write a report."""
+        """Fit an ODE to a record, train neural ODEs and surrogates, sample digits, and write a report."""
         _require("demo", _OF_DEMO)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -170,17 +170,6 @@ def _add_train(app: "typer.Typer") -> None:
             _fail(f"the study of {surrogate} cannot be written: {refused}")
 
 
-_OF_TRAIN = {
-    "h5py": "h5py",
-    "matplotlib": "matplotlib",
-    "pytorch_lightning": "pytorch-lightning",
-    "safetensors": "safetensors",
-    "tensorboard": "tensorboard",
-    "tqdm": "tqdm",
-    "xarray": "xarray",
-}
-
-
 def _add_methods(app: "typer.Typer") -> None:
     @app.command()
     def methods() -> None:
@@ -222,7 +211,16 @@ def _show_version(wanted: bool) -> None:
 
 
 _OF_SAMPLE = {"matplotlib": "matplotlib", "pytorch_lightning": "pytorch-lightning", "safetensors": "safetensors"}
-_OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm", **_OF_SAMPLE}
+_OF_TRAIN = {
+    "h5py": "h5py",
+    "matplotlib": "matplotlib",
+    "pytorch_lightning": "pytorch-lightning",
+    "safetensors": "safetensors",
+    "tensorboard": "tensorboard",
+    "tqdm": "tqdm",
+    "xarray": "xarray",
+}
+_OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", **_OF_SAMPLE, **_OF_TRAIN}
 
 
 def _require(command: str, packages: "Mapping[str, str]", extra: str = "demo") -> None:

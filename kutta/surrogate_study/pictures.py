@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 from kutta.operators.metrics import energy_spectrum
@@ -111,6 +112,7 @@ def training(study: Study) -> Figure:
                 times = one.trained.seconds * np.arange(1, len(values) + 1) / len(values)
                 axis.plot(times, values, color=colour, linewidth=1.6, label=one.trained.name)
         axis.set(yscale="log", xlabel="seconds of training", title=f"{label}, validation")
+        _plain_numbers(axis.yaxis)
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=max(len(handles[0]), 1))
     return _framed(figure)
@@ -118,9 +120,9 @@ def training(study: Study) -> Figure:
 
 def costs(study: Study) -> Figure:
     """Error against time of the networks and of all classical methods that they were compared with."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
     axis = figure.subplots()
-    rungs = study.ladder
+    rungs = study.classical[:-1]  # the last one has no error, as it is what errors are measured against
     axis.plot([1e3 * row.seconds for row in rungs], [row.error for row in rungs], "o", color=_ink(), alpha=0.35,
               markersize=4, label="classical methods")  # fmt: skip
     best = list(_frontier(study))
@@ -129,14 +131,15 @@ def costs(study: Study) -> Figure:
     for one, colour in _coloured(study):
         axis.plot(1e3 * one.row.seconds, one.row.error, "D", color=colour, markersize=8, label=one.trained.name)
     axis.set(xscale="log", yscale="log", xlabel="milliseconds for a problem", ylabel="relative L2 error")
-    axis.legend(loc="upper right")
+    _plain_numbers(axis.xaxis)
+    figure.legend(loc="outside right upper")
     return _framed(figure)
 
 
 def _frontier(study: Study) -> Iterator[Any]:
     """Classical methods than which none is faster and more exact."""
     least = np.inf
-    for row in sorted(study.ladder, key=lambda row: row.seconds):
+    for row in sorted(study.classical[:-1], key=lambda row: row.seconds):
         if row.error < least:
             least = row.error
             yield row
@@ -162,6 +165,13 @@ def _coloured(study: Study) -> Iterator[tuple[Outcome, str]]:
 
 def _ink() -> str:
     return rcParams["text.color"]
+
+
+def _plain_numbers(axis: Any) -> None:
+    """Numbers along a logarithmic axis as they are: 0.1, 0.2, 0.5, 1."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _framed(figure: Figure) -> Figure:

@@ -54,14 +54,24 @@ def write(done: Study, folder: Folder) -> list[Path]:
     Returns:
         their paths.
     """
-    models = [folder.weights(one.trained.name) for one in done.outcomes]
-    for one, path in zip(done.outcomes, models, strict=True):
-        save(one.trained.model, path, done.parts.training.manifest, one.errors)
+    models = save_models(done, folder)
     pictures = _draw(done, folder.path)
     pages = [folder.path / "table.md", folder.path / "table.json"]
     write_text(pages[0], table.markdown(done))
     write_text(pages[1], json.dumps(table.figures(done), indent=2))
     return [*models, *pictures, *pages]
+
+
+def save_models(done: Study, folder: Folder) -> list[Path]:
+    """Write each network with its card.
+
+    Returns:
+        their paths.
+    """
+    paths = [folder.weights(one.trained.name) for one in done.outcomes]
+    for one, path in zip(done.outcomes, paths, strict=True):
+        save(one.trained.model, path, done.parts.training.manifest, one.errors)
+    return paths
 
 
 def _draw(done: Study, folder: Path) -> list[Path]:

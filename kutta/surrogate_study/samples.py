@@ -48,8 +48,10 @@ def samples(settings: Settings, folder: Folder, progress: bool) -> Parts:
     """
     data = _kept(settings, folder) if folder.data.exists() else _new(settings, folder, progress)
     counts = settings.samples
-    parts = data.split(*(one * data.scope.times for one in (counts.training, counts.validation, counts.test)))
-    return Parts(*parts, data.manifest[_SECONDS])
+    training, validation, test = data.split(
+        *(one * data.scope.times for one in (counts.training, counts.validation, counts.test))
+    )
+    return Parts(training, validation, test, data.manifest[_SECONDS])
 
 
 def _kept(settings: Settings, folder: Folder) -> Data:

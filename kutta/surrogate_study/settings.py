@@ -18,7 +18,7 @@ from kutta.problem_files.file import tables, title_of
 from kutta.problem_files.record import arguments
 from kutta.problem_files.section import ProblemFileError, Section, count, one_of, positive, shown, table, told
 from kutta.problem_files.space import MOST_POINTS
-from kutta.surrogate_study.families import FAMILIES, ladder
+from kutta.surrogate_study.families import FAMILIES
 from kutta.surrogate_study.networks import FITTED, KINDS, Network, check_fits
 
 LOSSES = {name: getattr(metrics, name) for name in ("relative_l2", "relative_h1", "published_h1", "nrmse", "vrmse")}
@@ -205,7 +205,6 @@ def _check_together(samples: Samples, networks: Mapping[str, Network]) -> None:
         problem = family.draw(1, torch.Generator().manual_seed(0))
         a = read_inputs(problem, family.inputs)
         scope: Scope = scope_of(problem, family.inputs, a, family.times)
-        ladder(FAMILIES[samples.family], scope.grid)
     for name, network in networks.items():
         with told(f"networks.{name}"):
             check_fits(network, scope, a)

@@ -13,7 +13,7 @@ from kutta.operators import Surrogate, metrics
 from kutta.operators.comparison.compare import Row, break_even, compare, fastest
 from kutta.operators.data.fields import Data
 from kutta.operators.learning import evaluate
-from kutta.surrogate_study.families import FAMILIES, ladder
+from kutta.surrogate_study.families import FAMILIES, ladder, reference
 from kutta.surrogate_study.folder import Folder
 from kutta.surrogate_study.samples import Parts, samples
 from kutta.surrogate_study.settings import Settings
@@ -73,16 +73,19 @@ class Study:
         parts: of the data.
         outcomes: of the networks.
         baseline: the name of the prediction that takes no learning, and its errors.
-        ladder: classical methods.
-        reference: the method that made the data, against which errors are measured.
+        classical: other methods, the last of which made the data: errors are measured against it.
     """
 
     settings: Settings
     parts: Parts
     outcomes: Sequence[Outcome]
     baseline: tuple[str, Mapping[str, float]]
-    ladder: Sequence[Row]
-    reference: Row
+    classical: Sequence[Row]
+
+    @property
+    def reference(self) -> Row:
+        """The method that made the data."""
+        return self.classical[-1]
 
 
 def study(settings: Settings, folder: Folder, progress: bool = False) -> Study:
@@ -95,29 +98,15 @@ def study(settings: Settings, folder: Folder, progress: bool = False) -> Study:
     """
     parts = samples(settings, folder, progress)
     networks = [trained(settings, name, parts, folder, progress) for name in settings.networks]
-    rows, reference = compared(settings, networks, parts), reference_name(settings)
-    rungs = [row for name, row in rows.items() if name not in settings.networks and name != reference]
+    family, known = settings.samples.made(), FAMILIES[settings.samples.family]
+    seed, asked = _PROBLEMS + settings.seed, settings.comparison
+    classical = ladder(known, family.draw(asked.problems, torch.Generator().manual_seed(seed)))
+    classical[reference(known, family)] = (family.method, dict(family.options))
+    methods = {one.name: Surrogate(one.model, margin=_MARGIN) for one in networks} | classical
+    rows = {row.name: row for row in compare(family, methods, asked.problems, asked.rounds, seed)}
+    rungs = [rows[name] for name in classical]
     outcomes = [_outcome(one, parts, rows[one.name], rungs) for one in networks]
-    return Study(settings, parts, outcomes, _baseline(parts), rungs, rows[reference])
-
-
-def compared(settings: Settings, networks: Sequence[Trained], parts: Parts) -> dict[str, Row]:
-    """Errors and times of networks and classical methods on the same problems, in one run."""
-    family = settings.samples.made()
-    methods: dict[str, Any] = {one.name: Surrogate(one.model, margin=_MARGIN) for one in networks}
-    methods |= ladder(FAMILIES[settings.samples.family], parts.training.scope.grid)
-    methods[reference_name(settings)] = (family.method, dict(family.options))
-    asked = settings.comparison
-    rows = compare(family, methods, asked.problems, asked.rounds, _PROBLEMS + settings.seed)
-    return {row.name: row for row in rows}
-
-
-def reference_name(settings: Settings) -> str:
-    """The method that made the data, by its name among classical ones."""
-    family = settings.samples.made()
-    classical = FAMILIES[settings.samples.family].classical
-    name = next(name for name, method in classical.items() if method == family.method)
-    return f"{name}, rtol {family.options['rtol']:g}"
+    return Study(settings, parts, outcomes, _baseline(parts), rungs)
 
 
 def _outcome(one: Trained, parts: Parts, row: Row, rungs: Sequence[Row]) -> Outcome:
@@ -137,7 +126,7 @@ def _baseline(parts: Parts) -> tuple[str, dict[str, float]]:
     """That nothing changes, or of equations without time, that all solutions are alike."""
     test, scope = parts.test, parts.test.scope
     if scope.step is None:
-        name, u = "mean of the training solutions", parts.training.outputs.mean(0).expand_as(test.outputs)
+        name, u = "mean solution", parts.training.outputs.mean(0).expand_as(test.outputs)
     else:
         name, u = "persistence", test.inputs[:, : len(scope.components)]
     return name, {key: float(metric(u, test.outputs, scope.grid).mean()) for key, metric in METRICS.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kutta.durations import seconds
 from kutta.surrogate_study.study import METRICS, Outcome, Study
 
 NOTE = (
@@ -51,7 +52,7 @@ def costs(study: Study) -> Shown:
     header = ("network", "error", "time", "as exact", "its time", "speed-up", "pays after")
     rows = [_costs_of(one) for one in study.outcomes]
     row = study.reference
-    rows.append((row.name, "–", seconds(row.seconds), *["–"] * 4))
+    rows.append(("solver of the data", "–", seconds(row.seconds), row.name, *["–"] * 3))
     return Shown("Time for a problem", header, rows)
 
 
@@ -68,7 +69,7 @@ def note(study: Study) -> str:
         problems=asked.problems,
         rounds=asked.rounds,
         reference=study.reference.name,
-        rungs=len(study.ladder),
+        rungs=len(study.classical),
         paid=seconds(study.parts.paid),
     )
 
@@ -88,8 +89,7 @@ def figures(study: Study) -> dict[str, Any]:
     return {
         "networks": {one.trained.name: _figures_of(one) for one in study.outcomes},
         "baseline": {"name": name, "errors": dict(found)},
-        "classical": [vars(row) for row in study.ladder],
-        "reference": vars(study.reference),
+        "classical": [vars(row) for row in study.classical],
         "data_seconds": study.parts.seconds,
         "data_seconds_paid": study.parts.paid,
         "settings": {name: study.settings.of_network(name) for name in study.settings.networks},
@@ -99,13 +99,6 @@ def figures(study: Study) -> dict[str, Any]:
 def percent(value: float) -> str:
     """A relative error."""
     return f"{100.0 * value:.3g}%"
-
-
-def seconds(value: float) -> str:
-    """A duration."""
-    if value >= 120.0:
-        return f"{value / 60.0:.1f} min"
-    return f"{value:.1f} s" if value >= 1.0 else f"{1e3 * value:.3g} ms"
 
 
 def problems(count: float) -> str:
