@@ -21,6 +21,9 @@ from kutta.surrogate_study.study import Outcome, Study
 # Okabe and Ito's colours that show on white and on black.
 COLOURS = ("#0f77c0", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8f98")
 
+# Waves with less than this part of the energy are rounding errors.
+_DEEPEST = 1e-12
+
 # The sample that is shown, and its fields.
 _SAMPLE, _CHANNEL = 0, 0
 
@@ -92,6 +95,8 @@ def spectra(study: Study) -> Figure:
         error = one.predicted - data.outputs
         _spectrum(axis, study, error, color=colour, linewidth=1.6, label=f"error of {one.trained.name}")
     axis.set(yscale="log", xlabel="wave number, periods along the box", ylabel="energy, mean over test samples")
+    top = axis.dataLim.y1
+    axis.set_ylim(max(axis.dataLim.y0, _DEEPEST * top) / 2.0, 2.0 * top)
     axis.legend(loc="upper right")
     return _framed(figure)
 

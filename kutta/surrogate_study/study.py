@@ -103,7 +103,7 @@ def study(settings: Settings, folder: Folder, progress: bool = False) -> Study:
     classical = ladder(known, family.draw(asked.problems, torch.Generator().manual_seed(seed)))
     classical[reference(known, family)] = (family.method, dict(family.options))
     methods = {one.name: Surrogate(one.model, margin=_MARGIN) for one in networks} | classical
-    rows = {row.name: row for row in compare(family, methods, asked.problems, asked.rounds, seed)}
+    rows = {row.name: row for row in compare(family, methods, asked.problems, asked.rounds, seed, progress)}
     rungs = [rows[name] for name in classical]
     outcomes = [_outcome(one, parts, rows[one.name], rungs) for one in networks]
     return Study(settings, parts, outcomes, _baseline(parts), rungs)

@@ -10,7 +10,7 @@ from kutta.surrogate_study.families import FAMILIES, ladder, reference
 SMALL = {"darcy": {"points": 16}, "burgers": {"points": 32}, "navier_stokes": {"points": 16, "end": 1.0, "times": 1}}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["darcy", "burgers", pytest.param("navier_stokes", marks=pytest.mark.slow)])
 def test_all_rungs_solve_and_the_tightest_are_the_most_exact(name):
     known = FAMILIES[name]
     family = known.make(**SMALL[name])
@@ -32,9 +32,9 @@ def test_grids_that_cannot_be_coarser_are_tried_as_they_are():
 
 
 def test_steps_that_are_too_long_are_left_out():
-    family = FAMILIES["burgers"].make(points=64, viscosity=0.01, end=10.0)
+    family = FAMILIES["burgers"].make(points=32, viscosity=0.001, end=10.0)
     rungs = ladder(FAMILIES["burgers"], family.draw(1, torch.Generator().manual_seed(0)))
-    assert "ETDRK4 on 64, 128 steps" in rungs and "ETDRK2 on 64, 4 steps" not in rungs
+    assert "ETDRK4 on 32, rtol 0.01" in rungs and "ETDRK4 on 32, 4 steps" not in rungs
 
 
 def test_the_method_of_the_data_has_a_name():
