@@ -42,7 +42,7 @@ def _planes(study: Study) -> Figure:
     figure = Figure(figsize=(0.9 * width * columns + 1.6, 2.0 * height), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     off = [u - target for u in predicted]
-    of_values, of_errors = scale(np.stack([target, *predicted])), _about_zero(np.stack(off))
+    of_values, of_errors = scale(target), _about_zero(np.stack(off))
     _panel(figure, axes[0, 0], given, grid, scale(given), f"input: {data.scope.channels[_CHANNEL]}", bar=True)
     _panel(figure, axes[1, 0], target, grid, of_values, "solution")
     for column, (one, u, error) in enumerate(zip(study.outcomes, predicted, off, strict=True), 1):
