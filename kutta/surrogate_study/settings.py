@@ -22,7 +22,7 @@ from kutta.surrogate_study.families import FAMILIES
 from kutta.surrogate_study.networks import FITTED, KINDS, Network, check_fits
 
 LOSSES = {name: getattr(metrics, name) for name in ("relative_l2", "relative_h1", "published_h1", "nrmse", "vrmse")}
-PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu")
 _LARGEST_SEED = 2**31
 _MOST = 10**9
@@ -162,7 +162,7 @@ def _training(section: Section, default: Training) -> Training:
         "weight_decay": _not_negative,
         "loss": one_of(tuple(LOSSES)),
         "precision": one_of(PRECISIONS),
-        "accelerator": one_of(ACCELERATORS),
+        "accelerator": _accelerator,
         "every": count(1, _MOST),
     }
     given = {name: section.take(name, kind, getattr(default, name)) for name, kind in kinds.items()}
@@ -208,6 +208,13 @@ def _check_together(samples: Samples, networks: Mapping[str, Network]) -> None:
     for name, network in networks.items():
         with told(f"networks.{name}"):
             check_fits(network, scope, a)
+
+
+def _accelerator(value: Any) -> str:
+    """One that this machine has."""
+    if one_of(ACCELERATORS)(value) == "gpu" and not torch.cuda.is_available():
+        raise ValueError('this machine has no GPU that PyTorch can use: leave it out, or take "cpu"')
+    return value
 
 
 def _not_negative(value: Any) -> float:

@@ -73,6 +73,7 @@ REFUSED = {
     "negative decay": ("training.weight_decay", -1.0, "training.weight_decay: expected a number above 0; got -1.0"),
     "unknown loss": ("training.loss", "relative_l1", r"training.loss: expected one of .*; did you mean relative_l2\?"),
     "unknown precision": ("training.precision", "float8", "training.precision: expected one of 32-true"),
+    "unknown accelerator": ("training.accelerator", "abacus", "training.accelerator: expected one of auto, cpu, gpu"),
     "several devices": ("training.devices", 2, "training.devices has no meaning here"),
     "overruled by nonsense": ("networks.mgno.training", {"step": 3}, "networks.mgno.training.step has no meaning"),
     "no rounds": ("comparison.rounds", 0, "comparison.rounds: expected a whole number from 1"),
@@ -85,6 +86,15 @@ def test_what_has_no_meaning_is_refused(case):
     key, value, reason = REFUSED[case]
     with pytest.raises(ProblemFileError, match=reason):
         settings_of(changed(DARCY, key, value))
+
+
+def test_a_gpu_is_refused_where_there_is_none(monkeypatch):
+    content = changed(DARCY, "training.accelerator", "gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ProblemFileError, match=r"training\.accelerator: this machine has no GPU"):
+        settings_of(content)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert settings_of(content).training["mgno"].accelerator == "gpu"
 
 
 def test_weights_need_not_decay():

@@ -106,6 +106,13 @@ def test_more_modes_than_samples_name_the_network(parts, tmp_path):
         trained(settings, "linear", parts, Folder(tmp_path), progress=False)
 
 
+def test_mixed_precision_keeps_the_weights_single(parts, tmp_path):
+    settings = settings_of(changed(DARCY, "training.precision", "bf16-mixed"))
+    one = trained(settings, "mgno", parts, Folder(tmp_path), progress=False)
+    u = one.model(parts.test.inputs, parts.test.scope.grid)
+    assert u.dtype == weights(one).dtype == torch.float32 and bool(torch.isfinite(u).all())
+
+
 def test_it_learns(parts, tmp_path):
     settings = settings_of(changed(DARCY, "training.steps", 60))
     one = trained(settings, "mgno", parts, Folder(tmp_path), progress=False)
