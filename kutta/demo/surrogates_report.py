@@ -43,7 +43,7 @@ def verdict(study: Study) -> str:
     """What came of it, in words."""
     best, fastest = _most_exact(study), max(study.outcomes, key=lambda one: one.speedup)
     return (
-        f"The most exact network, {best.trained.name}, is off by {table.percent(best.errors['relative L2'])}, and "
+        f"The most exact network, {best.trained.name}, is off by {table.percent(best.errors['relative L2'])} and "
         f"{_beside(best)} On these grids {fastest.trained.name} gains most, a factor of {fastest.speedup:.2g} at an "
         f"error of {table.percent(fastest.errors['relative L2'])}."
     )
@@ -52,7 +52,7 @@ def verdict(study: Study) -> str:
 def _beside(one: Outcome) -> str:
     """A network beside the solver that is as exact."""
     mine, theirs = seconds(one.row.seconds), seconds(one.classical.seconds)
-    times = f"takes {mine} for a problem, where {one.classical.name} takes {theirs}"
+    times = f"takes {mine} for a problem, where {one.classical.name}, takes {theirs}"
     after = table.problems(one.pays_after)
     return f"{times}: it never pays." if after == "never" else f"{times}: it pays after {after} problems."
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.learning import train
 from kutta.operators.trained_operator import TrainedOperator
@@ -55,8 +57,14 @@ def trained(settings: Settings, name: str, parts: Parts, folder: Folder, progres
         operator = network.build(parts.training.scope, settings.seed)
         model = TrainedOperator.for_data(operator, parts.training, network.change)
         curves, seconds = learn(model, settings, name, parts, folder, progress)
+        _check_finite(model)
     model.requires_grad_(False).eval()
     return Trained(name, network.kind, model, curves, seconds)
+
+
+def _check_finite(model: TrainedOperator) -> None:
+    if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
+        raise ValueError("training diverged, its weights are not finite: take a smaller lr, and begin with --restart")
 
 
 def _in_steps(

@@ -106,6 +106,12 @@ def test_more_modes_than_samples_name_the_network(parts, tmp_path):
         trained(settings, "linear", parts, Folder(tmp_path), progress=False)
 
 
+def test_training_that_diverges_is_told(parts, tmp_path):
+    settings = settings_of(changed(DARCY, "training.lr", 1e30))
+    with pytest.raises(ProblemFileError, match=r"networks\.mgno: training diverged"):
+        trained(settings, "mgno", parts, Folder(tmp_path), progress=False)
+
+
 def test_mixed_precision_keeps_the_weights_single(parts, tmp_path):
     settings = settings_of(changed(DARCY, "training.precision", "bf16-mixed"))
     one = trained(settings, "mgno", parts, Folder(tmp_path), progress=False)
