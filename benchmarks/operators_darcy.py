@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -25,19 +28,34 @@ NETWORKS: tuple[tuple[str, Callable[[], Any], float, int], ...] = (
     ("UNet", lambda: operators.UNet(1, 1, width=16), 1e-3, 60),
     ("T1", lambda: operators.T1(1, 1, (24, 24), width=24, layers=4), 1e-3, 60),
 )
-SMALL: tuple[tuple[str, Callable[[], Any], float, int], ...] = (
+SMALL = (
     ("MgNO", lambda: operators.MgNO(1, 1, width=4, layers=1, sweeps=(1, 1, 1)), 1e-3, 1),
     ("FNO", lambda: operators.FNO(1, 1, (8, 8), width=4, layers=1), 1e-3, 1),
 )
 
 
-def trained(network: Any, data: Any, test: Any, rate: float, epochs: int, seed: int) -> tuple[dict[str, float], float]:
+def data_for(points: int) -> tuple[Any, Any]:
+    """Samples to train on and to test with, the same in every process."""
+    samples, tests = (SAMPLES, TESTS) if points == POINTS else (16, 8)
+    return operators.data.generate(operators.data.darcy(points), samples + tests, seed=0).split(samples, tests)
+
+
+def networks(points: int) -> Sequence[tuple[str, Callable[[], Any], float, int]]:
+    """All of them, or small ones for a small grid."""
+    return NETWORKS if points == POINTS else SMALL
+
+
+def trained(points: int, which: int, seed: int) -> tuple[dict[str, float], float]:
     """Errors on the test set in percent, and minutes of training."""
-    model = operators.TrainedOperator.for_data(network, data)
+    torch.set_num_threads(1)
+    data, test = data_for(points)
+    _, make, rate, epochs = networks(points)[which]
+    torch.manual_seed(seed)
+    model = operators.TrainedOperator.for_data(make(), data)
     steps = epochs * (len(data) // BATCH)
-    start = time.perf_counter()
+    start = time.process_time()
     operators.train(model, data, steps, batch=BATCH, loss=H1, lr=rate, seed=seed, progress=False)
-    minutes = (time.perf_counter() - start) / 60.0
+    minutes = (time.process_time() - start) / 60.0
     errors = operators.evaluate(model, test, {"L2": L2, "H1": H1})
     return {name: 100.0 * one for name, one in errors.items()}, minutes
 
@@ -45,34 +63,28 @@ def trained(network: Any, data: Any, test: Any, rate: float, epochs: int, seed: 
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
     options = arguments(argv, __doc__, repeats=SEEDS)
-    points, samples, tests = (16, 16, 8) if options.quick else (POINTS, SAMPLES, TESTS)
-    family = operators.data.darcy(points)
-    data, test = operators.data.generate(family, samples + tests, seed=0).split(samples, tests)
+    points = 16 if options.quick else POINTS
+    samples, tests = map(len, data_for(points))
     settings = {"points": points, "samples": samples, "tests": tests, "batch": BATCH}
     report = Report("operators-darcy", "What do operators learn from 512 solutions of Darcy's problem?", settings)
     title = f"Relative errors on {tests} further problems, {points}^2, two materials 3/12"
     table = report.table(title, "network", "weights", "L2, %", "H1, %", "minutes", f"{BAR:g} / L2", "bar")
-    for name, make, rate, epochs in networks(points):
-        found = []
-        for seed in range(options.repeats):
-            torch.manual_seed(seed)
-            network = make()
-            found.append(trained(network, data, test, rate, epochs, seed))
-        l2, h1 = (Spread.of([errors[one] for errors, _ in found]) for one in ("L2", "H1"))
-        minutes, margin = Spread.of([one for _, one in found]), Spread.of([BAR / one["L2"] for one, _ in found])
+    runs = [(points, which, seed) for which in range(len(networks(points))) for seed in range(options.repeats)]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
+        found = list(processes.map(trained, *zip(*runs, strict=True)))
+    for which, (name, make, _, _) in enumerate(networks(points)):
+        mine = [one for (_, of, _), one in zip(runs, found, strict=True) if of == which]
+        l2, h1 = (Spread.of([errors[one] for errors, _ in mine]) for one in ("L2", "H1"))
+        minutes, margin = Spread.of([one for _, one in mine]), Spread.of([BAR / one["L2"] for one, _ in mine])
         bar = verdict(margin, 1.0) if name == "MgNO" else None
-        table.add(name, network.parameter_count, l2, h1, minutes, margin, bar)
+        table.add(name, make().parameter_count, l2, h1, minutes, margin, bar)
     report.notes.append(
         "Medians and ranges over seeds, which draw the weights and the order of the samples. All networks have the "
-        f"same data, the relative H1 error as their loss, AdamW with one cycle of rates, and batches of {BATCH}."
+        f"same data, the relative H1 error as their loss, AdamW with one cycle of rates, and batches of {BATCH}. "
+        "Minutes of one processor core, with all cores at work."
     )
     finish(report, options)
     return report
-
-
-def networks(points: int) -> Sequence[Any]:
-    """All of them, or small ones for a small grid."""
-    return NETWORKS if points == POINTS else SMALL
 
 
 if __name__ == "__main__":

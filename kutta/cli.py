@@ -50,6 +50,7 @@ def application() -> "typer.Typer":
     _add_demo(app)
     _add_sample(app)
     _add_solve(app)
+    _add_train(app)
     _add_methods(app)
     _add_bench(app)
     return app
@@ -64,7 +65,7 @@ def _add_demo(app: "typer.Typer") -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws, epochs and samples.")] = False,
     ) -> None:
-        """Fit an ODE to a record, train neural ODEs, sample from mixtures and digits, and write a report."""
+        """Fit an ODE to a record, train neural ODEs and surrogates, sample digits, and write a report."""
         _require("demo", _OF_DEMO)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -141,6 +142,34 @@ def _add_solve(app: "typer.Typer") -> None:
 _OF_FORMATS = {"netcdf": {"h5netcdf": "h5netcdf"}, "zarr": {"zarr": "zarr"}}
 
 
+def _add_train(app: "typer.Typer") -> None:
+    import typer
+
+    @app.command()
+    def train(
+        surrogate: Annotated[Path, typer.Argument(help="A TOML file such as examples/darcy_surrogate.toml.")],
+        out: Annotated[
+            Path | None,
+            typer.Option(help="Folder for models, tables and pictures; by default named as the file."),
+        ] = None,
+        restart: Annotated[bool, typer.Option("--restart", help="Begin anew, also where data or models are.")] = False,
+        quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, and no tables at the end.")] = False,
+    ) -> None:
+        """Train neural operators on solutions of an equation, and compare them with classical methods."""
+        _require("train", _OF_TRAIN, "cli,pde,progress,training")
+        from kutta import SolveError
+        from kutta.surrogate_study.run import run
+
+        try:
+            run(surrogate, out, restart, quiet)
+        except ValueError as refused:
+            _fail(str(refused))
+        except SolveError as failed:
+            _fail(f"{surrogate}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}")
+        except OSError as refused:
+            _fail(f"the study of {surrogate} cannot be written: {refused}")
+
+
 def _add_methods(app: "typer.Typer") -> None:
     @app.command()
     def methods() -> None:
@@ -182,7 +211,16 @@ def _show_version(wanted: bool) -> None:
 
 
 _OF_SAMPLE = {"matplotlib": "matplotlib", "pytorch_lightning": "pytorch-lightning", "safetensors": "safetensors"}
-_OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", "tqdm": "tqdm", **_OF_SAMPLE}
+_OF_TRAIN = {
+    "h5py": "h5py",
+    "matplotlib": "matplotlib",
+    "pytorch_lightning": "pytorch-lightning",
+    "safetensors": "safetensors",
+    "tensorboard": "tensorboard",
+    "tqdm": "tqdm",
+    "xarray": "xarray",
+}
+_OF_DEMO = {"jinja2": "jinja2", "sklearn": "scikit-learn", **_OF_SAMPLE, **_OF_TRAIN}
 
 
 def _require(command: str, packages: "Mapping[str, str]", extra: str = "demo") -> None:

@@ -23,7 +23,7 @@ def test_version():
 
 def test_without_a_command_the_help_is_shown():
     text = invoke().output
-    assert all(command in text for command in ("demo", "sample", "solve", "methods", "bench"))
+    assert all(command in text for command in ("demo", "sample", "solve", "train", "methods", "bench"))
 
 
 def test_methods_lists_every_public_method_with_its_own_figures():

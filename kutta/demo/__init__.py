@@ -1,1 +1,1 @@
-"""What `kutta demo` does: parameters of an ODE from a real record, and a neural ODE classifier."""
+"""What `kutta demo` does: an ODE fitted to a record, a neural ODE classifier, samplers, and surrogates."""

@@ -53,8 +53,3 @@ class Content:
     sections: Sequence[Section]
     provenance: Table
     results: dict[str, Any] = field(default_factory=dict)
-
-
-def seconds(value: float) -> str:
-    """A duration in seconds or milliseconds."""
-    return f"{value:.1f} s" if value >= 1.0 else f"{1e3 * value:.3g} ms"

@@ -13,9 +13,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kutta.demo import digits, digits_pictures, hare_lynx, hare_lynx_pictures, sampling, sampling_report
-from kutta.demo.content import Content, Section, Table, seconds
+from kutta.demo import (
+    digits,
+    digits_pictures,
+    hare_lynx,
+    hare_lynx_pictures,
+    sampling,
+    sampling_report,
+    surrogates_report,
+)
+from kutta.demo.content import Content, Section, Table
+from kutta.durations import seconds
 from kutta.files import replacing
+from kutta.surrogate_study.study import Study as Surrogates
 
 REPORT = "report.html"
 PACKAGES = ("kutta", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -208,7 +218,9 @@ def _version(package: str) -> str:
         return "not installed as a package"
 
 
-def tiles_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study) -> list[dict[str, str]]:
+def tiles_of(
+    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates
+) -> list[dict[str, str]]:
     """The headline figures."""
     fit, ahead = hares.fit, hares.ahead
     plain, penalised = (model.outcome for model in images.models)
@@ -229,10 +241,13 @@ def tiles_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Stu
             "label": "test accuracy, plain → penalised",
         },
         *sampling_report.tiles(samples),
+        *surrogates_report.tiles(networks),
     ]
 
 
-def results_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, seed: int) -> dict[str, Any]:
+def results_of(
+    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates, seed: int
+) -> dict[str, Any]:
     """The figures of all studies as plain numbers."""
     fit, ahead = hares.fit, hares.ahead
     return {
@@ -257,6 +272,7 @@ def results_of(hares: hare_lynx.Study, images: digits.Study, samples: sampling.S
             **{model.name: results_of_model(model) for model in images.models},
         },
         "sampling": sampling_report.results(samples),
+        "surrogates": surrogates_report.results(networks),
     }
 
 
@@ -279,14 +295,24 @@ def results_of_model(model: digits.Trained) -> dict[str, Any]:
 
 
 def content_of(
-    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, seed: int, wall: float
+    hares: hare_lynx.Study,
+    images: digits.Study,
+    samples: sampling.Study,
+    networks: Surrogates,
+    seed: int,
+    wall: float,
 ) -> Content:
     """The content of the page, pictures rendered."""
     return Content(
-        tiles=tiles_of(hares, images, samples),
-        sections=(hare_lynx_section(hares), digits_section(images), sampling_report.section(samples)),
+        tiles=tiles_of(hares, images, samples, networks),
+        sections=(
+            hare_lynx_section(hares),
+            digits_section(images),
+            sampling_report.section(samples),
+            surrogates_report.section(networks),
+        ),
         provenance=provenance_table(seed, wall),
-        results=results_of(hares, images, samples, seed),
+        results=results_of(hares, images, samples, networks, seed),
     )
 
 

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kutta.demo import digits, digits_flow, hare_lynx, report, sampling, sampling_report
+from kutta.demo import digits, digits_flow, hare_lynx, report, sampling, sampling_report, surrogates
 from kutta.demo.classifier import Settings
+from kutta.surrogate_study.run import in_terminal
+from kutta.surrogate_study.settings import read
+from kutta.surrogate_study.table import tables
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from kutta.demo.content import Table as Shown
+    from kutta.surrogate_study.study import Study as Surrogates
 
 QUICK = Settings(epochs=6)
 QUICK_FLOW = digits_flow.Settings(width=128, steps=300, average=0.98)
 MODEL = "digits-flow"
 """The folder of the model of digits, inside that of the report."""
+SURROGATES = "darcy-surrogates"
+"""The folder of the networks in the place of a solver."""
 
 
 def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True) -> Path:
-    """Run all studies, write the report and save the model of digits, which `kutta sample` takes.
+    """Run all studies, write the report and save the models.
+
+    That of digits is what `kutta sample` takes.
 
     Args:
-        folder: where the report, its pictures and the model go; made when missing.
+        folder: where the report, its pictures and the models go; made when missing.
         seed: of everything random.
         quick: fewer draws, epochs and samples.
         progress: show progress bars.
@@ -37,14 +46,18 @@ def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True)
         hares = hare_lynx.study(seed, draws=60 if quick else 500, progress=progress)
     images = digits.study(seed, QUICK if quick else None, progress=progress)
     samples = sampling.study(seed, QUICK_FLOW if quick else None, samples=200 if quick else 1000, progress=progress)
-    content = report.content_of(hares, images, samples, seed, time.perf_counter() - began)
+    few = read(surrogates.QUICK) if quick else None
+    networks = surrogates.study(folder / SURROGATES, seed, few, progress=progress)
+    content = report.content_of(hares, images, samples, networks, seed, time.perf_counter() - began)
     path = report.write(content, folder)
     digits_flow.save(samples.digits.model, samples.digits.settings, folder / MODEL)
-    _summarise(hares, images, samples, path)
+    _summarise(hares, images, samples, networks, path)
     return path
 
 
-def _summarise(hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, path: Path) -> None:
+def _summarise(
+    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates, path: Path
+) -> None:
     from rich.console import Console
 
     console = Console()
@@ -53,6 +66,8 @@ def _summarise(hares: hare_lynx.Study, images: digits.Study, samples: sampling.S
     console.print(cost_summary(hares))
     console.print(digits_summary(images))
     console.print(sampling_summary(samples))
+    for shown in tables(networks):
+        console.print(in_terminal(replace(shown, title=f"Darcy flow by networks: {shown.title.lower()}")))
     console.print("Report:", str(path), soft_wrap=True, highlight=False)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kutta.demo import sampling, sampling_pictures
-from kutta.demo.content import Section, Table, seconds
+from kutta.demo.content import Section, Table
+from kutta.durations import seconds
 
 
 def section(study: sampling.Study) -> Section:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, Field, fields
 from typing import Any
 
 import kutta as kt
@@ -40,6 +40,7 @@ _IN_FILES = {
     "a whole number": ("int",),
     "a number": ("float", "Any"),
     "a list of numbers": ("Any", "Sequence", "tuple"),
+    "a text": ("str",),
 }
 
 # What a text among the arguments stands for, such as a field by its formula, or a list with one for each axis.
@@ -62,24 +63,42 @@ def record(value: Any, known: Mapping[str, type], path: str, reader: Reader | No
         raise ProblemFileError(f"{path}: expected a name, or a table with a name and arguments; got {shown(value)}")
     section = Section({"name": value} if isinstance(value, str) else value, path)
     kind = known[section.take("name", one_of(sorted(known)))]
-    arguments = {one.name: one for one in fields(kind) if one.init}
-    given = {}
-    for key, one in section.values.items():
-        if key == "name":
-            continue
-        if key not in arguments:
-            raise ProblemFileError(f"{section.named(key)} has no meaning here{nearest(key, arguments)}")
-        given[key] = _argument(one, arguments[key], section.named(key), reader)
-    for key, one in arguments.items():
-        if key not in given and one.default is MISSING and one.default_factory is MISSING:
-            raise ProblemFileError(f"{section.named(key)} is missing")
+    given = arguments(section, kind, reader)
     with told(path):
         return kind(**given)
 
 
-def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any:
+def arguments(
+    section: Section, of: Callable[..., Any], reader: Reader | None = None, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """The arguments of a class or a function in a table: all keys that nobody has asked for.
+
+    Args:
+        section: the table.
+        of: the class or the function, whose annotations are texts.
+        reader: as above.
+        without: arguments that come from elsewhere, and have no place in the table.
+
+    Raises:
+        ProblemFileError: for keys that are no arguments, values of another kind, and arguments that are missing.
+    """
+    known = {name: one for name, one in inspect.signature(of).parameters.items() if name not in without}
+    given = {}
+    for key, one in section.values.items():
+        if key in section.asked:
+            continue
+        if key not in known:
+            raise ProblemFileError(f"{section.named(key)} has no meaning here{nearest(key, known)}")
+        given[key] = _argument(one, known[key].annotation, section.named(key), reader)
+    for key, one in known.items():
+        if key not in given and one.default is inspect.Parameter.empty:
+            raise ProblemFileError(f"{section.named(key)} is missing")
+    return given
+
+
+def _argument(value: Any, annotation: Any, path: str, reader: Reader | None) -> Any:
     """An argument, if it is of a kind that a file can hold and the class takes."""
-    kinds = {one.strip() for one in str(field.type).split("|")}
+    kinds = {one.strip() for one in str(annotation).split("|")}
     for part in kinds & _PARTS.keys():
         return record(value, _PARTS[part], path)
     if isinstance(value, bool):
@@ -94,6 +113,8 @@ def _argument(value: Any, field: Field, path: str, reader: Reader | None) -> Any
     elif isinstance(value, str) and reader is not None and "Any" in kinds:
         with told(path):
             fits, wanted = True, reader(value)
+    elif isinstance(value, str):
+        fits, wanted = "str" in kinds, value
     else:
         fits, wanted = False, None
     if not fits:

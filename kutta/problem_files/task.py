@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,12 @@ from kutta.formulas.functions import FUNCTIONS
 from kutta.pde.grids.grid import AXES
 from kutta.pde.strings.equation import Equation
 from kutta.problem_files import space, start
+from kutta.problem_files.file import tables, title_of
 from kutta.problem_files.record import CONTROLLERS, EQUATIONS, METHODS, SCHEMES, record
 from kutta.problem_files.section import (
     ProblemFileError,
     Section,
     count,
-    line,
     number,
     one_of,
     positive,
@@ -34,7 +33,6 @@ from kutta.problem_files.section import (
     told,
 )
 
-LARGEST_FILE = 1_000_000
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 ENGINES = {"auto": lambda: "auto", "eager": lambda: "eager", "compiled": kt.Compiled, "kernel": kt.Kernel}
 _SAVED = 50
@@ -75,24 +73,11 @@ def read(path: Path) -> Task:
     Raises:
         ProblemFileError: for a file that cannot be read, or says what has no meaning.
     """
-    source = _source(path)
-    try:
-        content = tomllib.loads(source)
-    except (ValueError, RecursionError) as problem:
-        raise ProblemFileError(f"{path} is not TOML: {problem or 'nested too deeply'}") from problem
+    content, source = tables(path)
     try:
         return task_of(content, path.parent, source, path.stem)
     except ProblemFileError as problem:
         raise ProblemFileError(f"{path}: {problem}") from problem
-
-
-def _source(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ProblemFileError(f"{path} is larger than {LARGEST_FILE} bytes, too large for a problem file")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ProblemFileError(f"{path} cannot be read: {problem}") from problem
 
 
 def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: str = "problem") -> Task:
@@ -105,7 +90,7 @@ def task_of(content: Mapping[str, Any], folder: Path, source: str = "", name: st
         name: the title, if the file has none.
     """
     file = Section(content)
-    title = file.take("title", line, "".join(one if one.isprintable() else "?" for one in name))
+    title = title_of(file, name)
     if ("equation" in file) == ("ode" in file):
         raise ProblemFileError("expected either a table equation, or a table ode for ordinary differential equations")
     solving = file.section("solve", needed=False)

@@ -1,10 +1,22 @@
 import pytest
 
-from kutta.demo import digits, digits_flow, hare_lynx, sampling
+from kutta.demo import digits, digits_flow, hare_lynx, sampling, surrogates
 from kutta.demo.classifier import Settings
 from kutta.demo.report import Content, content_of
+from kutta.surrogate_study.settings import settings_of
+from kutta.surrogate_study.study import Study as Surrogates
 
 FEW_EPOCHS = Settings(epochs=5, tolerance=1e-5)
+SMALL_NETWORKS = {
+    "title": "Darcy flow",
+    "data": {"family": "darcy", "points": 16, "training": 32, "validation": 8, "test": 8},
+    "training": {"steps": 20, "batch": 8, "lr": 5e-3},
+    "networks": {
+        "FNO": {"kind": "FNO", "modes": [6, 6], "width": 8, "layers": 2, "lift": 16, "project": 16},
+        "DeepONet": {"kind": "FieldDeepONet", "terms": 16},
+    },
+    "comparison": {"problems": 4, "rounds": 1},
+}
 SMALL_FLOW = digits_flow.Settings(width=64, depth=2, steps=120, average=0.95)
 
 
@@ -25,8 +37,13 @@ def samples() -> sampling.Study:
 
 
 @pytest.fixture(scope="session")
-def content(hares, images, samples) -> Content:
-    return content_of(hares, images, samples, seed=0, wall=1.0)
+def networks(tmp_path_factory) -> Surrogates:
+    return surrogates.study(tmp_path_factory.mktemp("networks"), 0, settings_of(SMALL_NETWORKS))
+
+
+@pytest.fixture(scope="session")
+def content(hares, images, samples, networks) -> Content:
+    return content_of(hares, images, samples, networks, seed=0, wall=1.0)
 
 
 @pytest.fixture(autouse=True)

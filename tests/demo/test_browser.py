@@ -37,6 +37,8 @@ window.addEventListener("load", async () => {
 </script>
 """
 
+TABLES = ("parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "surrogates-costs", "provenance")
+
 pytestmark = pytest.mark.slow
 
 
@@ -72,13 +74,21 @@ def test_pictures_load_and_nothing_overflows_or_complains(browser, page, tmp_pat
         browser, probed(page, tmp_path), tmp_path / "profile", "--dump-dom", f"--window-size={width},900", *dark
     )
     body = dict(re.findall(r'data-(\w+)="(-?\d+)"', visited.stdout))
-    assert body == {"images": "12", "shown": "12", "failed": "0", "fetched": "0", "overflow": "0"}
+    assert body == {"images": "15", "shown": "15", "failed": "0", "fetched": "0", "overflow": "0"}
     assert "CONSOLE" not in visited.stderr, visited.stderr
 
 
 def test_the_tables_are_there(browser, page, tmp_path, hares, images):
     dom = visit(browser, page, tmp_path / "profile", "--dump-dom").stdout
-    for identifier in ("parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "provenance"):
+    for identifier in (
+        "parameters",
+        "coverage",
+        "hare-lynx-cost",
+        "digits",
+        "digits-distance",
+        "surrogates-costs",
+        "provenance",
+    ):
         assert f'<table id="{identifier}">' in dom
     assert f"{float(hares.fit.values[0]):.3f}" in dom
     assert all(f"<td>{model.outcome.function_evaluations}</td>" in dom for model in images.models)

@@ -48,7 +48,15 @@ def test_the_page_is_well_formed(parsed):
     assert parsed.tags[0] == ("html", {"lang": "en"})
     identifiers = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
-    assert {"parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "provenance"} <= set(identifiers)
+    assert {
+        "parameters",
+        "coverage",
+        "hare-lynx-cost",
+        "digits",
+        "digits-distance",
+        "surrogates-costs",
+        "provenance",
+    } <= set(identifiers)
 
 
 def test_the_page_needs_nothing_else(text, parsed):
@@ -70,8 +78,8 @@ def test_the_page_adapts_to_small_screens_and_dark_mode(text, parsed):
 
 def test_every_picture_is_embedded_in_both_themes_with_a_description(content, parsed):
     pictures = [picture for section in content.sections for picture in section.pictures]
-    assert len(pictures) == 12
-    assert len({picture.name for picture in pictures}) == 12
+    assert len(pictures) == 15
+    assert len({picture.name for picture in pictures}) == 15
     assert parsed.attributes("img", "src") == [report.data_uri(picture.light) for picture in pictures]
     assert parsed.attributes("source", "srcset") == [report.data_uri(picture.dark) for picture in pictures]
     assert all(parsed.attributes("img", "alt"))
@@ -131,6 +139,7 @@ def test_everything_is_written(content, tmp_path):
     assert min(results["digits"][name]["test_accuracy"] for name in ("plain", "penalised")) > 0.85
     assert results["sampling"]["mixture"]["DDIM"]["evaluations"] == [5, 7, 10, 14, 20, 28, 40, 56]
     assert set(results["sampling"]["digits"]["UniPC"]) == {"4", "6", "10"}
+    assert set(results["surrogates"]["networks"]) == {"FNO", "DeepONet"}
     assert results["hare_lynx"]["estimates"]["alpha"] == pytest.approx(0.54, abs=0.02)
 
 

@@ -1,17 +1,19 @@
 import pytest
 import torch
 
-from kutta.demo import digits, digits_flow, hare_lynx, report, run, sampling
+from kutta.demo import digits, digits_flow, hare_lynx, report, run, sampling, surrogates
 from kutta.demo.classifier import Settings
+from kutta.surrogate_study.settings import read
 
 
 @pytest.fixture
-def ready(hares, images, samples, content, monkeypatch):
+def ready(hares, images, samples, networks, content, monkeypatch):
     """Studies that are there already."""
     calls = {}
     monkeypatch.setattr(hare_lynx, "study", lambda *given, **named: calls.update(hares=(given, named)) or hares)
     monkeypatch.setattr(digits, "study", lambda *given, **named: calls.update(images=(given, named)) or images)
     monkeypatch.setattr(sampling, "study", lambda *given, **named: calls.update(samples=(given, named)) or samples)
+    monkeypatch.setattr(surrogates, "study", lambda *given, **named: calls.update(networks=(given, named)) or networks)
     monkeypatch.setattr(report, "content_of", lambda *given: content)
     return calls
 
@@ -21,7 +23,7 @@ def test_the_demo_writes_the_report_and_prints_fit_accuracy_evaluations_and_time
     printed = capsys.readouterr().out
     assert path == tmp_path / "out" / "report.html" and path.is_file()
     assert printed.replace("\n", "").endswith(str(path))
-    for text in ("alpha", "published", "log variance explained", "evaluations", "test accuracy", "time"):
+    for text in ("alpha", "published", "log variance explained", "evaluations", "test accuracy", "time", "speed-up"):
         assert text in printed
     for model in images.models:
         assert model.name in printed and f"{model.outcome.accuracy:.1%}" in printed
@@ -44,3 +46,9 @@ def test_quick_takes_fewer_draws_and_epochs(ready, tmp_path):
     assert ready["images"][0][1].epochs < Settings().epochs
     assert ready["samples"][0][1].steps < digits_flow.Settings().steps
     assert ready["samples"][1]["samples"] < 1000
+    assert ready["networks"][0][2].samples.training < read(surrogates.FULL).samples.training
+
+
+def test_the_networks_have_a_folder_beside_the_report(ready, tmp_path):
+    run.run(tmp_path, seed=3, progress=False)
+    assert ready["networks"][0] == (tmp_path / run.SURROGATES, 3, None)

@@ -14,6 +14,7 @@ from torch import Tensor
 from kutta.operators.data.family import Family
 from kutta.operators.metrics.errors import relative_l2
 from kutta.operators.scope import parts_of
+from kutta.optional import needed
 from kutta.solve import solve
 
 
@@ -35,7 +36,12 @@ class Row:
 
 
 def compare(
-    family: Family, methods: Mapping[str, Any], count: int = 16, rounds: int = 5, seed: int = 2**20
+    family: Family,
+    methods: Mapping[str, Any],
+    count: int = 16,
+    rounds: int = 5,
+    seed: int = 2**20,
+    progress: bool = False,
 ) -> list[Row]:
     """Let methods solve the same problems, and measure errors and times in one run.
 
@@ -48,6 +54,7 @@ def compare(
         count: of problems, solved as one batch.
         rounds: of which the first, in which everything is set up, does not count.
         seed: of the problems; other ones than of the training.
+        progress: whether to show a bar.
 
     Returns:
         a row for each method. Errors are against the family's own solution.
@@ -66,7 +73,10 @@ def compare(
     pairs = {name: one if isinstance(one, tuple) else (one, {}) for name, one in methods.items()}
     seconds: dict[str, list[float]] = {name: [] for name in pairs}
     errors: dict[str, Tensor] = {}
-    for _ in range(rounds + 1):
+    turns: Any = range(rounds + 1)
+    if progress:
+        turns = needed("tqdm.auto", "progress=True", "progress").tqdm(turns, "Comparing: rounds")
+    for _ in turns:
         for name, (method, options) in pairs.items():
             start = time.perf_counter()
             found = _solved(problem, method, options)
@@ -85,7 +95,11 @@ def as_exact_as(family: Family, ladder: Sequence[tuple[str, Any]], error: float,
         error: to be reached.
         options: of `compare`.
     """
-    rows = compare(family, dict(ladder), **options)
+    return fastest(compare(family, dict(ladder), **options), error)
+
+
+def fastest(rows: Sequence[Row], error: float) -> Row:
+    """The same of methods that have been compared."""
     good = [row for row in rows if row.error <= error]
     return min(good, key=lambda row: row.seconds) if good else min(rows, key=lambda row: row.error)
 
