@@ -17,7 +17,7 @@ from benchmarks.operator_steps import weights
 
 operators = kt.operators
 L2 = operators.metrics.relative_l2
-MINUTES, SEEDS, BATCH, RATE, WARM_UP = 1.0, 3, 16, 2e-3, 60
+MINUTES, SEEDS, BATCH, RATE, WARM_UP = 1.0, 3, 8, 2e-3, 30
 
 # Trains and tests for so many steps from a seed: seconds of the processor, and the error.
 Run = Callable[[int, int], tuple[float, float]]
@@ -76,7 +76,7 @@ def called(network: Any) -> Callable[[Tensor, Tensor], Tensor]:
 def race(report: Report, title: str, runs: dict[str, Run], counts: Sequence[int], minutes: float, seeds: int) -> None:
     """As many steps of each as fit into the minutes; the last is the peer."""
     ours, theirs = runs
-    columns = ("who", "weights", "steps", "ms a step", "minutes", "error", "theirs / ours", "bar")
+    columns = ("who", "weights", "steps", "ms a step", "minutes", "error", f"{theirs} / this", "bar")
     table = report.table(title, *columns)
     pace = {name: run(WARM_UP, 0)[0] / WARM_UP for name, run in runs.items()}
     steps = {name: max(WARM_UP, int(60.0 * minutes / pace[name])) for name in runs}

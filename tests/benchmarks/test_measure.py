@@ -44,6 +44,7 @@ BENCHMARKS = {
     "operators_online": ("pytorch_lightning",),
     "operators_peers": ("deepxde", "neuralop", "pytorch_lightning"),
     "operator_steps": (),
+    "transform_once": ("pytorch_lightning",),
     "training_step": ("deepxde", "pytorch_lightning"),
     "spectral_exponax": ("exponax",),
     "reaction_diffusion": ("pde",),
