@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from kutta.operators.operator import check_counts
+from kutta.operators.scope import check_scopes
 from kutta.operators.stacked_weights import check_alike, pick, stack
+from kutta.operators.trained_operator import TrainedOperator
 
 
 class Ensemble(nn.Module):
@@ -56,13 +58,15 @@ class Ensemble(nn.Module):
         """Networks that there are already, such as some trained one after the other; their weights are copied.
 
         Args:
-            networks: of one structure, that differ in nothing but their weights.
+            networks: of one structure, that differ in nothing but their weights; trained ones for the same problems.
+                What the inputs had in training is what they had in that of the first.
 
         Raises:
             ValueError: for networks that differ in more.
         """
         for number, network in enumerate(networks):
             check_alike(number, network, networks[0])
+        check_scopes([one.scope for one in networks if isinstance(one, TrainedOperator)])
         return cls(iter(networks).__next__, len(networks))
 
     def forward(self, *inputs: Any) -> Tensor:

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -129,7 +129,7 @@ def _card(
     metrics: Mapping[str, float] | None,
 ) -> dict[str, Any]:
     card = card_of(single, data, metrics)
-    card["versions"] |= {name: version(name) for name in PACKAGES}
+    card["versions"] |= {name: import_module(name).__version__ for name in PACKAGES}
     card["members"] = model.members if isinstance(model, Ensemble) else 1
     return card
 

@@ -15,7 +15,7 @@ class Normalisation(nn.Module):
     """``(u - mean) / deviation``, of each channel over all samples and points.
 
     One number a channel, so that it holds on all grids. A channel that does not vary is only shifted. One that is zero
-    at sides is only scaled: shifted, it would jump there, and its series in sines hold no more than some 15 % of it.
+    at sides should only be scaled: shifted by a constant it is not zero there, and few sines do not make up a jump.
 
     Args:
         channels: how many.

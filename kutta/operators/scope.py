@@ -66,7 +66,6 @@ def scope_of(problem: PDEProblem | SteadyProblem, inputs: Sequence[str], a: Tens
         a: all of it, ``(n, channels, *shape)``.
         times: how many steps the time span is divided into.
     """
-    channels = a.transpose(0, 1).flatten(1)
     step = None
     if isinstance(problem, PDEProblem):
         start, end = problem.t_span
@@ -77,12 +76,17 @@ def scope_of(problem: PDEProblem | SteadyProblem, inputs: Sequence[str], a: Tens
         tuple(equation.components),
         grid,
         tuple(inputs),
-        tuple(map(float, channels.amin(1))),
-        tuple(map(float, channels.amax(1))),
+        *ranges(a),
         _numbers(equation, inputs),
         step,
         times,
     )
+
+
+def ranges(a: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The lowest and the highest value of each channel of ``(n, channels, *shape)``."""
+    channels = a.transpose(0, 1).flatten(1)
+    return tuple(map(float, channels.amin(1))), tuple(map(float, channels.amax(1)))
 
 
 def read_inputs(problem: PDEProblem | SteadyProblem, inputs: Sequence[str]) -> Tensor:
@@ -138,6 +142,17 @@ def other_use(first: Scope, second: Scope) -> str:
         if mine != other:
             return f"{name} {mine!r}, not {other!r}"
     return difference(first.grid, second.grid)
+
+
+def check_scopes(scopes: Sequence[Scope]) -> None:
+    """Refuse models that are not for the same problems.
+
+    Raises:
+        ValueError: naming the first that is not, and in which way.
+    """
+    for number, scope in enumerate(scopes):
+        if words := other_use(scope, scopes[0]):
+            raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
 
 
 def _field(problem: Any, equation: Any, name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -44,11 +45,22 @@ def check_alike(number: int, network: nn.Module, first: nn.Module) -> None:
 
 
 def _structure(network: nn.Module) -> dict[str, Any]:
-    """Classes, shapes of weights, and settings that are numbers and words, by where they are."""
+    """Classes, shapes of weights, and settings that are numbers, words and functions, by where they are."""
     found: dict[str, Any] = {}
     for path, module in network.named_modules():
-        own = {name: value for name, value in vars(module).items() if isinstance(value, PLAIN) and name != "training"}
+        own = {name: _function(value) for name, value in vars(module).items() if _is_setting(name, value)}
         shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
         for name, value in (own | shapes | {"class": type(module).__name__}).items():
             found[f"{path}.{name}".lstrip(".")] = value
     return found
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    return isinstance(value, (*PLAIN, FunctionType)) and name != "training"
+
+
+def _function(value: Any) -> Any:
+    """Of a function where it is written: one that is made anew for each network does the same."""
+    if not isinstance(value, FunctionType):
+        return value
+    return f"{value.__module__}.{value.__qualname__}, line {value.__code__.co_firstlineno}"

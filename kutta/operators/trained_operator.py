@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from kutta.operators.normalisation import Normalisation
 from kutta.operators.operator import Operator
 from kutta.operators.scope import Scope
-from kutta.pde.grids.boundary import Neumann, Periodic
+from kutta.pde.grids.boundary import Dirichlet, Robin
 from kutta.pde.grids.given import filled
 from kutta.pde.grids.grid import Grid
+from kutta.pde.grids.values import is_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -60,7 +61,7 @@ class TrainedOperator(nn.Module):
             change: see above.
         """
         outputs = data.outputs - data.inputs[:, : network.out_channels] if change else data.outputs
-        of_outputs = Normalisation.of(outputs, shifts=_takes_constants(data.scope.grid))
+        of_outputs = Normalisation.of(outputs, shifts=not _vanishes_at_sides(data.scope.grid, change))
         return cls(network, data.scope, Normalisation.of(data.inputs), of_outputs, change)
 
     def forward(self, a: Float[Tensor, "n i *s"], grid: Grid) -> Float[Tensor, "n o *s"]:
@@ -71,9 +72,10 @@ class TrainedOperator(nn.Module):
         return filled(grid, u, 0.0)
 
 
-def _takes_constants(grid: Grid) -> bool:
-    """Whether a constant is a field that all sides of a grid admit."""
-    return all(isinstance(side, Periodic | Neumann) for sides in grid.boundary for side in sides)
+def _vanishes_at_sides(grid: Grid, change: bool) -> bool:
+    """Whether fields, or changes of them, are zero at a side: what a shift would take from them."""
+    given = [side for sides in grid.boundary for side in sides if isinstance(side, Dirichlet | Robin)]
+    return any(change or (is_number(side.g) and bool(side.g == 0)) for side in given)
 
 
 def check_fits(network: Any, scope: Scope, change: bool) -> None:

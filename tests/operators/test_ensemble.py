@@ -124,7 +124,7 @@ def test_networks_that_there_are_make_an_ensemble_and_come_out_of_it_again():
     ("other", "words"),
     [
         (lambda: networks(1, width=6)[0], r"lifting.layers.1.bias of networks\[1\] is \(6,\)"),
-        (lambda: networks(1, nonlinearity="relu")[0], r"nonlinearity of networks\[1\] is 'relu', and of .* 'gelu'"),
+        (lambda: networks(1, nonlinearity="relu")[0], r"activation of networks\[1\] is '.*relu, line"),
         (lambda: networks(1, padding=0.5)[0], r"padding of networks\[1\] is 0.5, and of networks\[0\] 0.125"),
         (lambda: kt.operators.Persistence(1), r"class of networks\[1\] is 'Persistence', and of .* 'FNO'"),
     ],
@@ -134,6 +134,32 @@ def test_networks_that_are_other_functions_make_no_ensemble(other, words):
         kt.operators.Ensemble.of([*networks(1), other()])
     with pytest.raises(ValueError, match="members must be a whole number of at least 1; got 0"):
         kt.operators.Ensemble.of([])
+
+
+def deeponet(transform):
+    return kt.operators.DeepONet(5, 1, 1, 4, (4,), (4,), transform=transform)
+
+
+def test_functions_of_members_must_be_the_same():
+    def again():
+        return deeponet(lambda u, y, s: y * s)
+
+    assert kt.operators.Ensemble.of([again(), again()]).members == 2
+    with pytest.raises(ValueError, match=r"transform of networks\[1\]"):
+        kt.operators.Ensemble.of([again(), deeponet(lambda u, y, s: 2.0 * s)])
+
+
+def trained_on(boundary):
+    grid = kt.pde.Grid((8, 10), boundary=boundary)
+    scope = kt.operators.Scope("heat", ("u",), grid, ("u0",), (0.0,), (1.0,))
+    return kt.operators.TrainedOperator(networks(1)[0], scope)
+
+
+def test_trained_members_must_be_for_the_same_problems():
+    walls = kt.pde.Neumann()
+    assert kt.operators.Ensemble.of([trained_on(walls), trained_on(walls)]).members == 2
+    with pytest.raises(ValueError, match=r"model\[1\] has Dirichlet.* at side 0 of axis 0, not Neumann"):
+        kt.operators.Ensemble.of([trained_on(walls), trained_on(kt.pde.Dirichlet())])
 
 
 def test_what_is_done_with_each_member_may_be_more_than_a_call():

@@ -11,6 +11,8 @@ SIDES = {
     "values": (kt.pde.Dirichlet(), False),
     "one side": (((kt.pde.Neumann(), kt.pde.Dirichlet()), kt.pde.Neumann()), False),
     "mixed": (kt.pde.Robin(1.0, 0.5), False),
+    "held at 2": (kt.pde.Dirichlet(2.0), True),
+    "a function": (kt.pde.Dirichlet(lambda x, t: x[0]), True),
 }
 
 
@@ -24,6 +26,14 @@ def test_outputs_are_shifted_only_where_sides_admit_constants(boundary, shifts):
     assert (model.of_outputs.mean.abs().item() > 1.0) == shifts
     assert model.of_inputs.mean.item() == pytest.approx(2.5, abs=0.1)
     assert squares.item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_changes_vanish_at_sides_that_are_held():
+    grid = kt.pde.Grid((8, 8), boundary=kt.pde.Dirichlet(2.0))
+    scope = kt.operators.Scope("heat", ("u",), grid, ("u0",), (0.0,), (1.0,))
+    data = kt.operators.data.Data(*(2.0 + torch.rand(2, 5, 1, 8, 8)), scope)
+    network = kt.operators.MgNO(1, 1, width=2, layers=1, sweeps=(1,))
+    assert kt.operators.TrainedOperator.for_data(network, data, change=True).of_outputs.mean.item() == 0.0
 
 
 def test_zero_stays_zero_without_a_shift():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kutta.operators.scope import Scope
+from kutta.operators.scope import Scope, ranges
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -51,8 +51,11 @@ class Data:
         return len(self.inputs)
 
     def __getitem__(self, rows: slice) -> Data:
-        """Some of the samples."""
-        return replace(self, inputs=self.inputs[rows], outputs=self.outputs[rows])
+        """Some of the samples; the ranges of the scope are theirs alone, so that no test is known in training."""
+        inputs = self.inputs[rows]
+        lowest, highest = ranges(inputs) if len(inputs) else (self.scope.lowest, self.scope.highest)
+        scope = replace(self.scope, lowest=lowest, highest=highest)
+        return replace(self, inputs=inputs, outputs=self.outputs[rows], scope=scope)
 
     def split(self, *counts: int) -> tuple[Data, ...]:
         """Parts of so many samples, from the first on; what is left is left out.

@@ -13,7 +13,7 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.operators.ensemble import Ensemble
 from kutta.operators.operator import Operator
-from kutta.operators.scope import Scope, other_use
+from kutta.operators.scope import check_scopes
 from kutta.operators.surrogate.calibration import Calibration
 from kutta.operators.surrogate.complaints import complaints
 from kutta.operators.surrogate.prediction import predict, unasked
@@ -196,10 +196,8 @@ def _check_models(singles: list[Any]) -> None:
     if not singles or not (alone or all(isinstance(one, TrainedOperator) for one in singles)):
         got = ", ".join(type(one).__name__ for one in singles) or "none"
         raise TypeError(f"model must be a kutta.operators.TrainedOperator, several, or an Ensemble of them; got {got}")
-    scopes: list[Scope] = [] if alone else [one.scope for one in singles]
-    for number, scope in enumerate(scopes):
-        if words := other_use(scope, scopes[0]):
-            raise ValueError(f"models must be of the same scope; model[{number}] has {words} as model[0]")
+    if not alone:
+        check_scopes([one.scope for one in singles])
 
 
 def _along_samples(rows: Tensor, states: Tensor) -> Tensor:
