@@ -90,9 +90,9 @@ def network(width: int, seed: int = 0) -> nn.Module:
     return model
 
 
-def plain(width: int) -> nn.Module:
+def plain(width: int, seed: int = 0) -> nn.Module:
     """Ours, as published."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return kt.operators.DeepONet(SENSORS, 1, 1, width, (width,), (width,))
 
 
@@ -125,14 +125,14 @@ def trained(model: nn.Module, samples: Pair, steps: int) -> float:
     return fit(task, Batches(samples, BATCH), steps, progress=False).seconds
 
 
-def peer_trained(net: Any, samples: Pair, steps: int) -> float:
+def peer_trained(net: Any, samples: Pair, steps: int, rate: float = RATE) -> float:
     """Train DeepXDE's network by its own trainer, and return the seconds that it took."""
     import deepxde as dde
 
     (u, s), at = samples, places(AT).numpy()
     pairs = dde.data.TripleCartesianProd((u.numpy(), at), s.numpy(), (u[:2].numpy(), at), s[:2].numpy())
     model = dde.Model(pairs, net)
-    model.compile("adam", lr=RATE, decay=("cosine", steps, 0.0), verbose=0)
+    model.compile("adam", lr=rate, decay=("cosine", steps, 0.0), verbose=0)
     begun = time.perf_counter()
     model.train(iterations=steps, batch_size=BATCH, display_every=steps, verbose=0)
     return time.perf_counter() - begun
