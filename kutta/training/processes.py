@@ -33,11 +33,11 @@ def part(rows: Tensor) -> Tensor:
     return rows[rank::count]
 
 
-def mean(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures of a batch: the means over all processes."""
+def mean(figures: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Figures of a batch, numbers or scalar tensors: the means over all processes, which exchange them on a device."""
     _, count = place()
     if count == 1:
         return dict(figures)
-    values = torch.stack([torch.as_tensor(one, dtype=torch.float32) for one in figures.values()])
+    values = torch.stack([torch.as_tensor(one, dtype=torch.float32, device=device) for one in figures.values()])
     distributed.all_reduce(values)
     return dict(zip(figures, (values / count).unbind(), strict=True))

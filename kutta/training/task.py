@@ -115,13 +115,14 @@ class Task(lightning.LightningModule):
         loss, figures = value if isinstance(value, tuple) else (value, {})
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
-        figures = mean({"loss": loss.detach(), **{name: _scalar(name, figure) for name, figure in figures.items()}})
+        scalars = {name: _scalar(name, figure) for name, figure in figures.items()}
+        figures = mean({"loss": loss.detach(), **scalars}, loss.device)
         self.trainer.callback_metrics.update({name: self._tensor(figure) for name, figure in figures.items()})
         return {"loss": loss, "figures": figures}
 
     def _tensor(self, figure: Tensor | float) -> Tensor:
         """A figure as Lightning's callbacks expect it."""
-        return figure.squeeze() if isinstance(figure, Tensor) else torch.tensor(figure, device=self.device)
+        return figure if isinstance(figure, Tensor) else torch.tensor(figure, device=self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the figures of a step when that is due.
@@ -208,7 +209,7 @@ def _scalar(name: str, figure: Any) -> Tensor | float:
         return float(figure)
     if figure.numel() != 1:
         raise ValueError(f"the figure {name!r} must be a number or a scalar tensor; got {_shape(figure)}")
-    return figure.detach()
+    return figure.detach().reshape(())
 
 
 def _shape(value: Any) -> str:

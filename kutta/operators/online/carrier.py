@@ -23,14 +23,15 @@ class Carrier:
         arrivals: given how many samples of each stream there were, yields what comes after them; it is closed in the
             end, and does not wait longer than `LOOK` without yielding.
         streams: that they come from.
-        where: they are made, for errors.
+        maker: what makes them, in words, for errors.
     """
 
-    def __init__(self, arrivals: Callable[[Sequence[int]], Any], streams: Sequence[Stream], where: str):
-        self.streams, self.where = streams, where
+    def __init__(self, arrivals: Callable[[Sequence[int]], Any], streams: Sequence[Stream], maker: str):
+        self.streams, self.maker = streams, maker
         self._arrivals, self._made = arrivals, [0] * len(streams)
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._reservoir: Reservoir | None = None
         self._error: Exception | None = None
 
     def into(self, reservoir: Reservoir) -> None:
@@ -38,12 +39,16 @@ class Carrier:
 
         Raises:
             RuntimeError: where making samples has failed, or was ended.
+            ValueError: for another reservoir than before.
         """
         if self._error is not None:
-            raise RuntimeError(f"{self.where} has failed: {self._error}") from self._error
+            raise RuntimeError(f"{self.maker} has failed: {self._error}") from self._error
         if self._ended.is_set():
-            raise RuntimeError(f"{self.where} was closed: make another producer")
+            raise RuntimeError(f"{self.maker} was closed: make another producer")
+        if self._reservoir not in (None, reservoir):
+            raise ValueError(f"{self.maker} fills another reservoir already: make another producer for this one")
         if self._thread is None:
+            self._reservoir = reservoir
             self._thread = threading.Thread(target=self._carry, args=(reservoir,), daemon=True)
             self._thread.start()
 
@@ -65,7 +70,7 @@ class Carrier:
             ValueError: for the state of other streams.
         """
         if self._thread is not None:
-            raise RuntimeError(f"{self.where} is at work: load the state before the first batch")
+            raise RuntimeError(f"{self.maker} is at work: load the state before the first batch")
         self._made = made_of(self.streams, state)
 
     def _carry(self, reservoir: Reservoir) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import queue
+import os
 import signal
+import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection, parent_process
 from typing import Any
 
 import torch
@@ -15,8 +17,13 @@ from kutta.operators.online.carrier import LOOK, Arrivals, Carrier
 from kutta.operators.online.reservoir import Reservoir
 from kutta.operators.online.stream import Sample, Stream, made_of, state_of
 
-# Samples of all processes that wait to be taken.
-WAITING = 64
+# Seconds that a process has to end in.
+ENDING = 5.0
+# What keeps a process from beginning; whatever fails later it says itself.
+UNBEGUN = (
+    'before it solved anything: a script must keep what it does under if __name__ == "__main__":, and the functions of '
+    "the family must be those of a module, which the process imports"
+)
 
 
 class InTurn:
@@ -75,7 +82,11 @@ class InProcesses:
     """Solves in processes of its own, which start with the first batch and wait where the reservoir has no room.
 
     Each process solves every `workers`-th batch of problems, so that all of them together solve those of `InTurn`, and
-    a run that goes on those that its first part had not yet. In which order they arrive is left to the processes.
+    a run that goes on those that its first part had not yet. In which order they arrive is left to the processes. They
+    end with the process that started them, even one that is killed.
+
+    The processes import the script that is run: what it does must stand under ``if __name__ == "__main__":``, or each
+    of them would begin to train, too, and fail.
 
     Args:
         family: of problems; it is sent to the processes, so that its functions must be those of a module.
@@ -97,7 +108,8 @@ class InProcesses:
         """Let what the processes make go into a reservoir from now on.
 
         Raises:
-            RuntimeError: where one of them has failed, with the seed of what it solved.
+            RuntimeError: where one of them has failed, with the seed of what it solved, or has ended.
+            ValueError: for another reservoir than before.
         """
         self._carrier.into(reservoir)
 
@@ -118,54 +130,85 @@ class InProcesses:
         self._carrier.load_state_dict(state)
 
     def _arrivals(self, made: Sequence[int]) -> Arrivals:
-        context = processes.get_context("spawn")
-        samples = context.Queue(WAITING)
-        workers = [
-            context.Process(target=_work, args=(samples, place, stream, made[place]), daemon=True)
-            for place, stream in enumerate(self._carrier.streams)
-        ]
+        solvers: list[_Solver] = []
         try:
-            for one in workers:
-                one.start()
+            for place, stream in enumerate(self._carrier.streams):
+                solvers.append(_Solver(stream, made[place]))
             while True:
-                yield _arrived(samples, workers)
+                yield from _arrived(solvers)
         finally:
-            _end(workers)
-            samples.close()
+            for one in solvers:
+                one.process.terminate()
+            for one in solvers:
+                one.process.join(ENDING)
+                one.samples.close()
 
 
-def _arrived(samples: Any, workers: Sequence[Any]) -> Any:
-    """What comes next, if it comes soon.
+class _Solver:
+    """A process that solves, with a pipe of its own: one that is killed while it sends spoils no other's samples."""
+
+    def __init__(self, stream: Stream, made: int):
+        context = processes.get_context("spawn")
+        self.samples, sender = context.Pipe(duplex=False)
+        with sender:  # left to the process alone, with which what it sends then ends
+            self.process = context.Process(target=_work, args=(sender, stream, made), daemon=True)
+            self.process.start()
+
+    def sample(self) -> Sample:
+        """The next one.
+
+        Raises:
+            RuntimeError: if the process says that it has failed, or has ended without a word, or within one.
+        """
+        try:
+            found = self.samples.recv()
+        except (EOFError, OSError):
+            raise self.ended() from None
+        if isinstance(found, str):
+            raise RuntimeError(found)
+        a, u = map(torch.from_numpy, found)
+        return a, u
+
+    def ended(self) -> RuntimeError:
+        """What to say of a process that has ended."""
+        self.process.join(ENDING)
+        code = self.process.exitcode
+        return RuntimeError(f"it ended with exit code {code}" + (f" {UNBEGUN}" if code == 1 else ""))
+
+
+def _arrived(solvers: Sequence[_Solver]) -> Arrivals:
+    """A sample of each process that has one; ``None`` if none comes soon.
 
     Raises:
-        RuntimeError: for a process that says that it has failed, or has ended without a word.
+        RuntimeError: for a process that has failed or ended, after all that it has sent.
     """
-    try:
-        place, found = samples.get(timeout=LOOK)
-    except queue.Empty:
-        ended = [one for one in workers if not one.is_alive()]
-        if ended:
-            raise RuntimeError(f"it ended with exit code {ended[0].exitcode}") from None
-        return None
-    if isinstance(found, str):
-        raise RuntimeError(found)
-    return place, tuple(torch.from_numpy(one) for one in found)
+    ready = connection.wait([end for one in solvers for end in (one.samples, one.process.sentinel)], LOOK)
+    if not ready:
+        yield None
+    for place, one in enumerate(solvers):
+        if one.samples.poll():
+            yield place, one.sample()
+        elif one.process.sentinel in ready:
+            raise one.ended()
 
 
-def _end(workers: Sequence[Any]) -> None:
-    started = [one for one in workers if one.pid is not None]
-    for one in started:
-        one.terminate()
-    for one in started:
-        one.join(timeout=5.0)
-
-
-def _work(samples: Any, place: int, stream: Stream, made: int) -> None:
+def _work(samples: Any, stream: Stream, made: int) -> None:
     """What a process does until it is ended, which an interrupt of the terminal leaves to the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
         for one in stream.samples(made):
-            samples.put((place, tuple(part.numpy() for part in one)))
+            samples.send(tuple(part.numpy() for part in one))
+    except BrokenPipeError:  # nobody is left to take them
+        return
     except Exception as failure:
-        samples.put((place, str(failure)))
+        samples.send(str(failure))
+
+
+def _end_with_parent() -> None:
+    """One that is killed can end nobody: wait for its end, and end at once, in the middle of a solve or a message."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

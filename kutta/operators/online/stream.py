@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -21,7 +22,7 @@ class Stream:
     """Problems of a family, solved batch by batch; which they are depends on seed, batch and number alone.
 
     Attributes:
-        family: of problems.
+        family: of problems; it has a name, without which a resumed run could not know it again.
         seed: of the random numbers.
         batch: problems that are solved at once.
         dtype: of the samples.
@@ -39,6 +40,8 @@ class Stream:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1; got {self.batch!r}")
+        if not self.family.name:
+            raise ValueError("family must have a name, so that a resumed run knows it again: Family(..., name=...)")
 
     def samples(self, made: int = 0) -> Iterator[Sample]:
         """Pairs of fields, each for itself, but for so many that were made before."""
@@ -66,7 +69,14 @@ class Stream:
     def identity(self) -> dict[str, Any]:
         """What the samples depend on, as a checkpoint may hold it."""
         numbers = {name: getattr(self, name) for name in ("seed", "batch", "first", "every")}
-        return {"family": self.family.name, "times": self.family.times, "dtype": str(self.dtype), **numbers}
+        return {**_identity(self.family), "dtype": str(self.dtype), **numbers}
+
+
+def _identity(family: Family) -> dict[str, Any]:
+    """What tells a family from others in every process, and so without the addresses that functions are shown with."""
+    parts = {name: getattr(family, name) for name in ("draw", "inputs", "method", "options")}
+    shown = {name: re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(part)) for name, part in parts.items()}
+    return {"family": family.name, "times": family.times, **shown}
 
 
 def pairs_of(batch: Sample) -> Iterator[Sample]:

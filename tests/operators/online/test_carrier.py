@@ -86,5 +86,14 @@ def test_states_are_loaded_before_the_first_sample():
     assert sorted(float(one[0]) for one in reservoir._samples) == [5.0, 6.0]
 
 
+def test_one_carrier_fills_one_reservoir():
+    carrier, reservoir = Carrier(Numbers(), [STREAM], "a counter"), Reservoir(2)
+    carrier.into(reservoir)
+    carrier.into(reservoir)
+    with pytest.raises(ValueError, match="a counter fills another reservoir already: make another producer"):
+        carrier.into(Reservoir(2))
+    carrier.end()
+
+
 def test_ending_what_never_began_is_nothing():
     Carrier(Numbers(), [STREAM], "a counter").end()

@@ -5,6 +5,8 @@ import itertools
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -13,7 +15,7 @@ import torch
 import kutta as kt
 from kutta.operators.online import InProcesses, InTurn, OnlineBatches, Reservoir
 from kutta.operators.online.stream import Stream
-from tests.operators.online._families import EMPTY, SMALL
+from tests.operators.online._families import EMPTY, LARGE, SMALL
 
 
 def in_turn(length=5, seed=0):
@@ -149,6 +151,61 @@ def test_a_process_that_is_killed_is_told_of():
             for pid in children() - before:
                 os.kill(pid, signal.SIGKILL)
     assert children() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "workers"), [(SMALL, 2), (LARGE, 1)], ids=["two", "large"])
+def test_a_process_that_is_killed_while_it_waits_is_told_of(family, workers):
+    """Large samples do not fit into a pipe, so that a process waits in the middle of one for others to be used."""
+    before, until = children(), time.monotonic() + 60.0
+    batches = OnlineBatches(InProcesses(family, workers, batch=1), Reservoir(1), size=1, length=10**9, timeout=60.0)
+    with batches, pytest.raises(RuntimeError, match=r"solves has failed: it ended with exit code -9$"):
+        taken = iter(batches)
+        next(taken)
+        time.sleep(1.0)
+        os.kill(min(children() - before), signal.SIGKILL)
+        for _ in taken:
+            assert time.monotonic() < until
+    assert children() == before
+
+
+# A run whose processes wait for room, until it is killed.
+PROGRAM = """
+import multiprocessing
+from kutta.operators.online import InProcesses, OnlineBatches, Reservoir
+from tests.operators.online._families import SMALL
+
+next(iter(batches := OnlineBatches(InProcesses(SMALL, 2, batch=3), Reservoir(4, 2), size=2, timeout=120.0)))
+print(*(one.pid for one in multiprocessing.active_children()), flush=True)
+input()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=lambda one: one.name)
+def test_processes_end_with_one_that_is_killed(ending):
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        pids = list(map(int, run.stdout.readline().split()))
+        assert len(pids) == 2
+        run.send_signal(ending)
+        run.wait(timeout=20.0)
+        try:
+            run.communicate(timeout=20.0)  # which ends when the last that can write has ended
+        except subprocess.TimeoutExpired:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+
+@pytest.mark.slow
+def test_a_script_that_is_no_module_is_told_what_it_needs(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM)
+    path = os.pathsep.join([os.getcwd(), *sys.path])
+    options = {"env": {**os.environ, "PYTHONPATH": path}, "capture_output": True, "text": True, "timeout": 120.0}
+    found = subprocess.run([sys.executable, script], stdin=subprocess.DEVNULL, **options)
+    assert found.returncode == 1
+    assert "exit code 1 before it solved anything: a script must keep what it does under if __name__" in found.stderr
 
 
 def test_a_model_learns_from_them():

@@ -56,6 +56,30 @@ def test_states_of_other_streams_are_refused():
             made_of(other, state)
 
 
+def test_states_of_other_families_of_the_same_name_are_refused():
+    state = state_of([STREAM], [5])
+    for change in ({"draw": EMPTY.draw}, {"inputs": ("f",)}, {"method": None}, {"options": {"rtol": 1e-3}}):
+        with pytest.raises(ValueError, match="the state is that of samples from"):
+            made_of([replace(STREAM, family=replace(SMALL, **change))], state)
+
+
+def test_a_family_of_functions_is_known_again_wherever_they_lie():
+    def made():
+        def draw(count, generator):
+            raise NotImplementedError
+
+        return Stream(replace(SMALL, draw=draw), 0, 2, torch.float32)
+
+    first, second = made(), made()
+    assert first.family.draw is not second.family.draw and first.identity() == second.identity()
+    assert made_of([second], state_of([first], [3])) == [3]
+
+
+def test_families_without_names_are_refused():
+    with pytest.raises(ValueError, match="family must have a name, so that a resumed run knows it again"):
+        Stream(replace(SMALL, name=""), 0, 2, torch.float32)
+
+
 def test_batches_of_nothing_are_refused():
     with pytest.raises(ValueError, match="batch must be at least 1; got 0"):
         Stream(SMALL, 0, 0, torch.float32)
