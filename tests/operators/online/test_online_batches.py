@@ -157,14 +157,15 @@ def test_a_process_that_is_killed_is_told_of():
 @pytest.mark.parametrize(("family", "workers"), [(SMALL, 2), (LARGE, 1)], ids=["two", "large"])
 def test_a_process_that_is_killed_while_it_waits_is_told_of(family, workers):
     """Large samples do not fit into a pipe, so that a process waits in the middle of one for others to be used."""
-    before, until = children(), time.monotonic() + 60.0
-    batches = OnlineBatches(InProcesses(family, workers, batch=1), Reservoir(1), size=1, length=10**9, timeout=60.0)
+    before, until = children(), time.monotonic() + 45.0
+    batches = OnlineBatches(InProcesses(family, workers, batch=4), Reservoir(1), size=1, length=10**9, timeout=60.0)
     with batches, pytest.raises(RuntimeError, match=r"solves has failed: it ended with exit code -9$"):
         taken = iter(batches)
         next(taken)
         time.sleep(1.0)
         os.kill(min(children() - before), signal.SIGKILL)
         for _ in taken:
+            time.sleep(0.02)  # so that the other one always has samples
             assert time.monotonic() < until
     assert children() == before
 
