@@ -83,7 +83,7 @@ def pictures(study: Study) -> list[Picture]:
             "surrogates_costs",
             "Error against time",
             "Networks, and multigrid with loose and tight tolerances on the grid and on coarser ones. A network "
-            "below the line is faster than all of them that are as exact, and pays once that has made up for its "
+            "left of the line is faster than all of them that are as exact, and pays once that has made up for its "
             "training.",
             lambda theme: drawn.costs(study),
         ),
