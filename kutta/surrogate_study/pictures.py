@@ -49,7 +49,7 @@ def _planes(study: Study) -> Figure:
     for column, (one, u, error) in enumerate(zip(study.outcomes, predicted, off, strict=True), 1):
         last = column == columns - 1
         _panel(figure, axes[0, column], u, grid, of_values, one.trained.name, bar=last)
-        size = np.linalg.norm(error) / np.linalg.norm(target)
+        size = float(np.linalg.norm(error) / np.linalg.norm(target))
         _panel(figure, axes[1, column], error, grid, of_errors, f"error, {percent(size)}", bar=last)
     return figure
 
