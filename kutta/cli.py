@@ -152,7 +152,7 @@ def _add_train(app: "typer.Typer") -> None:
             Path | None,
             typer.Option(help="Folder for models, tables and pictures; by default named as the file."),
         ] = None,
-        restart: Annotated[bool, typer.Option("--restart", help="Begin anew, also where data or models are.")] = False,
+        restart: Annotated[bool, typer.Option("--restart", help="Take away data and runs of other settings.")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, and no tables at the end.")] = False,
     ) -> None:
         """Train neural operators on solutions of an equation, and compare them with classical methods."""

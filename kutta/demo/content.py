@@ -7,23 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kutta.demo.pictures import Picture
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        name: its identifier in the page.
-        title: its caption.
-        header: names of the columns.
-        rows: the first cell of each names the row.
-    """
-
-    name: str
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+from kutta.text_table import TextTable
 
 
 @dataclass(frozen=True)
@@ -33,7 +17,7 @@ class Section:
     title: str
     text: Sequence[str]
     equations: Sequence[str]
-    tables: Sequence[Table]
+    tables: Sequence[TextTable]
     pictures: Sequence[Picture]
     sources: Sequence[str] = ()
 
@@ -51,5 +35,5 @@ class Content:
 
     tiles: Sequence[dict[str, str]]
     sections: Sequence[Section]
-    provenance: Table
+    provenance: TextTable
     results: dict[str, Any] = field(default_factory=dict)

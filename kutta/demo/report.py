@@ -22,16 +22,17 @@ from kutta.demo import (
     sampling_report,
     surrogates_report,
 )
-from kutta.demo.content import Content, Section, Table
+from kutta.demo.content import Content, Section
 from kutta.durations import seconds
 from kutta.files import replacing
 from kutta.surrogate_study.study import Study as Surrogates
+from kutta.text_table import TextTable
 
 REPORT = "report.html"
 PACKAGES = ("kutta", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "matplotlib")
 
 
-def parameter_table(study: hare_lynx.Study) -> Table:
+def parameter_table(study: hare_lynx.Study) -> TextTable:
     """Estimates with standard errors and 80% intervals beside the published ones."""
     fit, rows = study.fit, []
     low, high = fit.interval80
@@ -57,10 +58,10 @@ def parameter_table(study: hare_lynx.Study) -> Table:
         "published mean",
         "published 80% interval",
     )
-    return Table("parameters", "Estimated and published parameters", header, rows)
+    return TextTable("parameters", "Estimated and published parameters", header, rows)
 
 
-def coverage_table(study: hare_lynx.Study) -> Table:
+def coverage_table(study: hare_lynx.Study) -> TextTable:
     """How much of the record lies inside the prediction intervals."""
     total = study.record.pelts.numel()
     late = study.record.after(study.withheld_after).pelts.numel()
@@ -73,10 +74,10 @@ def coverage_table(study: hare_lynx.Study) -> Table:
         for level in study.coverage
     ]
     header = ("interval", "record inside, all years fitted", f"inside, years after {study.withheld_after} withheld")
-    return Table("coverage", "Coverage of the prediction intervals", header, rows)
+    return TextTable("coverage", "Coverage of the prediction intervals", header, rows)
 
 
-def hare_lynx_cost_table(study: hare_lynx.Study) -> Table:
+def hare_lynx_cost_table(study: hare_lynx.Study) -> TextTable:
     """Solves, function evaluations and time of fit and forecast."""
     fit, ahead = study.fit, study.ahead
     rows = [
@@ -88,14 +89,14 @@ def hare_lynx_cost_table(study: hare_lynx.Study) -> Table:
             seconds(ahead.seconds),
         ),
     ]
-    return Table("hare-lynx-cost", "Cost", ("task", "solves", "function evaluations", "time"), rows)
+    return TextTable("hare-lynx-cost", "Cost", ("task", "solves", "function evaluations", "time"), rows)
 
 
-def digits_table(study: digits.Study) -> Table:
+def digits_table(study: digits.Study) -> TextTable:
     """Cost and accuracy of the plain and the penalised model."""
     columns = [digits_figures(model) for model in study.models]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return Table("digits", "Cost and accuracy", ("quantity", *(model.name for model in study.models)), rows)
+    return TextTable("digits", "Cost and accuracy", ("quantity", *(model.name for model in study.models)), rows)
 
 
 def digits_figures(model: digits.Trained) -> dict[str, str]:
@@ -198,7 +199,7 @@ def _listed(values: Sequence[float]) -> str:
     return f"{', '.join(most)} and {last}"
 
 
-def provenance_table(seed: int, wall: float) -> Table:
+def provenance_table(seed: int, wall: float) -> TextTable:
     """Versions, machine, date and the seed."""
     rows = [
         ("date", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
@@ -208,7 +209,7 @@ def provenance_table(seed: int, wall: float) -> Table:
         ("Python", platform.python_version()),
         *((name, _version(name)) for name in PACKAGES),
     ]
-    return Table("provenance", "Versions, machine and date", ("what", "value"), rows)
+    return TextTable("provenance", "Versions, machine and date", ("what", "value"), rows)
 
 
 def _version(package: str) -> str:

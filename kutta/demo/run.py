@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from kutta.demo import digits, digits_flow, hare_lynx, report, sampling, sampling_report, surrogates
 from kutta.demo.classifier import Settings
-from kutta.surrogate_study.run import in_terminal
 from kutta.surrogate_study.settings import read
 from kutta.surrogate_study.table import tables
+from kutta.text_table import in_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kutta.demo.content import Table as Shown
     from kutta.surrogate_study.study import Study as Surrogates
 
 QUICK = Settings(epochs=6)
@@ -112,21 +111,10 @@ def cost_summary(hares: hare_lynx.Study) -> Table:
 
 def digits_summary(images: digits.Study) -> Table:
     """The plain and the penalised classifier beside each other, as a rich table."""
-    return _in_terminal(report.digits_table(images), "Handwritten digits")
+    return in_terminal(replace(report.digits_table(images), title="Handwritten digits"))
 
 
 def sampling_summary(samples: sampling.Study) -> Table:
     """The Fréchet distances of sampled digits, as a rich table."""
-    return _in_terminal(sampling_report.distance_table(samples.digits), "Sampled digits, Fréchet distance")
-
-
-def _in_terminal(shown: Shown, title: str) -> Table:
-    from rich.table import Table
-
-    first, *others = shown.header
-    table = Table(first, title=title)
-    for column in others:
-        table.add_column(column, justify="right")
-    for row in shown.rows:
-        table.add_row(*row)
-    return table
+    shown = sampling_report.distance_table(samples.digits)
+    return in_terminal(replace(shown, title="Sampled digits, Fréchet distance"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kutta.demo import sampling, sampling_pictures
-from kutta.demo.content import Section, Table
+from kutta.demo.content import Section
 from kutta.durations import seconds
+from kutta.text_table import TextTable
 
 
 def section(study: sampling.Study) -> Section:
@@ -51,16 +52,16 @@ def legibility(study: sampling.Digits) -> str:
     )
 
 
-def distance_table(study: sampling.Digits) -> Table:
+def distance_table(study: sampling.Digits) -> TextTable:
     """Fréchet distances by sampler and evaluations."""
     title = f"Fréchet distance from the real digits, {study.samples:,} samples"
     best = ("exact ends", *(f"{study.best.distance:.2f}" for _ in sampling.FEW))
-    return Table("digits-distance", title, _header(), [*_rows(study, "distance", 2), best])
+    return TextTable("digits-distance", title, _header(), [*_rows(study, "distance", 2), best])
 
 
-def deviation_table(study: sampling.Digits) -> Table:
+def deviation_table(study: sampling.Digits) -> TextTable:
     """Deviations from the exact ends by sampler and evaluations."""
-    return Table("digits-deviation", "Deviation from the exact ends", _header(), _rows(study, "deviation", 3))
+    return TextTable("digits-deviation", "Deviation from the exact ends", _header(), _rows(study, "deviation", 3))
 
 
 def _header() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kutta.demo.digits import one_thread
 from kutta.surrogate_study.folder import Folder
+from kutta.surrogate_study.leftovers import forget
 from kutta.surrogate_study.run import save_models
 from kutta.surrogate_study.settings import Settings, read
 from kutta.surrogate_study.study import Study
@@ -20,7 +21,8 @@ def study(folder: Path, seed: int = 0, settings: Settings | None = None, progres
     """Solve for data, train, compare, and save the networks.
 
     Args:
-        folder: where data, checkpoints and networks go; those of an earlier run are taken away.
+        folder: where data, checkpoints and networks go; data and checkpoints of an earlier run are taken away, and
+            networks replaced.
         seed: of everything random.
         settings: those of `FULL` by default.
         progress: whether to show bars.
@@ -28,7 +30,7 @@ def study(folder: Path, seed: int = 0, settings: Settings | None = None, progres
     settings = replace(settings or read(FULL), seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     place = Folder(folder)
-    place.forget()
+    forget(place)
     with one_thread():
         found = done(settings, place, progress)
     save_models(found, place)

@@ -81,8 +81,8 @@ class Operator(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are trained."""
-        return sum(one.numel() for one in self.parameters() if one.requires_grad)
+        """How many numbers are learned, also once they are fixed."""
+        return sum(one.numel() for one in self.parameters())
 
 
 def check_counts(**counts: Any) -> None:

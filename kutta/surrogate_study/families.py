@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import kutta as kt
 from kutta.operators.comparison.coarsened import Coarsened
+from kutta.operators.comparison.single_precision import SinglePrecision
 from kutta.operators.data import families
 from kutta.operators.data.family import Family
 from kutta.operators.scope import parts_of
@@ -66,21 +67,28 @@ _FACTORS, _FEWEST = (1, 2, 4), 8
 def ladder(known: Known, problem: Any) -> dict[str, Any]:
     """Classical methods from fast to exact, as `kutta.operators.compare` takes them, of those that solve some problems.
 
-    A network is compared with the fastest of those that are no less exact, so there is one for each error.
+    A network is compared with the fastest of those that are no less exact, so there is one for each error; networks
+    compute in single precision, so all are tried in it as well.
 
     Args:
         known: the family.
         problem: a batch of its problems.
     """
     rungs = {}
+    for points, name, method in _coarse_to_fine(known, problem):
+        for effort, options in known.efforts(problem).items():
+            for precision, solver in {"float32": SinglePrecision(method), "float64": method}.items():
+                if _solves(problem, solver, options):
+                    rungs[f"{name} on {points}, {effort}, {precision}"] = (solver, options)
+    return rungs
+
+
+def _coarse_to_fine(known: Known, problem: Any) -> Iterator[tuple[str, str, Any]]:
+    """Points, name and method, on the grid of a problem and on coarser ones."""
     for factor in _factors(parts_of(problem)[1].shape):
         points = " × ".join(str(count // factor) for count in problem.grid.shape)
         for name, method in known.classical.items():
-            solver = Coarsened(factor, method) if factor > 1 else method
-            for effort, options in known.efforts(problem).items():
-                if _solves(problem, solver, options):
-                    rungs[f"{name} on {points}, {effort}"] = (solver, options)
-    return rungs
+            yield points, name, Coarsened(factor, method) if factor > 1 else method
 
 
 def reference(known: Known, family: Family) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kutta.files import replacing
+from kutta.operators.data import Data, read
 from kutta.problem_files.section import ProblemFileError
 
-_ADVICE = "choose another folder by --out, or begin anew with --restart"
+# Of the manifest of data.
+SETTINGS, SECONDS = "settings", "seconds"
+
+# The files of a run.
+_NOTED, _DEVICE, _DIVERGED = "settings.json", "device.json", "diverged"
+
+_ADVICE = "choose another folder by --out, or take away what is of other settings by --restart"
+_NOT_OURS = "move it elsewhere, or choose another folder by --out"
 
 
 @dataclass(frozen=True)
@@ -35,30 +43,92 @@ class Folder:
         """Checkpoints and logs, a folder for each network."""
         return self.path / "training"
 
+    @property
+    def figures(self) -> Path:
+        """The tables as JSON, with the settings of each network."""
+        return self.path / "table.json"
+
     def weights(self, name: str) -> Path:
         """A trained network with its card."""
         return self.path / f"{name}.safetensors"
 
-    def forget(self) -> None:
-        """Take away the data and the checkpoints."""
-        self.data.unlink(missing_ok=True)
-        if self.runs.exists():
-            shutil.rmtree(self.runs)
+    def run(self, name: str) -> Run:
+        """Where a network is trained."""
+        return Run(self.runs / name)
 
-    def run(self, name: str, settings: Mapping[str, Any]) -> Path:
-        """The folder of a training run, with the settings it is made with.
+    def all_runs(self) -> Iterator[Run]:
+        """Those that were made by a study; what else there is, is left alone."""
+        for path in sorted(self.runs.glob("*/")):
+            if not path.is_symlink() and _is_of_network(Run(path).settings()):
+                yield Run(path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a network is trained.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    def settings(self) -> Any:
+        """What it was made with; nothing where there is no run."""
+        return _json(self.path / _NOTED)
+
+    def device(self) -> str:
+        """What it was begun on."""
+        return _json(self.path / _DEVICE)
+
+    def diverged(self) -> bool:
+        """Whether it has come to an end without a network."""
+        return (self.path / _DIVERGED).exists()
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a run of other settings, and a folder that is something else.
 
         Raises:
-            ProblemFileError: for a run that was made with others.
+            ProblemFileError: with the first difference.
         """
-        run = self.runs / name
-        noted = run / "settings.json"
-        if noted.exists():
-            check_same(run, json.loads(noted.read_text(encoding="utf-8")), settings)
-        else:
-            run.mkdir(parents=True, exist_ok=True)
-            write_text(noted, json.dumps(settings, indent=2))
-        return run
+        there = self.settings()
+        if _is_of_network(there):
+            check_same(self.path, there, settings)
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ProblemFileError(f"{self.path} is no run of kutta train: {_NOT_OURS}")
+
+    def begin(self, settings: Mapping[str, Any], device: str) -> None:
+        """Note what it is made with, unless it has been begun before.
+
+        Args:
+            settings: of the network.
+            device: that it is trained on.
+        """
+        self.check(settings)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name, content in ((_NOTED, settings), (_DEVICE, device)):
+            if not (self.path / name).exists():
+                write_text(self.path / name, json.dumps(content, indent=2))
+
+    def note_divergence(self) -> None:
+        """Remember that its weights are not finite."""
+        write_text(self.path / _DIVERGED, "")
+
+
+def read_data(path: Path) -> Data:
+    """The data of a study, with settings and seconds in their manifest.
+
+    Raises:
+        ProblemFileError: for another file.
+    """
+    refused = ProblemFileError(f"{path} holds no data of kutta train, or is damaged: {_NOT_OURS}")
+    try:
+        data = read(path)
+    except (OSError, ValueError, KeyError) as problem:
+        raise refused from problem
+    if not {SETTINGS, SECONDS} <= set(data.manifest):
+        raise refused
+    return data
 
 
 def check_same(path: Path, there: Any, here: Mapping[str, Any]) -> None:
@@ -79,9 +149,29 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def _json(path: Path) -> Any:
+    """What a file holds; nothing if it is not there, or no JSON."""
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _is_of_network(settings: Any) -> bool:
+    return isinstance(settings, dict) and set(settings) == {"network", "training", "data"}
+
+
 def _difference(there: Any, here: Any, path: str = "") -> str:
     """The first key that differs, and how."""
     if not isinstance(there, dict) or not isinstance(here, dict):
         return f"{path or 'all'} is {json.dumps(there)} there, and {json.dumps(here)} in the file"
-    key = next(key for key in {**there, **here} if there.get(key) != here.get(key))
-    return _difference(there.get(key), here.get(key), f"{path}.{key}" if path else key)
+    for key in {**there, **here}:
+        inner = f"{path}.{key}" if path else key
+        if key not in there or key not in here:
+            return f"{inner} is {_given(there, key)} there, and {_given(here, key)} in the file"
+        if there[key] != here[key]:
+            return _difference(there[key], here[key], inner)
+    raise AssertionError("settings that differ have a key that does")
+
+
+def _given(table: Mapping[str, Any], key: str) -> str:
+    return json.dumps(table[key]) if key in table else "missing"

@@ -55,7 +55,7 @@ class Network:
             return KINDS[self.kind](**given, **self.arguments)
 
 
-def check_fits(network: Network, scope: Scope, a: Tensor) -> None:
+def check_suits(network: Network, scope: Scope, a: Tensor) -> None:
     """Refuse a network that cannot be built, or is not for such fields.
 
     Args:

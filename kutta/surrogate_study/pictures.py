@@ -17,6 +17,7 @@ from torch import Tensor
 from kutta.operators.metrics import energy_spectrum
 from kutta.pde.pictures.drawing import draw_plane, panel_size, scale
 from kutta.surrogate_study.study import Outcome, Study
+from kutta.surrogate_study.table import percent
 
 # Okabe and Ito's colours that show on white and on black.
 COLOURS = ("#0f77c0", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8f98")
@@ -48,8 +49,8 @@ def _planes(study: Study) -> Figure:
     for column, (one, u, error) in enumerate(zip(study.outcomes, predicted, off, strict=True), 1):
         last = column == columns - 1
         _panel(figure, axes[0, column], u, grid, of_values, one.trained.name, bar=last)
-        size = np.linalg.norm(error) / np.linalg.norm(target)
-        _panel(figure, axes[1, column], error, grid, of_errors, f"error, {100.0 * size:.2g}%", bar=last)
+        size = float(np.linalg.norm(error) / np.linalg.norm(target))
+        _panel(figure, axes[1, column], error, grid, of_errors, f"error, {percent(size)}", bar=last)
     return figure
 
 

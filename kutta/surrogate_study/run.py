@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kutta.files import making_folder, replacing
 from kutta.operators.saving import save
 from kutta.surrogate_study import settings as surrogate_file
 from kutta.surrogate_study import table
 from kutta.surrogate_study.folder import Folder, write_text
+from kutta.surrogate_study.leftovers import forget_others
 from kutta.surrogate_study.study import Study, study
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from kutta.text_table import in_terminal
 
 
 def run(path: Path, out: Path | None = None, restart: bool = False, quiet: bool = False) -> list[Path]:
@@ -25,11 +23,11 @@ def run(path: Path, out: Path | None = None, restart: bool = False, quiet: bool 
     Args:
         path: of the file.
         out: folder for what is written; by default one with the name of the file, where the command runs.
-        restart: take away data and checkpoints that are there, and begin anew.
+        restart: take away data, runs and networks of other settings, and runs that diverged, and begin these anew.
         quiet: show neither progress bars nor the tables at the end.
 
     Returns:
-        the files that were written: models, pictures, and last the tables.
+        the files that were written: models, tables, and last the pictures.
 
     Raises:
         ProblemFileError: for a file that describes no study, and a folder with data or runs of other settings.
@@ -40,7 +38,7 @@ def run(path: Path, out: Path | None = None, restart: bool = False, quiet: bool 
     with making_folder(Path(path.stem) if out is None else out) as place:
         folder = Folder(place)
         if restart:
-            folder.forget()
+            forget_others(folder, settings)
         done = study(settings, folder, progress=not quiet)
         written = write(done, folder)
     if not quiet:
@@ -49,17 +47,16 @@ def run(path: Path, out: Path | None = None, restart: bool = False, quiet: bool 
 
 
 def write(done: Study, folder: Folder) -> list[Path]:
-    """Write models, pictures and tables, each of which is whole or not there.
+    """Write models, tables and pictures, each of which is whole or not there.
 
     Returns:
         their paths.
     """
     models = save_models(done, folder)
-    pictures = _draw(done, folder.path)
-    pages = [folder.path / "table.md", folder.path / "table.json"]
+    pages = [folder.path / "table.md", folder.figures]
     write_text(pages[0], table.markdown(done))
-    write_text(pages[1], json.dumps(table.figures(done), indent=2))
-    return [*models, *pictures, *pages]
+    write_text(pages[1], json.dumps(table.figures(done), indent=2, allow_nan=False))
+    return [*models, *pages, *_draw(done, folder.path)]
 
 
 def save_models(done: Study, folder: Folder) -> list[Path]:
@@ -98,15 +95,3 @@ def _summarise(done: Study, written: list[Path]) -> None:
         console.print(in_terminal(one))
     console.print(table.note(done), highlight=False)
     console.print("Written:", ", ".join(map(str, written)), highlight=False, markup=False)
-
-
-def in_terminal(shown: table.Shown) -> Table:
-    """A table for the terminal."""
-    from rich.table import Table
-
-    found = Table(title=shown.title, title_justify="left")
-    for column in shown.header:
-        found.add_column(column, justify="left" if column in table.WORDS else "right")
-    for row in shown.rows:
-        found.add_row(*row)
-    return found

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from kutta.operators.data import Data, generate, read, write
-from kutta.surrogate_study.folder import Folder, check_same
+from kutta.operators.data import Data, generate, write
+from kutta.surrogate_study.folder import SECONDS, SETTINGS, Folder, check_same, read_data
 from kutta.surrogate_study.settings import Settings
-
-_SETTINGS, _SECONDS = "settings", "seconds"
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,19 @@ def samples(settings: Settings, folder: Folder, progress: bool) -> Parts:
         progress: whether to show a bar.
 
     Raises:
-        ProblemFileError: where there are some of other settings.
+        ProblemFileError: where there are some of other settings, or the file is of somebody else's.
     """
     data = _kept(settings, folder) if folder.data.exists() else _new(settings, folder, progress)
     counts = settings.samples
     training, validation, test = data.split(
         *(one * data.scope.times for one in (counts.training, counts.validation, counts.test))
     )
-    return Parts(training, validation, test, data.manifest[_SECONDS])
+    return Parts(training, validation, test, data.manifest[SECONDS])
 
 
 def _kept(settings: Settings, folder: Folder) -> Data:
-    data = read(folder.data)
-    check_same(folder.data, data.manifest.get(_SETTINGS), settings.of_data)
+    data = read_data(folder.data)
+    check_same(folder.data, data.manifest[SETTINGS], settings.of_data)
     return data
 
 
@@ -64,6 +62,6 @@ def _new(settings: Settings, folder: Folder, progress: bool) -> Data:
     began = time.perf_counter()
     data = generate(settings.samples.made(), settings.samples.count, settings.seed, progress=progress)
     seconds = time.perf_counter() - began
-    data = replace(data, manifest={**data.manifest, _SETTINGS: settings.of_data, _SECONDS: seconds})
+    data = replace(data, manifest={**data.manifest, SETTINGS: settings.of_data, SECONDS: seconds})
     write(data, folder.data)
     return data

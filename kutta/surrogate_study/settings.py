@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -16,10 +17,10 @@ from kutta.operators.data.family import Family
 from kutta.operators.scope import Scope, read_inputs, scope_of
 from kutta.problem_files.file import tables, title_of
 from kutta.problem_files.record import arguments
-from kutta.problem_files.section import ProblemFileError, Section, count, one_of, positive, shown, table, told
+from kutta.problem_files.section import ProblemFileError, Section, count, number, one_of, positive, shown, table, told
 from kutta.problem_files.space import MOST_POINTS
 from kutta.surrogate_study.families import FAMILIES
-from kutta.surrogate_study.networks import FITTED, KINDS, Network, check_fits
+from kutta.surrogate_study.networks import FITTED, KINDS, Network, check_suits
 
 LOSSES = {name: getattr(metrics, name) for name in ("relative_l2", "relative_h1", "published_h1", "nrmse", "vrmse")}
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -70,6 +71,9 @@ class Training:
     accelerator: str = "auto"
     every: int = 100
 
+    # On which device it runs, and how often its state is kept, does not make another network of it.
+    HOW: ClassVar = ("accelerator", "every")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -106,8 +110,8 @@ class Settings:
 
     def of_network(self, name: str) -> dict[str, Any]:
         """What decides on a trained network, as JSON has it."""
-        parts = {"network": asdict(self.networks[name]), "training": asdict(self.training[name])}
-        return _plain({**parts, "data": self.of_data})
+        training = {key: one for key, one in asdict(self.training[name]).items() if key not in Training.HOW}
+        return _plain({"network": asdict(self.networks[name]), "training": training, "data": self.of_data})
 
 
 def read(path: Path) -> Settings:
@@ -146,10 +150,8 @@ def _samples(section: Section) -> Samples:
     counts = {name: section.take(name, count(1, _MOST)) for name in ("training", "validation", "test")}
     samples = Samples(family, arguments(section, FAMILIES[family].make), **counts)
     points, dim = samples.arguments.get("points", 1), FAMILIES[family].dim
-    if isinstance(points, int) and samples.count * max(points, 1) ** dim > MOST_POINTS:
-        raise ProblemFileError(
-            f"{section.path}: expected at most {MOST_POINTS} values; got {samples.count} samples of {points}^{dim}"
-        )
+    if isinstance(points, int) and max(points, 1) ** dim > MOST_POINTS:  # too many to draw a single problem
+        raise ProblemFileError(f"{section.path}: expected at most {MOST_POINTS} points; got {points}^{dim}")
     return samples
 
 
@@ -205,9 +207,22 @@ def _check_together(samples: Samples, networks: Mapping[str, Network]) -> None:
         problem = family.draw(1, torch.Generator().manual_seed(0))
         a = read_inputs(problem, family.inputs)
         scope: Scope = scope_of(problem, family.inputs, a, family.times)
+        _check_size(samples.count, scope)
     for name, network in networks.items():
         with told(f"networks.{name}"):
-            check_fits(network, scope, a)
+            check_suits(network, scope, a)
+
+
+def _check_size(trajectories: int, scope: Scope) -> None:
+    """Refuse more samples than fit into memory."""
+    channels = len(scope.channels) + len(scope.components)
+    if trajectories * scope.times * channels * math.prod(scope.grid.shape) > MOST_POINTS:
+        steps = f" of {scope.times} steps" * (scope.times > 1)
+        points = " × ".join(map(str, scope.grid.shape))
+        raise ValueError(
+            f"expected at most {MOST_POINTS} values; got {trajectories} samples{steps} with {channels} fields on "
+            f"{points} points"
+        )
 
 
 def _accelerator(value: Any) -> str:
@@ -218,7 +233,9 @@ def _accelerator(value: Any) -> str:
 
 
 def _not_negative(value: Any) -> float:
-    return positive(value) if value else 0.0
+    if number(value) < 0.0:
+        raise ValueError(f"expected a number of at least 0; got {value}")
+    return float(value)
 
 
 def _truth(value: Any) -> bool:

@@ -15,6 +15,8 @@ from kutta.operators.data.fields import Data
 from kutta.operators.learning import evaluate
 from kutta.surrogate_study.families import FAMILIES, ladder, reference
 from kutta.surrogate_study.folder import Folder
+from kutta.surrogate_study.machine import Machine
+from kutta.surrogate_study.networks import FITTED
 from kutta.surrogate_study.samples import Parts, samples
 from kutta.surrogate_study.settings import Settings
 from kutta.surrogate_study.training import Trained, trained
@@ -22,7 +24,8 @@ from kutta.surrogate_study.training import Trained, trained
 # Another seed than those of any data.
 _PROBLEMS = 2**40
 
-# Problems of the same family may lie a little beyond what training has seen, which is no reason to refuse them.
+# Some new problems lie beyond the range of the training samples. What a network makes of these is part of its error on
+# the family, and no reason to end the comparison, so none is refused.
 _MARGIN = 1e6
 
 
@@ -74,6 +77,7 @@ class Study:
         outcomes: of the networks.
         baseline: the name of the prediction that takes no learning, and its errors.
         classical: other methods, the last of which made the data: errors are measured against it.
+        machine: where they were compared.
     """
 
     settings: Settings
@@ -81,6 +85,7 @@ class Study:
     outcomes: Sequence[Outcome]
     baseline: tuple[str, Mapping[str, float]]
     classical: Sequence[Row]
+    machine: Machine
 
     @property
     def reference(self) -> Row:
@@ -95,7 +100,13 @@ def study(settings: Settings, folder: Folder, progress: bool = False) -> Study:
         settings: of the study.
         folder: for what takes long: data and checkpoints.
         progress: whether to show bars.
+
+    Raises:
+        ProblemFileError: for data or runs of other settings, before anything is computed.
     """
+    for name, network in settings.networks.items():
+        if network.kind not in FITTED:
+            folder.run(name).check(settings.of_network(name))
     parts = samples(settings, folder, progress)
     networks = [trained(settings, name, parts, folder, progress) for name in settings.networks]
     family, known = settings.samples.made(), FAMILIES[settings.samples.family]
@@ -106,7 +117,7 @@ def study(settings: Settings, folder: Folder, progress: bool = False) -> Study:
     rows = {row.name: row for row in compare(family, methods, asked.problems, asked.rounds, seed, progress)}
     rungs = [rows[name] for name in classical]
     outcomes = [_outcome(one, parts, rows[one.name], rungs) for one in networks]
-    return Study(settings, parts, outcomes, _baseline(parts), rungs)
+    return Study(settings, parts, outcomes, _baseline(parts), rungs, Machine.here())
 
 
 def _outcome(one: Trained, parts: Parts, row: Row, rungs: Sequence[Row]) -> Outcome:

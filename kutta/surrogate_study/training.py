@@ -12,8 +12,9 @@ import torch
 from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.learning import train
 from kutta.operators.trained_operator import TrainedOperator
-from kutta.problem_files.section import told
+from kutta.problem_files.section import ProblemFileError, told
 from kutta.surrogate_study.folder import Folder
+from kutta.surrogate_study.machine import training_device
 from kutta.surrogate_study.networks import FITTED
 from kutta.surrogate_study.samples import Parts
 from kutta.surrogate_study.settings import LOSSES, Settings
@@ -29,6 +30,7 @@ class Trained:
         model: with its units and its scope.
         curves: the figures of every epoch, see `kutta.operators.train`; none of what is fitted at once.
         seconds: wall time of its training.
+        device: that it was trained on.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Trained:
     model: TrainedOperator
     curves: Mapping[str, Sequence[float]]
     seconds: float
+    device: str
 
 
 def trained(settings: Settings, name: str, parts: Parts, folder: Folder, progress: bool) -> Trained:
@@ -49,41 +52,52 @@ def trained(settings: Settings, name: str, parts: Parts, folder: Folder, progres
         progress: whether to show a bar.
 
     Raises:
-        ProblemFileError: where there is a run of other settings, or what is asked for cannot be trained.
+        ProblemFileError: where there is a run of other settings, or what is asked for cannot be built, or diverges.
     """
     network = settings.networks[name]
-    learn = _fitted if network.kind in FITTED else _in_steps
     with told(f"networks.{name}"):
         operator = network.build(parts.training.scope, settings.seed)
         model = TrainedOperator.for_data(operator, parts.training, network.change)
-        curves, seconds = learn(model, settings, name, parts, folder, progress)
-        _check_finite(model)
+    learned = (
+        _fitted(model, name, parts)
+        if network.kind in FITTED
+        else _in_steps(model, name, settings, parts, folder, progress)
+    )
     model.requires_grad_(False).eval()
-    return Trained(name, network.kind, model, curves, seconds)
-
-
-def _check_finite(model: TrainedOperator) -> None:
-    if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
-        raise ValueError("training diverged, its weights are not finite: take a smaller lr, and begin with --restart")
+    return Trained(name, network.kind, model, **learned)
 
 
 def _in_steps(
-    model: TrainedOperator, settings: Settings, name: str, parts: Parts, folder: Folder, progress: bool
-) -> tuple[Mapping[str, Sequence[float]], float]:
-    run, given = folder.run(name, settings.of_network(name)), asdict(settings.training[name])
+    model: TrainedOperator, name: str, settings: Settings, parts: Parts, folder: Folder, progress: bool
+) -> dict[str, Any]:
+    """By descent, in a run of the folder; a failure here need not be the file's fault, and goes its own way."""
+    run, given = folder.run(name), asdict(settings.training[name])
+    run.begin(settings.of_network(name), training_device(given["accelerator"]))
     loss = LOSSES[given.pop("loss")]
-    options: dict[str, Any] = {"folder": run, "seed": settings.seed, "progress": name if progress else False}
+    options: dict[str, Any] = {"folder": run.path, "seed": settings.seed, "progress": name if progress else False}
     figures = train(model, parts.training, validation=parts.validation, loss=loss, **given, **options)
-    return figures, figures.seconds
+    if not _is_finite(model):
+        run.note_divergence()
+        raise ProblemFileError(
+            f"networks.{name}: training diverged, its weights are not finite: take a smaller lr, and --restart, which "
+            "takes away this run"
+        )
+    return {"curves": figures, "seconds": figures.seconds, "device": run.device()}
 
 
-def _fitted(
-    model: TrainedOperator, settings: Settings, name: str, parts: Parts, folder: Folder, progress: bool
-) -> tuple[Mapping[str, Sequence[float]], float]:
+def _fitted(model: TrainedOperator, name: str, parts: Parts) -> dict[str, Any]:
     """By least squares, which takes less time than to read what was fitted before."""
     network, data = model.network, parts.training
     assert isinstance(network, PODRegression)
     began = time.perf_counter()
     known = data.inputs[:, : network.out_channels] if model.change else 0.0
-    network.fit(model.of_inputs(data.inputs), model.of_outputs(data.outputs - known))
-    return {}, time.perf_counter() - began
+    with told(f"networks.{name}"):
+        network.fit(model.of_inputs(data.inputs), model.of_outputs(data.outputs - known))
+        if not _is_finite(model):
+            raise ValueError("its weights are not finite: take fewer modes, or a ridge")
+    return {"curves": {}, "seconds": time.perf_counter() - began, "device": "CPU"}
+
+
+def _is_finite(model: TrainedOperator) -> bool:
+    """Whether all that it knows is, also what is no weight of descent, such as modes."""
+    return all(bool(torch.isfinite(one).all()) for one in model.state_dict().values())

@@ -40,3 +40,23 @@ def test_it_says_whether_a_network_pays(networks):
     soon = dataclasses.replace(one, pays_after=1234.0)
     assert surrogates_report._beside(never).endswith("it never pays.")
     assert surrogates_report._beside(soon).endswith("it pays after 1,200 problems.")
+
+
+@pytest.mark.parametrize(
+    ("speedup", "words"),
+    [(0.13, "no network is faster than a solver that is as exact."), (3.0, "gains most, a factor of 3 at an error of")],
+)
+def test_a_network_gains_only_if_it_is_faster(speedup, words, networks):
+    outcomes = [
+        dataclasses.replace(one, classical=dataclasses.replace(one.classical, seconds=speedup * one.row.seconds))
+        for one in networks.outcomes
+    ]
+    said = surrogates_report.verdict(dataclasses.replace(networks, outcomes=outcomes))
+    assert words in said and ("gains" in said) == (speedup > 1.0)
+
+
+def test_the_materials_are_those_of_the_data(networks):
+    scope = dataclasses.replace(networks.parts.test.scope, lowest=(5.0,), highest=(7.0,))
+    parts = dataclasses.replace(networks.parts, test=dataclasses.replace(networks.parts.test, scope=scope))
+    words = surrogates_report.section(dataclasses.replace(networks, parts=parts)).text[0]
+    assert "is 7 in one and 5 in the other" in words and "three" not in words

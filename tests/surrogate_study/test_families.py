@@ -34,7 +34,15 @@ def test_grids_that_cannot_be_coarser_are_tried_as_they_are():
 def test_steps_that_are_too_long_are_left_out():
     family = FAMILIES["burgers"].make(points=32, viscosity=0.001, end=10.0)
     rungs = ladder(FAMILIES["burgers"], family.draw(1, torch.Generator().manual_seed(0)))
-    assert "ETDRK4 on 32, rtol 0.01" in rungs and "ETDRK4 on 32, 4 steps" not in rungs
+    assert "ETDRK4 on 32, rtol 0.01, float64" in rungs and "ETDRK4 on 32, 4 steps, float64" not in rungs
+
+
+@pytest.mark.parametrize("name", ["darcy", "burgers"])
+def test_all_are_tried_in_the_precision_of_networks_too(name):
+    problem = FAMILIES[name].make(**SMALL[name]).draw(1, torch.Generator().manual_seed(0))
+    rungs = list(ladder(FAMILIES[name], problem))
+    single, double = ([one for one in rungs if one.endswith(end)] for end in ("float32", "float64"))
+    assert [one.replace("float32", "float64") for one in single] == double and len(single) + len(double) == len(rungs)
 
 
 def test_the_method_of_the_data_has_a_name():

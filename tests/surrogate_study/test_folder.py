@@ -15,7 +15,8 @@ DIFFERENT = {
         {"data": HERE["data"], "training": {"lr": 0.1}},
         r"training.lr is 0.1 there, and 0.001 in the file",
     ),
-    "missing": ({"data": HERE["data"]}, r"training is null there"),
+    "missing": ({"data": HERE["data"]}, r"training is missing there, and \{"),
+    "nothing here": ({**HERE, "data": {**HERE["data"], "field": None}}, "data.field is null there, and missing in"),
     "nothing": (None, r"all is null there"),
 }
 
@@ -31,21 +32,38 @@ def test_the_same_is_the_same(tmp_path):
     check_same(tmp_path, json.loads(json.dumps(HERE)), HERE)
 
 
-def test_a_run_keeps_its_settings(tmp_path):
-    folder = Folder(tmp_path)
-    run = folder.run("fno", HERE)
-    assert folder.run("fno", HERE) == run == tmp_path / "training" / "fno"
+RUN = {"network": {"kind": "FNO"}, "training": {"lr": 1e-3}, "data": {"seed": 0}}
+
+
+def test_a_run_keeps_its_settings_and_where_it_began(tmp_path):
+    run = Folder(tmp_path).run("fno")
+    run.begin(RUN, "CPU")
+    run.begin(RUN, "another")
+    assert run.path == tmp_path / "training" / "fno" and run.settings() == RUN and run.device() == "CPU"
     with pytest.raises(ProblemFileError, match=r"training\.lr"):
-        folder.run("fno", {**HERE, "training": {"lr": 2.0}})
-    assert json.loads((run / "settings.json").read_text()) == HERE
-    assert sorted(one.name for one in run.iterdir()) == ["settings.json"]
+        run.begin({**RUN, "training": {"lr": 2.0}}, "CPU")
+    assert sorted(one.name for one in run.path.iterdir()) == ["device.json", "settings.json"]
 
 
-def test_what_is_forgotten_is_gone_and_nothing_else(tmp_path):
+OTHERS = {
+    "a folder": lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
+    "a file": lambda path: path.write_text("mine"),
+    "settings of something else": lambda path: (path.mkdir(), (path / "settings.json").write_text('{"editor": 1}')),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_others_have_made_is_no_run(case, tmp_path):
     folder = Folder(tmp_path)
-    folder.run("fno", HERE)
-    folder.data.write_text("")
-    (tmp_path / "notes.txt").write_text("mine")
-    folder.forget()
-    folder.forget()
-    assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
+    folder.runs.mkdir()
+    OTHERS[case](folder.runs / "fno")
+    with pytest.raises(ProblemFileError, match=r"fno is no run of kutta train: move it elsewhere"):
+        folder.run("fno").begin(RUN, "CPU")
+    assert list(folder.all_runs()) == []
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path):
+    folder = Folder(tmp_path)
+    (folder.runs / "fno").mkdir(parents=True)
+    folder.run("fno").begin(RUN, "CPU")
+    assert list(folder.all_runs()) == [folder.run("fno")]

@@ -6,7 +6,7 @@ import torch
 import kutta as kt
 from kutta.operators.operator import Operator
 from kutta.operators.scope import read_inputs, scope_of
-from kutta.surrogate_study.networks import KINDS, Network, check_fits
+from kutta.surrogate_study.networks import KINDS, Network, check_suits
 
 ARGUMENTS = {
     "CNO": {"width": 2, "scales": 2, "blocks": 1, "bottleneck": 1},
@@ -35,7 +35,7 @@ def test_all_kinds_are_built_for_the_data(kind, family):
     if "modes" in arguments and kind != "PODRegression":
         arguments["modes"] = arguments["modes"] * scope.grid.dim
     network = Network(kind, arguments)
-    check_fits(network, scope, a)
+    check_suits(network, scope, a)
     operator = network.build(scope, 0)
     if kind == "PODRegression":
         operator.fit(a.repeat(2, *[1] * (a.dim() - 1)) + torch.randn(4, *a.shape[1:]), torch.randn(4, *a.shape[1:]))
@@ -72,4 +72,4 @@ def test_trunks_know_what_is_periodic():
 def test_fields_of_other_dimensions_are_refused():
     scope, a = fields(kt.operators.data.burgers(16))
     with pytest.raises(ValueError, match="FNO was made for grids of 2 dimensions; got one of 1"):
-        check_fits(Network("FNO", {"modes": (4, 4)}), scope, a)
+        check_suits(Network("FNO", {"modes": (4, 4)}), scope, a)

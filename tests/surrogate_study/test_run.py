@@ -69,7 +69,9 @@ def test_other_settings_are_refused_until_it_begins_anew(written, tmp_path):
     result = invoke(path, "--quiet")
     assert result.exit_code == 2 and "training.steps is 6 there, and 3 in the file" in result.stderr
     assert (tmp_path / "small" / "table.json").read_bytes() == before
+    data = (tmp_path / "small" / "data.h5").stat().st_mtime_ns
     assert invoke(path, "--quiet", "--restart").exit_code == 0
+    assert (tmp_path / "small" / "data.h5").stat().st_mtime_ns == data  # which are of the same settings
     found = json.loads((tmp_path / "small" / "table.json").read_text())
     assert found["settings"]["mgno"]["training"]["steps"] == 3
 
@@ -94,7 +96,7 @@ def test_a_folder_that_cannot_be_written_to(written, tmp_path):
     assert result.exit_code == 2 and "cannot be written" in result.stderr and "taken" in result.stderr
 
 
-def test_a_full_disk_leaves_the_tables_of_before(written, tmp_path, monkeypatch):
+def test_tables_that_cannot_be_written_stay_as_before(written, tmp_path, monkeypatch):
     path = written(DARCY)
     assert invoke(path, "--quiet").exit_code == 0
     before = {one.name: one.read_bytes() for one in (tmp_path / "small").iterdir() if one.is_file()}
@@ -102,12 +104,35 @@ def test_a_full_disk_leaves_the_tables_of_before(written, tmp_path, monkeypatch)
     def full(*given, **named):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    monkeypatch.setattr("pathlib.Path.write_text", full)
     result = invoke(path, "--quiet")
     assert result.exit_code == 2 and "no space left" in result.stderr
     after = {one.name: one.read_bytes() for one in (tmp_path / "small").iterdir() if one.is_file()}
     assert set(after) == set(before)
     assert all(after[name] == before[name] for name in before if name.startswith("table") or name.endswith("png"))
+
+
+def test_pictures_that_cannot_be_drawn_do_not_cost_the_tables(written, tmp_path, monkeypatch):
+    def full(*given, **named):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    result = invoke(written(DARCY), "--quiet")
+    assert result.exit_code == 2 and "no space left" in result.stderr
+    there = {one.name for one in (tmp_path / "small").iterdir()}
+    assert {"table.md", "table.json", "mgno.safetensors"} <= there and not any(one.endswith("png") for one in there)
+
+
+def test_runs_are_checked_before_any_is_trained(written, tmp_path):
+    run = tmp_path / "small" / "training" / "second"
+    run.mkdir(parents=True)
+    (run / "notes.txt").write_text("mine")
+    text = DARCY + '[networks.second]\nkind = "MgNO"\nwidth = 3\nlayers = 1\nsweeps = [1, 2]\n'
+    for options in ((), ("--restart",)):
+        result = invoke(written(text), "--quiet", *options)
+        assert result.exit_code == 2 and "second is no run of kutta train" in result.stderr.replace("\n", "")
+    assert [one.name for one in run.iterdir()] == ["notes.txt"]
+    assert not (tmp_path / "small" / "data.h5").exists() and not (run.parent / "mgno").exists()
 
 
 def test_titles_are_text(written):

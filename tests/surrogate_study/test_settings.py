@@ -37,6 +37,8 @@ def test_settings_are_as_json_has_them():
     assert settings.of_network("mgno")["data"] == settings.of_data
     other = settings_of(changed(DARCY, "comparison.rounds", 9))
     assert other.of_network("mgno") == settings.of_network("mgno")  # what is trained does not depend on it
+    for key, value in (("training.every", 7), ("training.accelerator", "cpu")):
+        assert settings_of(changed(DARCY, key, value)).of_network("mgno") == settings.of_network("mgno")
 
 
 REFUSED = {
@@ -50,7 +52,13 @@ REFUSED = {
     "text for a number": ("data.low", "3", "data.low: expected a number; got '3'"),
     "field": ("data.field", {"alpha": 2.0}, "data.field cannot be given in a file, only in Python"),
     "no points": ("data.points", 0, "data: "),
-    "too many points": ("data.points", 1_000_000, r"data: expected at most \d+ values; got 20 samples of 1000000\^2"),
+    "too many points": ("data.points", 1_000_000, r"data: expected at most \d+ points; got 1000000\^2"),
+    "too many samples": ("data.training", 10_000_000, r"data: .* got 10000008 samples with 2 fields on 8 × 8 points"),
+    "too many samples of the default grid": (
+        "data",
+        {"family": "navier_stokes", "training": 1_000_000, "validation": 1, "test": 1},
+        r"data: expected at most \d+ values; got 1000002 samples of 10 steps with 2 fields on 64 × 64 points",
+    ),
     "negative coefficient": ("data.low", -3.0, "data: "),
     "unknown kind": ("networks.mgno.kind", "MGNO", r"networks.mgno.kind: expected one of .*; did you mean MgNO\?"),
     "no kind": ("networks.mgno.kind", None, "networks.mgno.kind is missing"),
@@ -70,7 +78,14 @@ REFUSED = {
     "no steps": ("training.steps", 0, "training.steps: expected a whole number from 1"),
     "no rate": ("training.lr", 0.0, "training.lr: expected a number above 0"),
     "rate that is no number": ("training.lr", float("nan"), "training.lr: expected a finite number; got nan"),
-    "negative decay": ("training.weight_decay", -1.0, "training.weight_decay: expected a number above 0; got -1.0"),
+    "negative decay": (
+        "training.weight_decay",
+        -1.0,
+        "training.weight_decay: expected a number of at least 0; got -1.0",
+    ),
+    "decay that is false": ("training.weight_decay", False, "training.weight_decay: expected a number; got False"),
+    "decay that is empty": ("training.weight_decay", "", "training.weight_decay: expected a number; got ''"),
+    "decay that is a list": ("training.weight_decay", [], r"training.weight_decay: expected a number; got \[\]"),
     "unknown loss": ("training.loss", "relative_l1", r"training.loss: expected one of .*; did you mean relative_l2\?"),
     "unknown precision": ("training.precision", "float8", "training.precision: expected one of 32-true"),
     "unknown accelerator": ("training.accelerator", "abacus", "training.accelerator: expected one of auto, cpu, gpu"),

@@ -2,6 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
+
+import torch
 
 from kutta.surrogate_study import table
 
@@ -23,6 +26,7 @@ def test_figures_are_as_measured(darcy):
     one = darcy.outcomes[0]
     errors, costs = (shown.rows[0] for shown in table.tables(darcy))
     weights = sum(weight.numel() for weight in one.trained.model.parameters())
+    assert weights > 0
     assert errors[1] == f"{weights:,}" and errors[3] == table.percent(one.errors["relative L2"])
     assert costs[1:4] == (table.percent(one.row.error), table.seconds(one.row.seconds), one.classical.name)
 
@@ -38,7 +42,33 @@ def test_markdown_is_a_page(done):
 def test_plain_numbers_are_json(done):
     found = json.loads(json.dumps(table.figures(done), allow_nan=False))
     assert set(found["networks"]) == set(done.settings.networks)
+    assert found["comparison"]["problems"] == 2 and found["data"] == done.settings.of_data
+    assert found["machine"]["threads"] == done.machine.threads
+    assert all(one["training_device"] == "CPU" or torch.cuda.is_available() for one in found["networks"].values())
     assert len(found["classical"]) == len(done.classical) and found["baseline"]["name"] == done.baseline[0]
+
+
+def test_what_is_not_finite_is_nothing_in_json(darcy):
+    one = darcy.outcomes[0]
+    curves = {"relative_l2": [float("nan"), 0.5]}
+    one = replace(one, pays_after=math.inf, trained=replace(one.trained, curves=curves))
+    found = json.loads(json.dumps(table.figures(replace(darcy, outcomes=[one])), allow_nan=False))["networks"]["mgno"]
+    assert found["pays_after"] is None and found["curves"] == {"relative_l2": [None, 0.5]}
+
+
+def test_modes_of_a_regression_are_learned(darcy):
+    linear = darcy.outcomes[1].trained.model.network
+    assert linear.parameter_count == 4 * 4 + 2 * (4 + 1) * 8 * 8
+    assert table.errors(darcy).rows[1][1] == f"{linear.parameter_count:,}"
+
+
+def test_the_note_says_where_and_in_which_precision(darcy):
+    machine = replace(darcy.machine, processor="abacus, 2 cores", threads=3, versions={"torch": "9.9"})
+    trained = replace(darcy.outcomes[0].trained, device="H100")
+    outcomes = [replace(darcy.outcomes[0], trained=trained), darcy.outcomes[1]]
+    words = table.note(replace(darcy, machine=machine, outcomes=outcomes))
+    for part in ("float32 and float64", "(abacus, 2 cores) with 3 threads", "trained on H100 and the CPU", "torch 9.9"):
+        assert part in words
 
 
 def test_numbers_read_well():

@@ -83,7 +83,7 @@ def test_a_run_of_other_settings_is_refused_and_stays(parts, tmp_path):
 
 def test_what_is_fitted_leaves_no_run_and_is_the_linear_map(parts, tmp_path):
     one = trained(SETTINGS, "linear", parts, Folder(tmp_path), progress=False)
-    assert list(tmp_path.iterdir()) == [] and one.curves == {} and one.seconds > 0.0
+    assert list(tmp_path.iterdir()) == [] and one.curves == {} and one.seconds > 0.0 and one.device == "CPU"
     u = one.model(parts.training.inputs, parts.training.scope.grid)
     flat = (u - parts.training.outputs).flatten(1)
     assert float(flat.mean(0).abs().max()) < 1e-3 * float(parts.training.outputs.abs().max())  # least squares
@@ -110,6 +110,28 @@ def test_training_that_diverges_is_told(parts, tmp_path):
     settings = settings_of(changed(DARCY, "training.lr", 1e30))
     with pytest.raises(ProblemFileError, match=r"networks\.mgno: training diverged"):
         trained(settings, "mgno", parts, Folder(tmp_path), progress=False)
+    assert Folder(tmp_path).run("mgno").diverged()
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_a_failure_of_training_is_not_the_fault_of_the_file(error, parts, tmp_path, monkeypatch):
+    def broken(*given):
+        raise error("within")
+
+    monkeypatch.setattr("kutta.surrogate_study.training.LOSSES", {"relative_h1": broken})
+    with pytest.raises(error, match="within") as caught:
+        trained(SETTINGS, "mgno", parts, Folder(tmp_path), progress=False)
+    assert not isinstance(caught.value, ProblemFileError)
+
+
+def test_modes_that_are_not_finite_are_told(parts, tmp_path, monkeypatch):
+    def fitted(self, a, u):
+        self.out_modes.fill_(float("nan"))
+        return self
+
+    monkeypatch.setattr("kutta.operators.PODRegression.fit", fitted)
+    with pytest.raises(ProblemFileError, match=r"networks\.linear: its weights are not finite"):
+        trained(SETTINGS, "linear", parts, Folder(tmp_path), progress=False)
 
 
 def test_mixed_precision_keeps_the_weights_single(parts, tmp_path):

@@ -90,6 +90,12 @@ class PODRegression(Operator):
         self.fitted.fill_(True)
         return self
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned: weights, modes and means."""
+        learned = (self.weight, self.in_modes, self.out_modes, self.in_mean, self.out_mean)
+        return sum(one.numel() for one in learned)
+
     def check(self, a: Tensor, grid: Grid) -> None:
         super().check(a, grid)
         if grid.shape != self.shape:

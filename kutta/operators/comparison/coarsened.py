@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.operators.scope import parts_of, varying
+from kutta.operators.comparison.other_fields import with_fields
+from kutta.operators.scope import parts_of
 from kutta.pde.grids.grid import Grid
 from kutta.pde.grids.padding import pad
-from kutta.pde.problem import PDEProblem
 from kutta.solution import Solution
 from kutta.solvers.answer import Answer
 
@@ -42,14 +42,9 @@ class Coarsened(Answer):
     method: Any = None
 
     def answer(self, problem: Any, given: dict[str, Any], solve: Callable[..., Solution]) -> Solution:
-        equation, grid = parts_of(problem)
+        _, grid = parts_of(problem)
         coarse = self._coarse(grid)
-        parts = {name: self._fewer(one, grid, coarse) for name, one in varying(equation, grid.dim).items()}
-        equation = replace(equation, **parts) if parts else equation
-        if isinstance(problem, PDEProblem):
-            fewer = replace(problem, equation=equation, grid=coarse, u0=self._fewer(problem.u0, grid, coarse))
-        else:
-            fewer = equation.problem(coarse, self._fewer(problem.source, grid, coarse))
+        fewer = with_fields(problem, coarse, lambda u: self._fewer(u, grid, coarse))
         solution = solve(fewer, self.method, **given)
         ys = torch.stack([between(y, coarse, grid) for y in solution.ys])
         y1 = between(solution.y1, coarse, grid)
