@@ -201,7 +201,15 @@ def test_progress_tells_the_latest_figures(capsys):
     assert "done=0.333" in shown and "loss=" in shown
 
 
-def test_an_interrupt_is_an_interrupt(tmp_path):
+@pytest.fixture
+def heeding_interrupts():
+    """As in the foreground: shells let what they start in the background ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_is_an_interrupt(heeding_interrupts, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
 
     def loss(model, batch, progress):
