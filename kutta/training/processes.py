@@ -33,11 +33,15 @@ def part(rows: Tensor) -> Tensor:
     return rows[rank::count]
 
 
-def mean(figures: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Figures of a batch, numbers or scalar tensors: the means over all processes, which exchange them on a device."""
+def mean(figures: Mapping[str, Any], like: Tensor) -> dict[str, Any]:
+    """Figures of a batch, numbers or scalar tensors: the means over all processes.
+
+    They are exchanged on the device of a tensor, such as the loss, and in its precision, but no lower than single.
+    """
     _, count = place()
     if count == 1:
         return dict(figures)
-    values = torch.stack([torch.as_tensor(one, dtype=torch.float32, device=device) for one in figures.values()])
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    values = torch.stack([torch.as_tensor(one, dtype=dtype, device=like.device) for one in figures.values()])
     distributed.all_reduce(values)
     return dict(zip(figures, (values / count).unbind(), strict=True))

@@ -116,7 +116,7 @@ class Task(lightning.LightningModule):
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss must return a scalar tensor, or one and figures; got {_shape(loss)}")
         scalars = {name: _scalar(name, figure) for name, figure in figures.items()}
-        figures = mean({"loss": loss.detach(), **scalars}, loss.device)
+        figures = mean({"loss": loss.detach(), **scalars}, loss)
         self.trainer.callback_metrics.update({name: self._tensor(figure) for name, figure in figures.items()})
         return {"loss": loss, "figures": figures}
 

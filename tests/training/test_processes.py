@@ -13,7 +13,7 @@ from kutta.training import processes
 
 SCRIPT = Path(__file__).with_name("_two_processes.py")
 ROOT = SCRIPT.parents[2]
-CPU = torch.device("cpu")
+LIKE = torch.zeros((), dtype=torch.float64)
 
 
 def run(folder, steps, count):
@@ -44,7 +44,7 @@ def test_two_processes_do_what_one_does_and_go_on_together(tmp_path):
 def test_rows_are_divided_and_figures_are_means(monkeypatch):
     assert processes.place() == (0, 1)
     rows = torch.arange(6)
-    assert processes.part(rows).tolist() == rows.tolist() and processes.mean({"loss": 2.0}, CPU) == {"loss": 2.0}
+    assert processes.part(rows).tolist() == rows.tolist() and processes.mean({"loss": 2.0}, LIKE) == {"loss": 2.0}
     monkeypatch.setattr(processes, "place", lambda: (1, 3))
     assert processes.part(rows).tolist() == [1, 4]
     with pytest.raises(ValueError, match="a batch of 4 rows cannot be divided among 3 processes"):
@@ -57,7 +57,8 @@ def test_numbers_and_tensors_are_exchanged_on_one_device(monkeypatch):
     monkeypatch.setattr(processes.distributed, "all_reduce", exchanged.append)
     device = torch.device("meta")  # stands for one that a number is not on
     figures = {"loss": torch.zeros((), device=device), "rate": 0.5, "height": torch.tensor(1.0)}
-    found = processes.mean(figures, device)
+    found = processes.mean(figures, figures["loss"])
     assert exchanged[0].device == device and exchanged[0].shape == (3,)
     assert {name: one.device for name, one in found.items()} == dict.fromkeys(figures, device)
-    assert processes.mean({"rate": 0.5, "height": torch.tensor(3.0)}, CPU) == {"rate": 0.25, "height": 1.5}
+    assert processes.mean({"tenth": 0.1}, LIKE)["tenth"] == 0.05  # and 0.05 in single precision is another number
+    assert processes.mean({"rate": 0.5, "height": torch.tensor(3.0)}, LIKE) == {"rate": 0.25, "height": 1.5}
