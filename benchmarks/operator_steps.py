@@ -9,6 +9,7 @@ import torch
 
 import kutta as kt
 from benchmarks._measure import Spread, measure, ratio
+from benchmarks._race import weights
 from benchmarks._report import Report, arguments, finish, verdict
 
 BAR_T1, BAR_PEER = 2.0, 1.0
@@ -26,11 +27,6 @@ def step(model: torch.nn.Module, loss: Forward, learns: bool = True) -> Callable
             optimizer.step()
 
     return taken
-
-
-def weights(model: torch.nn.Module) -> int:
-    """Real numbers that are trained."""
-    return sum(one.numel() * (2 if one.is_complex() else 1) for one in model.parameters())
 
 
 def compare(

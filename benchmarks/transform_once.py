@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 import kutta as kt
+from benchmarks._race import fields, race, weights
 from benchmarks._report import Report, arguments, finish
-from benchmarks.operator_steps import weights
-from benchmarks.operators_peers import fields, race
 
 operators = kt.operators
 MINUTES, SEEDS, SAMPLES, TESTS, LAYERS = 2.0, 3, 512, 128, 4

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -126,17 +126,10 @@ def _add_solve(app: "typer.Typer") -> None:
         if format not in _OF_FORMATS:
             _fail(f"--format must be one of {', '.join(_OF_FORMATS)}; got {format}")
         _require("solve", {"xarray": "xarray", "matplotlib": "matplotlib", **_OF_FORMATS[format]}, "cli,pde")
-        from kutta import SolveError
         from kutta.problem_files.run import run
 
-        try:
+        with _told(problem, "solution", " Nothing is written."):
             run(problem, out, format, quiet, animate)
-        except ValueError as refused:
-            _fail(str(refused))
-        except SolveError as failed:
-            _fail(f"{problem}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}. Nothing is written.")
-        except OSError as refused:
-            _fail(f"the solution of {problem} cannot be written: {refused}")
 
 
 _OF_FORMATS = {"netcdf": {"h5netcdf": "h5netcdf"}, "zarr": {"zarr": "zarr"}}
@@ -157,17 +150,10 @@ def _add_train(app: "typer.Typer") -> None:
     ) -> None:
         """Train neural operators on solutions of an equation, and compare them with classical methods."""
         _require("train", _OF_TRAIN, "cli,pde,progress,training")
-        from kutta import SolveError
         from kutta.surrogate_study.run import run
 
-        try:
+        with _told(surrogate, "study"):
             run(surrogate, out, restart, quiet)
-        except ValueError as refused:
-            _fail(str(refused))
-        except SolveError as failed:
-            _fail(f"{surrogate}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}")
-        except OSError as refused:
-            _fail(f"the study of {surrogate} cannot be written: {refused}")
 
 
 def _add_methods(app: "typer.Typer") -> None:
@@ -200,6 +186,27 @@ def _fail(message: str) -> NoReturn:
     """Print an error and exit with status 2."""
     print(f"Error: {message}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@contextmanager
+def _told(file: Path, what: str, after: str = "") -> Iterator[None]:
+    """Exit with what was refused or failed while a file was worked on.
+
+    Args:
+        file: that says what is to be done.
+        what: is written, in words.
+        after: a failed solve, a further sentence.
+    """
+    from kutta import SolveError
+
+    try:
+        yield
+    except ValueError as refused:
+        _fail(str(refused))
+    except SolveError as failed:
+        _fail(f"{file}: {failed.result.name} at t = {failed.t:.9g}: {failed.advice}{after and '.' + after}")
+    except OSError as refused:
+        _fail(f"the {what} of {file} cannot be written: {refused}")
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from kutta.demo import report
+from tests.demo.test_report import TABLES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -37,7 +38,6 @@ window.addEventListener("load", async () => {
 </script>
 """
 
-TABLES = ("parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "surrogates-costs", "provenance")
 
 pytestmark = pytest.mark.slow
 
@@ -80,15 +80,7 @@ def test_pictures_load_and_nothing_overflows_or_complains(browser, page, tmp_pat
 
 def test_the_tables_are_there(browser, page, tmp_path, hares, images):
     dom = visit(browser, page, tmp_path / "profile", "--dump-dom").stdout
-    for identifier in (
-        "parameters",
-        "coverage",
-        "hare-lynx-cost",
-        "digits",
-        "digits-distance",
-        "surrogates-costs",
-        "provenance",
-    ):
+    for identifier in TABLES:
         assert f'<table id="{identifier}">' in dom
     assert f"{float(hares.fit.values[0]):.3f}" in dom
     assert all(f"<td>{model.outcome.function_evaluations}</td>" in dom for model in images.models)

@@ -9,6 +9,7 @@ import pytest
 
 from kutta.demo import report
 
+TABLES = ("parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "surrogates-costs", "provenance")
 VOID = {"meta", "link", "img", "source", "br", "hr"}
 
 
@@ -48,15 +49,7 @@ def test_the_page_is_well_formed(parsed):
     assert parsed.tags[0] == ("html", {"lang": "en"})
     identifiers = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
-    assert {
-        "parameters",
-        "coverage",
-        "hare-lynx-cost",
-        "digits",
-        "digits-distance",
-        "surrogates-costs",
-        "provenance",
-    } <= set(identifiers)
+    assert set(TABLES) <= set(identifiers)
 
 
 def test_the_page_needs_nothing_else(text, parsed):

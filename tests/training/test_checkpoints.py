@@ -10,8 +10,9 @@ from torch import nn
 
 from kutta.files import replacing
 from kutta.training import Batches, Task, fit, load_weights
+from tests._killing import one_thread  # noqa: F401
 from tests.training._resumable import train
-from tests.training.test_fit import killed_at, one_thread, simple  # noqa: F401
+from tests.training.test_fit import killed_at, simple
 
 
 class Noise(Callback):

@@ -1,12 +1,10 @@
 """A killed run that goes on ends like one that was left alone."""
 
-import itertools
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -14,47 +12,21 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from kutta.training import Batches, Task, fit, load_weights
+from tests._killing import killed_by_the_system, killed_within, one_thread  # noqa: F401
 from tests.training._resumable import EVERY, STEPS, train
 
-
-class Killed(Exception):
-    """What stops a run in the same process."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+killed_at = partial(killed_within, train)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    torch.set_num_threads(1)
+def undisturbed(one_thread, tmp_path_factory):  # noqa: F811
     return train(tmp_path_factory.mktemp("undisturbed"))
-
-
-def killed_at(step, folder, **options):
-    calls = itertools.count(1)
-
-    def stop():
-        if next(calls) == step:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(folder, stop, **options)
 
 
 def test_killed_by_the_system_at_a_random_moment(undisturbed, tmp_path):
     weights, history = undisturbed
     last = random.randint(2 * EVERY, STEPS - 2)
-    arguments = [sys.executable, "-m", "tests.training._resumable", str(tmp_path)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
-        for _ in itertools.islice(child.stdout, last):
-            pass
-        child.send_signal(signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
+    killed_by_the_system("tests.training._resumable", tmp_path, last)
     found, whole = train(tmp_path)
     print(f"killed in step {last}: largest difference of a weight {float((found - weights).abs().max())}")
     assert torch.equal(found, weights) and whole == history

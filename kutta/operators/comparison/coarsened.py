@@ -74,9 +74,8 @@ def between(u: Tensor, coarse: Grid, grid: Grid) -> Tensor:
     """A field of a coarse grid at the points of a finer one on the same box."""
     for axis in range(grid.dim):
         dim = axis - grid.dim
-        middle = replace(
-            coarse, shape=(*grid.shape[:axis], *coarse.shape[axis:])
-        )  # fine along the axes before this one
+        # Fine along the axes before this one.
+        middle = replace(coarse, shape=(*grid.shape[:axis], *coarse.shape[axis:]))
         if grid.centring[axis] == "periodic":  # type: ignore[index]
             u = _by_waves(u, grid.shape[axis], dim)
         else:

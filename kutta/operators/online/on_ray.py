@@ -107,7 +107,7 @@ class OnRay:
             _SHARING.add(self)
 
     def _arrivals(self, made: Sequence[int]) -> Arrivals:
-        done, begun = divmod(made[0], self.stream.batch * self.stream.family.times)
+        done, begun = self.stream.after(made[0])
         turns, stream = count(done), self._ray.put(self.stream)
         solve, waiting = self._ray.remote(_solve), deque()
         try:

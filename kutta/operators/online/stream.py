@@ -45,9 +45,13 @@ class Stream:
 
     def samples(self, made: int = 0) -> Iterator[Sample]:
         """Pairs of fields, each for itself, but for so many that were made before."""
-        done, begun = divmod(made, self.batch * self.family.times)
+        done, begun = self.after(made)
         pairs = (pair for turn in count(done) for pair in pairs_of(self.solved(turn)))
         return islice(pairs, begun, None)
+
+    def after(self, made: int) -> tuple[int, int]:
+        """The turn that follows so many pairs, and how many of its own are among them."""
+        return divmod(made, self.batch * self.family.times)
 
     def solved(self, turn: int) -> Sample:
         """The pairs of one batch, along a leading axis, on the host.

@@ -69,6 +69,7 @@ def test_a_reservoir_that_is_closed_by_others_ends_the_thread():
     reservoir.close()
     wait_for(lambda: numbers.closed)
     carrier.end()
+    assert not carrier._thread.is_alive()
 
 
 def test_states_are_loaded_before_the_first_sample():
@@ -96,4 +97,7 @@ def test_one_carrier_fills_one_reservoir():
 
 
 def test_ending_what_never_began_is_nothing():
-    Carrier(Numbers(), [STREAM], "a counter").end()
+    numbers = Numbers()
+    carrier = Carrier(numbers, [STREAM], "a counter")
+    carrier.end()
+    assert numbers.made == 0 and carrier.state_dict()["made"] == [0]
