@@ -10,9 +10,28 @@ from typing import TYPE_CHECKING
 from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
-from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
+from kutta.problems import (
+    DiffusionProblem,
+    EnsembleProblem,
+    FixedPointProblem,
+    LeastSquaresProblem,
+    LinearProblem,
+    ODEProblem,
+    RootProblem,
+    SplitODEProblem,
+)
 from kutta.regularizers.regularizer import Regularizer
-from kutta.solution import EventRecord, LinearSolveError, Result, Results, Solution, SolveError, Stats
+from kutta.solution import (
+    EventRecord,
+    LinearSolveError,
+    NonlinearSolveError,
+    Result,
+    Results,
+    Solution,
+    SolveError,
+    Stats,
+    SystemSolveError,
+)
 from kutta.solve import Eager, solve
 from kutta.solvers import algebra, diffusion, tableaus
 from kutta.solvers.adjoints import Backsolve, Direct, Gauss, Interpolating, Recompute
@@ -23,6 +42,13 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
+from kutta.solvers.algebra.nonlinear.derivatives import Implicit
+from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
+from kutta.solvers.algebra.nonlinear.fixed_points.picard import Picard
+from kutta.solvers.algebra.nonlinear.least_squares.dogleg import Dogleg
+from kutta.solvers.algebra.nonlinear.least_squares.gauss_newton import GaussNewton
+from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
+from kutta.solvers.algebra.nonlinear.roots.newton import Newton
 from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
@@ -113,6 +139,7 @@ __all__ = [
     "AdamsBashforthMoulton",
     "AdaptiveMultistep",
     "AncestralEuler",
+    "Anderson",
     "Backsolve",
     "BiCGSTAB",
     "Bosh3",
@@ -124,6 +151,7 @@ __all__ = [
     "DPMSolverPP",
     "DiffusionProblem",
     "Direct",
+    "Dogleg",
     "Dopri5",
     "Dopri8",
     "EDMHeun",
@@ -136,12 +164,15 @@ __all__ = [
     "ExponentialRungeKutta",
     "Fehlberg2",
     "Fixed",
+    "FixedPointProblem",
     "Gauss",
+    "GaussNewton",
     "HeavyBall",
     "Heun",
     "History",
     "I",
     "ImexRungeKutta",
+    "Implicit",
     "Integrator",
     "Interpolating",
     "KahanLi6",
@@ -149,19 +180,25 @@ __all__ = [
     "Krogstad4",
     "Krylov",
     "Lawson4",
+    "LeastSquaresProblem",
+    "LevenbergMarquardt",
     "LinearProblem",
     "LinearSolveError",
     "LowStorageRungeKutta",
     "Method",
     "Midpoint",
     "Multigrid",
+    "Newton",
+    "NonlinearSolveError",
     "ODEProblem",
+    "Picard",
     "Ralston",
     "Recompute",
     "Regularizer",
     "Result",
     "Results",
     "Rodas5P",
+    "RootProblem",
     "Rosenbrock",
     "Rosenbrock23",
     "RungeKutta",
@@ -175,6 +212,7 @@ __all__ = [
     "Step",
     "StepTo",
     "SymplecticSplitting",
+    "SystemSolveError",
     "Tsit5",
     "UniPC",
     "VelocityVerlet",

@@ -210,3 +210,90 @@ class LinearProblem:
     operator: Any
     b: Any
     guess: Any = None
+
+
+@dataclass(frozen=True)
+class RootProblem:
+    """Equations ``F(x) = 0``, as many as unknowns, or a batch of such.
+
+    The root is differentiable by the implicit rule, in reverse and forward mode: gradients reach whatever ``F`` is made
+    of, and cost one linear system, however `x` was found. ``x0`` receives none.
+
+    Attributes:
+        f: ``F(x, *args)``, of the shape of ``x``: a tensor, or a pytree of tensors.
+        x0: where iterations begin.
+        args: further arguments of `f`.
+        batched: whether axis 0 of every tensor of ``x0`` counts problems, each of which is solved for itself; `f` is
+            called with all of them, and must not mix them.
+        jacobian: of `f`, on flattened unknowns: a function of the same arguments that returns a tensor ``(n, n)``,
+            ``(B, n, n)`` of a batch, or a linear operator such as `kutta.algebra.Banded`; or `kutta.algebra.Bands`,
+            which says where it is zero. By default it is found by differentiation, and dense.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+        >>> sol = kt.solve(kt.RootProblem(lambda x, a: x**2 - a, torch.ones((), dtype=torch.float64), (a,)))
+        >>> sol.y1.backward()
+        >>> sol.y1.detach(), a.grad
+        (tensor(1.4142, dtype=torch.float64), tensor(0.3536, dtype=torch.float64))
+    """
+
+    f: Callable[..., Any]
+    x0: Any
+    args: tuple[Any, ...] = ()
+    batched: bool = False
+    jacobian: Any = None
+
+
+@dataclass(frozen=True)
+class FixedPointProblem:
+    """A fixed point ``x = T(x)``, or a batch of such; with derivatives such as those of a `RootProblem`.
+
+    Attributes:
+        f: ``T(x, *args)``, of the shape of ``x``: a tensor, or a pytree of tensors.
+        x0: where iterations begin.
+        args: further arguments of `f`.
+        batched: whether axis 0 of every tensor of ``x0`` counts problems; see `RootProblem`.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> kt.solve(kt.FixedPointProblem(torch.cos, torch.ones((), dtype=torch.float64))).y1
+        tensor(0.7391, dtype=torch.float64)
+    """
+
+    f: Callable[..., Any]
+    x0: Any
+    args: tuple[Any, ...] = ()
+    batched: bool = False
+
+
+@dataclass(frozen=True)
+class LeastSquaresProblem:
+    """The least ``|F(x)|^2``, of real unknowns, or a batch of such.
+
+    The solution is differentiable by the implicit rule at ``J^T F = 0``, whose derivative is the full Hessian,
+    ``J^T J + sum_i F_i F_i''``, also where the residual is large.
+
+    Attributes:
+        residual: ``F(x, *args)``: a tensor of any shape, or a pytree of such, whose entries are squared and added up.
+        x0: where iterations begin: a tensor, or a pytree of tensors.
+        args: further arguments of `residual`.
+        batched: whether axis 0 of every tensor of ``x0``, and of what `residual` returns, counts problems; see
+            `RootProblem`.
+        jacobian: of `residual`, ``(m, n)``, ``(B, m, n)`` of a batch, on flattened unknowns and equations: a function
+            of the same arguments. By default it is found by differentiation.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> t = torch.linspace(0.0, 1.0, 20, dtype=torch.float64)
+        >>> data = 2.0 * torch.exp(-3.0 * t)
+        >>> problem = kt.LeastSquaresProblem(lambda x: x[0] * torch.exp(-x[1] * t) - data, torch.ones(2).double())
+        >>> kt.solve(problem).y1
+        tensor([2., 3.], dtype=torch.float64)
+    """
+
+    residual: Callable[..., Any]
+    x0: Any
+    args: tuple[Any, ...] = ()
+    batched: bool = False
+    jacobian: Any = None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -95,19 +95,6 @@ _ADVICE = {
     ),
 }
 
-# What some results mean where there is no time.
-_ADVICE_FOR_SYSTEMS = {
-    Result.MAX_STEPS: (
-        "the residual was not small enough after the largest number of iterations; raise max_steps, loosen rtol, or "
-        "give the method a preconditioner"
-    ),
-    Result.NON_FINITE: (
-        "the residual became infinite or NaN; look for such entries in the operator and the right-hand side, and at "
-        "whether the method converges for this operator"
-    ),
-}
-
-
 _FOR_DERIVATIVES = "The method, its preconditioner, rtol, atol and max_steps are those given to the solve itself."
 
 
@@ -148,17 +135,19 @@ class SolveError(RuntimeError):
         return SolveError, (self.result, self.t, self.dt, self.trajectory, self.failures, None, self.advice)
 
 
-class LinearSolveError(SolveError):
-    """A linear system that was not solved.
+class SystemSolveError(SolveError):
+    """A system of equations that was not solved: a `LinearSolveError` or a `NonlinearSolveError`.
 
     Attributes:
         result: the `Result` that names the failure.
         trajectory: the (first) failing system of a batch, counted through all its axes; else ``None``.
         iterations: that were taken for it.
-        residual: the norm of ``b - A x``.
+        residual: the norm of what should be zero.
         solution: the partial `Solution`; ``None`` for a system that a derivative leads to.
         way: for such a system, the pass that leads to it, in words; else ``None``.
     """
+
+    meanings: ClassVar[dict[Result, str]] = {}
 
     def __init__(
         self,
@@ -175,7 +164,7 @@ class LinearSolveError(SolveError):
         named = "" if way else "; solution.result names each"
         more = "" if failures <= 1 else f" ({failures} systems failed{named})"
         ending = _FOR_DERIVATIVES if way else "Pass throw=False to get the partial solution."
-        self.advice = _ADVICE_FOR_SYSTEMS.get(result, result.advice)
+        self.advice = self.meanings.get(result, result.advice)
         RuntimeError.__init__(
             self,
             f"{result.name}{where} after {iterations} iterations with a residual of {residual:.3g}: "
@@ -186,7 +175,7 @@ class LinearSolveError(SolveError):
         self.iterations, self.residual, self.failures = iterations, residual, failures
 
     def __reduce__(self) -> Any:
-        return LinearSolveError, (
+        return type(self), (
             self.result,
             self.iterations,
             self.residual,
@@ -195,6 +184,44 @@ class LinearSolveError(SolveError):
             None,
             self.way,
         )
+
+
+class LinearSolveError(SystemSolveError):
+    """A linear system ``A x = b`` that was not solved."""
+
+    meanings: ClassVar = {
+        Result.MAX_STEPS: (
+            "the residual was not small enough after the largest number of iterations; raise max_steps, loosen rtol, "
+            "or give the method a preconditioner"
+        ),
+        Result.NON_FINITE: (
+            "the residual became infinite or NaN; look for such entries in the operator and the right-hand side, and "
+            "at whether the method converges for this operator"
+        ),
+    }
+
+
+class NonlinearSolveError(SystemSolveError):
+    """Nonlinear equations that were not solved."""
+
+    meanings: ClassVar = {
+        Result.MAX_STEPS: (
+            "the solution was not known well enough after the largest number of iterations; raise max_steps, loosen "
+            "rtol and atol, or begin nearer to it"
+        ),
+        Result.NON_FINITE: (
+            "the equations are infinite or NaN where the iteration begins, or has come to; look at x0 and at the "
+            "arguments of the function, or begin elsewhere"
+        ),
+        Result.NOT_CONVERGED: (
+            "no further step makes the residual smaller, though it is not zero: the iteration has come to a local "
+            "minimum, or derivatives do not fit the function; begin elsewhere, or take another method"
+        ),
+        Result.SINGULAR: (
+            "the derivative is singular where the iteration has come to, so that it does not say where to go; begin "
+            "elsewhere, or minimise the residual by a kutta.LeastSquaresProblem"
+        ),
+    }
 
 
 class Results:

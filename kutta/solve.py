@@ -17,10 +17,21 @@ from kutta.memory import keep_freed_memory
 from kutta.pde.problem import PDEProblem
 from kutta.pde.solving import solve_pde
 from kutta.pde.steady import SteadyProblem, solve_steady
-from kutta.problems import DiffusionProblem, EnsembleProblem, LinearProblem, ODEProblem, SplitODEProblem
+from kutta.problems import (
+    DiffusionProblem,
+    EnsembleProblem,
+    FixedPointProblem,
+    LeastSquaresProblem,
+    LinearProblem,
+    ODEProblem,
+    RootProblem,
+    SplitODEProblem,
+)
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.nonlinear.method import NonlinearMethod
+from kutta.solvers.algebra.nonlinear.solving import solve_nonlinear
 from kutta.solvers.algebra.solving import solve_linear
 from kutta.solvers.answer import Answer
 from kutta.solvers.controllers import PID, Controller, Fixed, StepTo
@@ -132,6 +143,8 @@ def solve(
         return solve_steady(problem, method, _not_default(locals()))
     if isinstance(problem, LinearProblem):
         return solve_linear(problem, method, _not_default(locals()))
+    if isinstance(problem, RootProblem | FixedPointProblem | LeastSquaresProblem):
+        return solve_nonlinear(problem, method, _not_default(locals()))
     if isinstance(problem, PDEProblem):
         return solve_pde(problem, method, _not_default(locals()), solve)
     _refuse_others(method, steps, grid, generator)
@@ -172,7 +185,12 @@ def _not_default(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_others(method: Any, steps: Any, grid: Any, generator: Any) -> None:
-    for kind, what in ((Sampler, "a sampler, for a DiffusionProblem"), (LinearMethod, "for a LinearProblem")):
+    others = (
+        (Sampler, "a sampler, for a DiffusionProblem"),
+        (LinearMethod, "for a LinearProblem"),
+        (NonlinearMethod, "for nonlinear equations, such as a RootProblem"),
+    )
+    for kind, what in others:
         if isinstance(method, kind):
             raise TypeError(f"{type(method).__name__} is {what}")
     for name, value in (("steps", steps), ("grid", grid), ("generator", generator)):

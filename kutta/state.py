@@ -114,32 +114,34 @@ def as_state(y0: Any, name: str = "y0") -> Any:
     return pytree.tree_map(lambda leaf: _as_tensor(leaf, name), y0)
 
 
-def layout_of(y0: Any, ensemble: bool) -> Layout:
+def layout_of(y0: Any, ensemble: bool, name: str = "y0") -> Layout:
     """The layout of a state of tensors, after refusing what no method can advance."""
     leaves, spec = pytree.tree_flatten(y0)
     if not leaves:
-        raise ValueError("y0 is empty: it must hold at least one tensor")
+        raise ValueError(f"{name} is empty: it must hold at least one tensor")
     dtypes, devices = {leaf.dtype for leaf in leaves}, {leaf.device for leaf in leaves}
     if len(dtypes) > 1 or len(devices) > 1:
         raise ValueError(
-            "all tensors of y0 must share one dtype and one device; "
+            f"all tensors of {name} must share one dtype and one device; "
             f"got dtypes {sorted(map(str, dtypes))} on {sorted(map(str, devices))}"
         )
     dtype, device = leaves[0].dtype, leaves[0].device
     if not (dtype.is_floating_point or dtype.is_complex):
-        raise TypeError(f"y0 must have a floating-point or complex dtype; got {dtype}: try y0.to(torch.float64)")
-    batch = _ensemble_size(leaves) if ensemble else None
+        raise TypeError(
+            f"{name} must have a floating-point or complex dtype; got {dtype}: try {name}.to(torch.float64)"
+        )
+    batch = _ensemble_size(leaves, name) if ensemble else None
     if sum(leaf.numel() for leaf in leaves) == 0:
-        raise ValueError(f"y0 has no entries; got shapes {[tuple(leaf.shape) for leaf in leaves]}")
+        raise ValueError(f"{name} has no entries; got shapes {[tuple(leaf.shape) for leaf in leaves]}")
     shapes = tuple(leaf.shape[1:] if ensemble else leaf.shape for leaf in leaves)
     return Layout(spec, shapes, dtype, device, batch)
 
 
-def _ensemble_size(leaves: list[Tensor]) -> int:
+def _ensemble_size(leaves: list[Tensor], name: str) -> int:
     sizes = {leaf.shape[0] if leaf.dim() else None for leaf in leaves}
     if len(sizes) > 1 or None in sizes:
         raise ValueError(
-            "axis 0 of every tensor in y0 must enumerate the trajectories of an EnsembleProblem; "
-            f"got shapes {[tuple(leaf.shape) for leaf in leaves]}"
+            f"axis 0 of every tensor in {name} must enumerate the trajectories of an EnsembleProblem, or the problems "
+            f"of a batch; got shapes {[tuple(leaf.shape) for leaf in leaves]}"
         )
     return next(iter(sizes))  # type: ignore[return-value]

@@ -15,6 +15,7 @@ from kutta.solvers.algebra.multigrid.smoothers.damped_jacobi import DampedJacobi
 from kutta.solvers.algebra.multigrid.smoothers.lines import Lines
 from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
+from kutta.solvers.algebra.nonlinear.bands import Bands
 from kutta.solvers.algebra.operators.banded import Banded
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
@@ -36,6 +37,7 @@ __all__ = [
     "MINRES",
     "SOR",
     "Banded",
+    "Bands",
     "BiCGSTAB",
     "Binned",
     "BlockDiagonal",

@@ -39,7 +39,7 @@ FORWARD = "a derivative in forward mode, which solves the system again"
 CORRECTIONS = 3
 
 
-def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Tensor:
+def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report, corrections: int = CORRECTIONS) -> Tensor:
     """The solution with its first, second and third derivatives, in reverse and forward mode.
 
     Args:
@@ -47,15 +47,16 @@ def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report) -> Te
         residual: ``x -> r(x)``, written with differentiable operations.
         solver: for ``A = -dr/dx``.
         report: told of every iteration that a derivative takes, and in which pass.
+        corrections: how many derivatives there are; each takes one more residual.
     """
     if not (torch.is_grad_enabled() or in_forward_mode() or under_transform()):
         return x
     first = residual(x)
     if not (carries_gradient(first) or under_transform()):
         return x
-    link = _Link()
+    link = _Link(corrections)
     x = x + _correction(first, solver, report, link, 0)
-    for place in range(1, CORRECTIONS):
+    for place in range(1, corrections):
         x = x + _correction(residual(x), solver, report, link, place)
     return x
 
@@ -88,9 +89,12 @@ def undifferentiated() -> Iterator[None]:
 
 
 class _Link:
-    """What the corrections of one solution tell each other: up to where the residual is no residual."""
+    """What the corrections of one solution know of each other: how many they are, and which residuals are none."""
 
     floor: Tensor | None = None
+
+    def __init__(self, corrections: int):
+        self.corrections = corrections
 
 
 class _Correction(torch.autograd.Function):
@@ -112,7 +116,7 @@ class _Correction(torch.autograd.Function):
         # A cotangent is conjugate: what is wanted is A^-H times it.
         right = cotangent.conj().resolve_conj()
         with _explained():
-            found = _linked(ctx, ctx.solver.transposed(), right, BACKWARD, begins=ctx.place == CORRECTIONS - 1)
+            found = _linked(ctx, ctx.solver.transposed(), right, BACKWARD, begins=ctx.place == ctx.link.corrections - 1)
         return found.conj().resolve_conj(), None, None, None, None
 
     @staticmethod

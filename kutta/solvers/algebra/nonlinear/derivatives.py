@@ -1,0 +1,112 @@
+"""Derivatives of solutions: options, and the linear system that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kutta.solvers.algebra.automatic import default_method
+from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch
+from kutta.solvers.algebra.nonlinear.jacobians import by_rows
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
+from kutta.solvers.algebra.operators.matrix_free import MatrixFree
+
+# Up to so many unknowns the system of a derivative is a dense matrix, which is factorised once.
+LARGEST_DENSE = 256
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """Derivatives of the solution of nonlinear equations by the implicit function theorem: an `adjoint` of `solve`.
+
+    At ``r(x, theta) = 0`` with ``A = -dr/dx`` they are ``dx = A^-1 dr/dtheta``. However `x` was found, they cost one
+    system with ``A``, or ``A^T`` in reverse mode; they are as exact as `x` is.
+
+    Attributes:
+        orders: how many derivatives there are: by default 2. Each takes one more evaluation of ``r``.
+        linear: the method for these systems; by default `LU` of dense matrices of up to 256 unknowns, and for more
+            `MINRES` where ``A`` is symmetric, `GMRES` elsewhere, both without matrices.
+        rtol: of such iterations.
+        curvature: of least squares: whether ``A`` holds ``sum_i F_i F_i''``. Without, as Gauss and Newton have it,
+            derivatives are wrong by as much as the residual is large.
+
+    Source: Blondel et al., Efficient and modular implicit differentiation, 2022.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> def root(a):
+        ...     one = torch.ones((), dtype=torch.float64)
+        ...     return kt.solve(kt.RootProblem(lambda x: x**3 - a, one), adjoint=kt.Implicit(orders=3)).y1
+        >>> third = torch.func.grad(torch.func.grad(torch.func.grad(root)))
+        >>> third(torch.tensor(8.0, dtype=torch.float64))  # of a^(1/3): 10 / 27 a^(-8/3)
+        tensor(0.0014, dtype=torch.float64)
+    """
+
+    orders: int = 2
+    linear: LinearMethod | None = None
+    rtol: float = 1e-10
+    curvature: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.orders, bool) or not isinstance(self.orders, int) or not 1 <= self.orders <= 3:
+            raise ValueError(f"orders must be 1, 2 or 3; got {self.orders!r}")
+        if self.linear is not None and not isinstance(self.linear, LinearMethod):
+            raise TypeError(f"linear must be a method such as kutta.GMRES(); got {self.linear!r}")
+
+
+class AtSolution(Solver):
+    """A solver for ``-dr/dx`` at a solution, which is made when the first derivative asks for it.
+
+    Attributes:
+        residual: ``r``.
+        x: the solutions, ``(B, n)``.
+        solved: which of them are; the others have no derivatives.
+        symmetric: whether the operator is.
+        rule: the options.
+    """
+
+    def __init__(
+        self, residual: Callable[[Tensor], Tensor], x: Tensor, solved: Tensor, symmetric: bool, rule: Implicit
+    ):
+        self.residual, self.x, self.solved, self.symmetric, self.rule = residual, x, solved, symmetric, rule
+
+    @cached_property
+    def ready(self) -> Solver:
+        """The solver, ready for the operator."""
+        operator = self._dense() if self.x.shape[1] <= LARGEST_DENSE else self._matrix_free()
+        method = default_method(operator) if self.rule.linear is None else self.rule.linear
+        method.check(operator, self.x)
+        return method.solver(operator, self.x, Goal(rtol=self.rule.rtol))
+
+    def _dense(self) -> LinearOperator:
+        matrix = by_rows(lambda x: -self.residual(x), self.x, self.x.shape[1])[1].detach()
+        eye = torch.eye(self.x.shape[1], dtype=matrix.dtype, device=matrix.device)
+        return Dense(torch.where(self.solved[:, None, None], matrix, eye), self.symmetric)
+
+    def _matrix_free(self) -> LinearOperator:
+        def product(v: Tensor) -> Tensor:
+            return -torch.func.jvp(self.residual, (self.x,), (v,))[1].detach()
+
+        _, pull = torch.func.vjp(self.residual, self.x)  # pyright: ignore[reportAssignmentType]
+        return MatrixFree(product, 1, lambda v: -pull(v)[0].detach(), symmetric=self.symmetric)
+
+    @property
+    def operator(self) -> LinearOperator:  # type: ignore[override]
+        return self.ready.operator
+
+    @property
+    def inverse(self) -> Inverse | None:  # type: ignore[override]
+        return self.ready.inverse
+
+    def solve(
+        self, b: Tensor, guess: Tensor | None = None, floor: Tensor | None = None, watch: Watch | None = None
+    ) -> Outcome:
+        return self.ready.solve(b, guess, floor, watch)
+
+    def transposed(self) -> Solver:
+        return self.ready.transposed()

@@ -1,0 +1,108 @@
+"""A user's function as methods see it: of flat unknowns, ``(B, n)``, one row a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from kutta.solvers.algebra.nonlinear.bands import Bands
+from kutta.solvers.algebra.nonlinear.jacobians import by_columns, by_rows
+from kutta.solvers.algebra.operators.dense import Dense
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.state import as_state, layout_of
+
+
+class Equations:
+    """``x -> F(x)``, from ``(B, n)`` to ``(B, m)``, of which no row sees another.
+
+    Attributes:
+        layout: of the unknowns of all problems, as rows.
+        single: the layout as the user has it.
+        start: where iterations begin, ``(B, n)``, without derivatives.
+        evaluations: of ``F``, for all problems at once.
+        jacobians: likewise.
+        count: of the equations of a problem, ``m``, once it is known.
+    """
+
+    def __init__(self, name: str, f: Callable[..., Any], x0: Any, args: Any, batched: bool, jacobian: Any = None):
+        if not callable(f):
+            raise TypeError(f"{name} must be callable; got {type(f).__name__}")
+        if not isinstance(args, tuple):
+            raise TypeError(f"args must be a tuple; got {type(args).__name__}: write args=(value,)")
+        x0 = as_state(x0, "x0")
+        self.name, self.f, self.args, self.given = name, f, args, jacobian
+        self.single = layout_of(x0, batched, "x0")
+        self.layout = self.single if batched else replace(self.single, batch=1)
+        self.start = self.flat(x0).detach()
+        self.evaluations = self.jacobians = self.count = 0
+
+    def flat(self, x: Any) -> Tensor:
+        """Unknowns as rows."""
+        return self.single.ravel(x).reshape(self.layout.batch, -1)
+
+    def shaped(self, x: Tensor) -> Any:
+        """Rows as the user has them."""
+        return self.single.unravel(x if self.single.batch is not None else x.reshape(-1))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``F``, as rows."""
+        self.evaluations += 1
+        return self.image(x)
+
+    def image(self, x: Tensor) -> Tensor:
+        """The same, not counted: for derivatives of what was found."""
+        parts = pytree.tree_leaves(self.f(self.shaped(x), *self.args))
+        self._check(parts)
+        rows = torch.cat([part.reshape(self.layout.batch, -1) for part in parts], 1)
+        self.count = rows.shape[1]
+        return rows
+
+    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``F`` and ``dF/dx``, ``(B, m, n)``.
+
+        By columns, a derivative in forward mode for every unknown, where there are more equations than unknowns; by
+        rows, a backward pass for every equation, elsewhere.
+        """
+        self.evaluations, self.jacobians = self.evaluations + 1, self.jacobians + 1
+        if self.given is not None:
+            return self.image(x), self._matrix(self.given(self.shaped(x), *self.args), x)
+        m = self.count if self.count else self.image(x).shape[1]
+        return by_columns(self.image, x) if m > x.shape[1] else by_rows(self.image, x, m)
+
+    def slope(self, x: Tensor) -> LinearOperator:
+        """``dF/dx`` as an operator on rows, of the structure that the problem says it has."""
+        self.jacobians += 1
+        if isinstance(self.given, Bands):
+            return self.given.of(self.image, x)
+        if self.given is None:
+            return Dense(by_rows(self.image, x, x.shape[1])[1])
+        found = self.given(self.shaped(x), *self.args)
+        return found if isinstance(found, LinearOperator) else Dense(self._matrix(found, x))
+
+    def _matrix(self, found: Any, x: Tensor) -> Tensor:
+        """The user's Jacobian, as ``(B, m, n)``."""
+        rows, n = x.shape
+        if not isinstance(found, Tensor) or found.dim() < 1 or found.numel() % (rows * n):
+            kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            wanted = "(B, m, n)" if self.single.batch is not None else "(m, n)"
+            raise ValueError(f"jacobian must return a tensor of shape {wanted} with n = {n}; got {kind}")
+        return found.reshape(rows, -1, n)
+
+    def _check(self, parts: list[Any]) -> None:
+        """Refuse what is no tensor, or no batch."""
+        for part in parts:
+            if not isinstance(part, Tensor) or part.dtype != self.layout.dtype:
+                kind = part.dtype if isinstance(part, Tensor) else type(part).__name__
+                raise TypeError(f"{self.name} must return tensors of the dtype of x0, {self.layout.dtype}; got {kind}")
+            if self.single.batch is not None and part.shape[:1] != (self.single.batch,):
+                raise ValueError(
+                    f"{self.name} must return tensors with the {self.single.batch} problems of x0 along axis 0; got "
+                    f"shape {tuple(part.shape)}"
+                )
+        if not parts:
+            raise ValueError(f"{self.name} returned nothing: it must return at least one tensor")

@@ -1,0 +1,128 @@
+"""Anderson's acceleration of Picard's iteration, with a safeguard for each problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kutta.solution import Result
+from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
+from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
+from kutta.solvers.tolerance import Tolerance
+
+# A residual that grows by more than this throws its problem back to its best state so far.
+_GROWTH = 2.0
+# How much bolder a problem gets when its residual falls, and how cautious it can become when not.
+_RECOVERY, _CAUTION = 1.25, 1.0 / 64.0
+# A residual that has not fallen for so many iterations will not fall any more.
+_PATIENCE = 50
+
+
+@dataclass(frozen=True)
+class Anderson(FixedPointMethod):
+    """Picard's iteration, mixed with what was learned from the last steps.
+
+    With the residual ``r = T(x) - x``, the differences ``dR`` of the last residuals and ``dX`` of their states, the
+    next state is
+
+        x - dX g + c (r - dR g),    g = argmin |r - dR g|
+
+    with ``c = 1`` as long as all goes well. A problem whose residual does not fall takes half of ``c`` from then on,
+    and more again when it does. One whose residual grows much goes back to its best state, and forgets its past.
+
+    Attributes:
+        memory: how many differences are kept; 5 by default, as is usual.
+
+    Source: Anderson, Iterative procedures for nonlinear integral equations, 1965; Walker and Ni, Anderson acceleration
+    for fixed-point iterations, 2011.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> problem = kt.FixedPointProblem(lambda x: 3.0 * torch.cos(x), torch.ones((), dtype=torch.float64))
+        >>> kt.solve(problem, kt.Anderson()).y1  # where Picard's iteration goes round and round
+        tensor(1.1701, dtype=torch.float64)
+    """
+
+    memory: int = 5
+    source = "Anderson, Iterative procedures for nonlinear integral equations, 1965"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.memory, bool) or not isinstance(self.memory, int) or self.memory < 1:
+            raise ValueError(f"memory must be a whole number of at least 1; got {self.memory!r}")
+
+    def begin(self, equations: Equations, tolerance: Tolerance) -> Iteration:
+        return Mixed(equations, tolerance, self.memory)
+
+
+class Mixed(Iteration):
+    """The method on its way.
+
+    Attributes:
+        r: the residual at `x`.
+        best: where the smallest residual was found, that residual, and its norm.
+        damping: ``c``.
+        moves, changes: differences of states and of residuals, ``(B, memory, n)``; zeros where there are none.
+        idle: iterations since the smallest residual was found.
+    """
+
+    def __init__(self, equations: Equations, tolerance: Tolerance, memory: int):
+        super().__init__(equations.start)
+        self.equations, self.tolerance = equations, tolerance
+        self.r = equations(self.x)
+        self.size = _norm(self.r)
+        self.best = self.x, self.r, self.size
+        self.damping, self.idle = torch.ones_like(self.size), torch.zeros_like(self.size)
+        self.moves = self.changes = self.x.new_zeros(self.x.shape[0], memory, self.x.shape[1])
+        self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
+        self.move = self.r
+
+    def advance(self, running: Tensor) -> None:
+        x = self.x + self._move()
+        before = self.size
+        self._remember(running, x, self.equations(x))
+        self.size = _norm(self.r)
+        self._estimate(running, self.size / before)
+        tiny = self.size <= torch.finfo(x.dtype).eps ** 0.75 * _norm(self.x)
+        why = torch.where(tiny, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
+        self.breaks(running & (self.idle >= _PATIENCE), why)
+
+    def _move(self) -> Tensor:
+        """``c (r - dR g) - dX g``, sample by sample."""
+        gram = self.changes @ self.changes.mT
+        trace = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+        ridge = torch.where(trace > 0.0, torch.finfo(gram.dtype).eps * trace, 1.0)
+        eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+        factor, _ = torch.linalg.cholesky_ex(gram + ridge * eye)
+        mix = torch.cholesky_solve(self.changes @ self.r[:, :, None], factor)
+        moved, changed = ((past.mT @ mix).squeeze(-1) for past in (self.moves, self.changes))
+        return self.damping[:, None] * (self.r - changed) - moved
+
+    def _estimate(self, running: Tensor, rate: Tensor) -> None:
+        """The next move is about what the state is off by, as far as the past knows, and the rate knows of the rest."""
+        error = distance(self.tolerance, self._move(), self.x) / (1.0 - rate.clamp(max=0.99))
+        error = torch.where(rate < 1.0, error, torch.inf)
+        self.error = torch.where(running, torch.where(self.size == 0.0, 0.0, error), self.error)
+
+    def _remember(self, running: Tensor, x: Tensor, r: Tensor) -> None:
+        """Go on to a new state, or back to the best one without a past."""
+        size, (best, best_r, least) = _norm(r), self.best
+        goes_on, better = running & (size <= _GROWTH * least), running & (size < least)
+        back = running & ~goes_on
+        moves = torch.cat([self.moves[:, 1:], (x - self.x)[:, None]], 1)
+        changes = torch.cat([self.changes[:, 1:], (r - self.r)[:, None]], 1)
+        self.moves = chosen(back, torch.zeros_like(moves), chosen(goes_on, moves, self.moves))
+        self.changes = chosen(back, torch.zeros_like(changes), chosen(goes_on, changes, self.changes))
+        self.x, self.r = (
+            chosen(goes_on, new, chosen(back, safe, old)) for new, safe, old in ((x, best, self.x), (r, best_r, self.r))
+        )
+        self.best = chosen(better, x, best), chosen(better, r, best_r), torch.where(better, size, least)
+        self.idle = torch.where(better, 0.0, self.idle + running.to(size.dtype))
+        damping = torch.where(better, _RECOVERY * self.damping, 0.5 * self.damping).clamp(_CAUTION, 1.0)
+        self.damping = torch.where(running, damping, self.damping)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=1)

@@ -1,0 +1,63 @@
+"""Half a sum of squares near a point, by the first derivatives of what is squared."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Quadratic:
+    """``|F(x + d)|^2 / 2`` about as ``value + gradient . d + d . gram d / 2``.
+
+    Unknowns are measured in units of their columns, so that neither the method nor its rounding depends on the units of
+    the user: ``scale`` times the unknowns is what is solved for.
+
+    Attributes:
+        value: ``|F|^2 / 2``, ``(B,)``.
+        gradient: ``J^T F``, ``(B, n)``.
+        gram: ``J^T J``, ``(B, n, n)``.
+        scale: the norms of the columns of ``J``, ``(B, n)``; 1 for a column of zeros.
+    """
+
+    def __init__(self, value: Tensor, gradient: Tensor, gram: Tensor):
+        self.value, self.gradient, self.gram = value, gradient, gram
+        norms = gram.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+        self.scale = torch.where(norms > 0.0, norms, 1.0)
+
+    @classmethod
+    def of(cls, r: Tensor, jacobian: Tensor) -> Quadratic:
+        """That of ``F``, ``(B, m)``, with the Jacobian ``(B, m, n)``."""
+        transposed = jacobian.mT
+        gradient = (transposed @ r.unsqueeze(-1)).squeeze(-1)
+        return cls(0.5 * r.square().sum(1), gradient, transposed @ jacobian)
+
+    def chosen(self, where: Tensor, other: Quadratic) -> Quadratic:
+        """This one for some problems of a batch, another one for the others."""
+        return Quadratic(
+            torch.where(where, self.value, other.value),
+            torch.where(where[:, None], self.gradient, other.gradient),
+            torch.where(where[:, None, None], self.gram, other.gram),
+        )
+
+    def minimiser(self, damping: Tensor, scale: Tensor) -> Tensor:
+        """The ``d`` that makes the sum with ``damping |scale d|^2 / 2`` least, ``(B, n)``; NaN where there is none.
+
+        Args:
+            damping: ``(B,)``.
+            scale: in what units of the unknowns, ``(B, n)``.
+        """
+        unit = 1.0 / scale
+        matrix = self.gram * unit[:, :, None] * unit[:, None, :]
+        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+        factor, info = torch.linalg.cholesky_ex(matrix + damping[:, None, None] * eye)
+        found = torch.cholesky_solve(-(unit * self.gradient).unsqueeze(-1), factor).squeeze(-1)
+        return torch.where((info == 0)[:, None], unit * found, torch.nan)
+
+    def nearest(self) -> Tensor:
+        """About where the gradient is zero, seen from here; damped as little as rounding asks for."""
+        least = 8.0 * self.gradient.shape[1] * torch.finfo(self.gradient.dtype).eps
+        return self.minimiser(torch.full_like(self.value, least), self.scale)
+
+    def decrease(self, d: Tensor) -> Tensor:
+        """By how much the sum falls, ``(B,)``."""
+        return -(self.gradient * d).sum(1) - 0.5 * (d * (self.gram @ d.unsqueeze(-1)).squeeze(-1)).sum(1)

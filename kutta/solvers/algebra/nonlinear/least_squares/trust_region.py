@@ -1,0 +1,82 @@
+"""Steps that are as long as the quadratic can be trusted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kutta.solution import Result
+from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
+from kutta.solvers.algebra.nonlinear.least_squares.quadratic import Quadratic
+from kutta.solvers.tolerance import Tolerance
+
+# A step is taken if the sum of squares falls by at least this part of what was foretold.
+_LEAST_GAIN = 1e-4
+
+
+class TrustRegion(Iteration):
+    """An iteration that proposes a step, compares what it gains with what was foretold, and learns from that.
+
+    The unknowns are estimated to be off by ``d / (1 - q)``, where ``d`` leads from them to the minimum of the
+    quadratic, and ``q`` is by how much it became shorter in the last step.
+
+    Attributes:
+        quadratic: at `x`.
+        scale: the largest norms that the columns of the Jacobian had so far.
+    """
+
+    quadratic: Quadratic
+
+    def __init__(self, equations: Equations, tolerance: Tolerance):
+        super().__init__(equations.start)
+        self.equations, self.tolerance = equations, tolerance
+        self.quadratic = Quadratic.of(*equations.linearised(self.x))
+        self.scale = self.quadratic.scale
+        self.distance = torch.full_like(self.quadratic.value, torch.inf)
+        self.error = torch.full_like(self.distance, torch.inf)
+        self._look(~self.broken)
+
+    def propose(self) -> Tensor:
+        """The next step, ``(B, n)``."""
+        raise NotImplementedError
+
+    def learn(self, gain: Tensor, d: Tensor, taken: Tensor) -> Tensor:
+        """Trust more or less after a step `d` that gained this part of what was foretold; which have no step left."""
+        raise NotImplementedError
+
+    def advance(self, running: Tensor) -> None:
+        d = self.propose()
+        x = self.x + d
+        quadratic = Quadratic.of(*self.equations.linearised(torch.where(torch.isfinite(x), x, self.x)))
+        foretold = self.quadratic.decrease(d)
+        gain = (self.quadratic.value - quadratic.value) / foretold
+        gain = torch.where(torch.isfinite(gain) & (foretold > 0.0), gain, -1.0)
+        rounded = foretold.abs() <= _rounding(self.quadratic)
+        # Where the sum of squares does not tell steps apart any more, its gradient does.
+        flatter = _norm(quadratic.gradient / self.scale) < 0.5 * _norm(self.quadratic.gradient / self.scale)
+        taken = running & torch.where(rounded, flatter, gain > _LEAST_GAIN)
+        hopeless = self.learn(gain, d, taken)
+        self.x, self.quadratic = chosen(taken, x, self.x), quadratic.chosen(taken, self.quadratic)
+        self.scale = torch.where(taken[:, None], torch.maximum(self.scale, self.quadratic.scale), self.scale)
+        self._look(taken)
+        self.breaks(running & hopeless, int(Result.NOT_CONVERGED))
+        self.breaks(running & rounded & ~taken, int(Result.STAGNATION))
+
+    def _look(self, moved: Tensor) -> None:
+        """How far from the solution those are that have moved."""
+        there = distance(self.tolerance, self.quadratic.nearest(), self.x)
+        error = there / (1.0 - (there / self.distance).clamp(max=0.99))
+        error = torch.where(there == 0.0, 0.0, torch.where(torch.isfinite(there), error, torch.inf))
+        self.error = torch.where(moved, error, self.error)
+        self.distance = torch.where(moved, there, self.distance)
+        self.size = _norm(self.quadratic.gradient)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=1)
+
+
+def _rounding(quadratic: Quadratic) -> Tensor:
+    """By how much rounding alone may change the sum of squares."""
+    return 8.0 * torch.finfo(quadratic.value.dtype).eps * quadratic.value

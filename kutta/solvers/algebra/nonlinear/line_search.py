@@ -1,0 +1,75 @@
+"""How far to go along a direction in which ``|F|^2`` falls.
+
+Source: Dennis and Schnabel, Numerical methods for unconstrained optimization and nonlinear equations, 1983, section
+6.3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import read
+from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.iteration import chosen
+
+# The part of what the slope foretells that a step has to gain; and how much shorter each trial may become.
+_LEAST_GAIN, _SHORTEST, _LONGEST = 1e-4, 0.1, 0.5
+_TRIALS = 30
+
+
+class Reached(NamedTuple):
+    """Where a search has led.
+
+    Attributes:
+        x: the unknowns, ``(B, n)``: as they were, where nothing was gained.
+        r: ``F`` there.
+        part: of the direction, ``(B,)``.
+        gained: whether ``|F|^2`` fell enough.
+    """
+
+    x: Tensor
+    r: Tensor
+    part: Tensor
+    gained: Tensor
+
+
+def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, slope: Tensor, running: Tensor) -> Reached:
+    """The first of ever shorter steps that gains enough: the whole one, then the least point of a parabola.
+
+    Args:
+        equations: ``F``.
+        x: where it begins.
+        r: ``F(x)``.
+        d: the direction.
+        slope: of ``|F|^2 / 2`` along it, ``(B,)``.
+        running: problems that take a step.
+    """
+    value = _half_square(r)
+    part = torch.ones_like(value)
+    reached = Reached(x, r, torch.zeros_like(value), torch.zeros_like(running))
+    left = running & (slope < 0.0)
+    for trial in range(_TRIALS):
+        point = torch.where(left[:, None], x + part[:, None] * d, reached.x)
+        there = equations(point)
+        now = _half_square(there)
+        enough = left & (now <= value + _LEAST_GAIN * part * slope)
+        reached = Reached(
+            chosen(enough, point, reached.x),
+            chosen(enough, there, reached.r),
+            torch.where(enough, part, reached.part),
+            reached.gained | enough,
+        )
+        left = left & ~enough
+        if trial + 1 < _TRIALS and not read(left.any().reshape(1))[0]:
+            break
+        least = -0.5 * slope * part.square() / (now - value - slope * part)
+        least = torch.where(torch.isfinite(least), least, _SHORTEST * part)
+        part = torch.where(left, least.clamp(_SHORTEST * part, _LONGEST * part), part)
+    return reached
+
+
+def _half_square(r: Tensor) -> Tensor:
+    return 0.5 * r.square().sum(1)

@@ -1,0 +1,155 @@
+"""`kutta.solve` for nonlinear equations: check the arguments, iterate, and make what was found differentiable."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kutta.autodiff import is_mapped, read
+from kutta.solution import NonlinearSolveError, Result, Results, Solution, Stats
+from kutta.solvers.algebra.implicit import implicit, undifferentiated
+from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
+from kutta.solvers.algebra.nonlinear.iteration import Found, chosen, iterate
+from kutta.solvers.algebra.nonlinear.method import NonlinearMethod
+from kutta.solvers.algebra.nonlinear.posed import Posed, posed
+from kutta.solvers.algebra.solving import report
+from kutta.solvers.engines.compiled import Compiled
+from kutta.solvers.engines.kernel.engine import Kernel
+from kutta.solvers.engines.refusal import refuse
+from kutta.solvers.progress import progress_bar
+from kutta.solvers.tolerance import Tolerance
+
+_OPTIONS = ("rtol", "atol", "max_steps", "adjoint", "progress", "engine", "throw")
+_MOST_STEPS = 200
+
+
+def solve_nonlinear(problem: Any, method: Any, given: dict[str, Any]) -> Solution:
+    """Solve nonlinear equations.
+
+    Args:
+        problem: as the user wrote it.
+        method: how; by default what suits its kind.
+        given: the arguments of `kutta.solve` that are not at their defaults.
+    """
+    name = type(problem).__name__
+    _check_options(name, given)
+    rule = _rule(given.get("adjoint"))
+    kind = posed(problem)
+    method = _checked_method(method, kind, name)
+    equations, layout = kind.equations, kind.equations.layout
+    throw = given.get("throw", True)
+    with torch.autocast(layout.device.type, enabled=False):
+        with progress_bar(given.get("progress", False), 0.0, 1.0) as watch, undifferentiated():
+            tolerance = Tolerance(*_tolerances(given, layout.real_dtype), None, layout)
+            iteration = method.begin(equations, tolerance)
+            found = iterate(iteration, given.get("max_steps", _MOST_STEPS), watch if given.get("progress") else None)
+        x = _differentiable(kind, found, rule, throw)
+    solution = _solution(kind, x, found)
+    failed = _failed(found)
+    if failed and throw:
+        raise _error(found, solution)
+    return solution
+
+
+def _differentiable(kind: Posed, found: Found, rule: Implicit, throw: bool) -> Tensor:
+    """What was found, with derivatives where it is a solution."""
+    solved = found.codes < int(Result.MAX_STEPS)
+    # Elsewhere it is not known that anything is finite but at the beginning.
+    x = chosen(solved, found.x, kind.equations.start).detach()
+    kind = kind if rule.curvature else kind.without_curvature(x)
+    solver = AtSolution(kind.residual, x, solved, kind.symmetric, rule)
+
+    def residual(x: Tensor) -> Tensor:
+        r = kind.residual(x)
+        return chosen(solved, r, torch.zeros_like(r))
+
+    x = implicit(x, residual, solver, partial(report, throw), rule.orders)
+    return chosen(solved, x, found.x.detach())
+
+
+def _check_options(name: str, given: dict[str, Any]) -> None:
+    for option in given:
+        if option not in _OPTIONS:
+            raise ValueError(f"{option} means nothing to a {name}; leave it out")
+    max_steps = given.get("max_steps", _MOST_STEPS)
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
+    if isinstance(given.get("engine"), Kernel | Compiled):
+        refuse(type(given["engine"]).__name__, f"solves differential equations; got a {name}")
+
+
+def _rule(adjoint: Any) -> Implicit:
+    if adjoint is None:
+        return Implicit()
+    if not isinstance(adjoint, Implicit):
+        raise TypeError(f"adjoint of nonlinear equations must be kutta.Implicit(); got {adjoint!r}")
+    return adjoint
+
+
+def _checked_method(method: Any, kind: Posed, name: str) -> NonlinearMethod:
+    if method is None:
+        return kind.default
+    if isinstance(method, type) and issubclass(method, NonlinearMethod):
+        raise TypeError(f"method must be an instance: write {method.__name__}() with its parentheses")
+    if not isinstance(method, kind.methods):
+        raise TypeError(f"method for a {name} must be such as kutta.{kind.default!r}; got {method!r}")
+    return method
+
+
+def _tolerances(given: dict[str, Any], dtype: torch.dtype) -> tuple[Any, Any]:
+    """Of the unknowns: about half of the digits of their dtype, unless the user says otherwise."""
+    rtol, atol = (1e-8, 1e-10) if dtype == torch.float64 else (1e-4, 1e-6)
+    return given.get("rtol", rtol), given.get("atol", atol)
+
+
+def _solution(kind: Posed, x: Tensor, found: Found) -> Solution:
+    equations = kind.equations
+    shaped = equations.shaped(x)
+    single = equations.single.batch is None
+    results: Any = Results(found.codes)
+    counts: Any = found.iterations
+    sizes: Any = found.size
+    if single and not is_mapped(found.codes):
+        results, counts, sizes = Result(int(found.codes[0])), int(found.iterations[0]), float(found.size[0])
+    return Solution(
+        ts=torch.zeros(1, dtype=torch.float64),
+        ys=torch.utils._pytree.tree_map(lambda leaf: leaf.unsqueeze(0), shaped),
+        y1=shaped,
+        t1=torch.zeros((), dtype=torch.float64),
+        stats=Stats(
+            counts,
+            counts,
+            function_evaluations=equations.evaluations,
+            jacobian_evaluations=equations.jacobians,
+            residual_norms=sizes,
+            reason="it solves nonlinear equations",
+        ),
+        result=results,
+    )
+
+
+def _failed(found: Found) -> bool:
+    (worst,) = read(found.codes.amax(0, keepdim=True))
+    return worst >= int(Result.MAX_STEPS)
+
+
+def _error(found: Found, solution: Solution) -> NonlinearSolveError:
+    if is_mapped(found.codes):
+        (worst,), (size,), (steps,) = (
+            read(one.amax(0, keepdim=True)) for one in (found.codes, found.size, found.iterations)
+        )
+        return NonlinearSolveError(Result(worst), steps, size, solution=solution)
+    failed = torch.nonzero(found.codes >= int(Result.MAX_STEPS))[:, 0].tolist()
+    first = failed[0]
+    single = isinstance(solution.result, Result)
+    return NonlinearSolveError(
+        Result(int(found.codes[first])),
+        int(found.iterations[first]),
+        float(found.size[first]),
+        None if single else first,
+        len(failed),
+        solution,
+    )
