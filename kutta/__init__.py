@@ -42,13 +42,16 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
+from kutta.solvers.algebra.nonlinear.decorators import implicit_fixed_point, implicit_root
 from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
 from kutta.solvers.algebra.nonlinear.fixed_points.picard import Picard
 from kutta.solvers.algebra.nonlinear.least_squares.dogleg import Dogleg
 from kutta.solvers.algebra.nonlinear.least_squares.gauss_newton import GaussNewton
 from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
+from kutta.solvers.algebra.nonlinear.roots.broyden import Broyden
 from kutta.solvers.algebra.nonlinear.roots.newton import Newton
+from kutta.solvers.algebra.nonlinear.roots.newton_krylov import NewtonKrylov
 from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
@@ -143,6 +146,7 @@ __all__ = [
     "Backsolve",
     "BiCGSTAB",
     "Bosh3",
+    "Broyden",
     "CarpenterKennedy54",
     "Cholesky",
     "Compiled",
@@ -189,6 +193,7 @@ __all__ = [
     "Midpoint",
     "Multigrid",
     "Newton",
+    "NewtonKrylov",
     "NonlinearSolveError",
     "ODEProblem",
     "Picard",
@@ -224,6 +229,8 @@ __all__ = [
     "Yoshida4",
     "algebra",
     "diffusion",
+    "implicit_fixed_point",
+    "implicit_root",
     "max_norm",
     "models",
     "operators",

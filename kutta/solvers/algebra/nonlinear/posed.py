@@ -9,6 +9,7 @@ That is all that derivatives of solutions need, whatever was iterated on; see `k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -68,13 +69,14 @@ class FixedPoints(Posed):
     default = Anderson()
 
     def __init__(self, problem: FixedPointProblem):
-        self.equations = Equations("f", partial(_change, problem.f), problem.x0, problem.args, problem.batched)
+        self.equations = Equations("f", partial(change, problem.f), problem.x0, problem.args, problem.batched)
 
     def residual(self, x: Tensor) -> Tensor:
         return self.equations.image(x)
 
 
-def _change(f: Any, x: Any, *args: Any) -> Any:
+def change(f: Callable[..., Any], x: Any, *args: Any) -> Any:
+    """``T(x) - x``."""
     return pytree.tree_map(torch.sub, f(x, *args), x)
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from kutta.solution import Result
 from kutta.solvers.algebra.automatic import default_method
-from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome
+from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, distance
-from kutta.solvers.algebra.nonlinear.line_search import search
 from kutta.solvers.algebra.nonlinear.method import RootMethod
-from kutta.solvers.algebra.operators.linear_operator import LinearOperator
+from kutta.solvers.algebra.nonlinear.roots.descent import Descent
 from kutta.solvers.tolerance import Tolerance
 
 
@@ -50,52 +45,25 @@ class Newton(RootMethod):
         return Linearised(equations, tolerance, self.linear)
 
 
-class Linearised(Iteration):
+class Linearised(Descent):
     """The method on its way.
 
-    After a whole step the old matrix tells what is left, ``q d`` with ``F'(x_old) q d = -F(x)``, which is the distance
-    to the solution but for the square of what is small; see Deuflhard, Newton methods for nonlinear problems, 2004.
-
     Attributes:
-        r: ``F(x)``.
+        linear: the method for steps.
+        solver: ready for the derivative at the last state.
     """
 
+    solver: Solver
+
     def __init__(self, equations: Equations, tolerance: Tolerance, linear: LinearMethod | None):
-        super().__init__(equations.start)
-        self.equations, self.tolerance, self.linear = equations, tolerance, linear
-        self.r = equations(self.x)
-        self.size = _norm(self.r)
-        self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
+        super().__init__(equations, tolerance)
+        self.linear = linear
 
-    def advance(self, running: Tensor) -> None:
-        solve = self._solver(self.equations.slope(self.x))
-        found = solve(self.r)
-        regular = torch.isfinite(found.x).all(1) & (found.codes < int(Result.MAX_STEPS))
-        d = torch.where(regular[:, None], -found.x, 0.0)
-        reached = search(self.equations, self.x, self.r, d, -self.r.square().sum(1), running & regular)
-        self._estimate(running, d, solve(reached.r).x, reached.part)
-        self._break(running & ~reached.gained, regular, d)
-        self.x, self.r = reached.x, reached.r
-        self.size = _norm(self.r)
-
-    def _solver(self, operator: LinearOperator) -> Callable[[Tensor], Outcome]:
+    def renew(self, running: Tensor) -> None:
+        operator = self.equations.slope(self.x)
         method = default_method(operator) if self.linear is None else self.linear
         method.check(operator, self.r)
-        return method.solver(operator, self.r, Goal()).solve
+        self.solver = method.solver(operator, self.r, Goal())
 
-    def _estimate(self, running: Tensor, d: Tensor, left: Tensor, part: Tensor) -> None:
-        """What the unknowns are off by where the whole step was taken."""
-        step, after = distance(self.tolerance, d, self.x), distance(self.tolerance, left, self.x)
-        error = after / (1.0 - (after / step).clamp(max=0.99))
-        error = torch.where(after == 0.0, 0.0, torch.where(part == 1.0, error, torch.inf))
-        self.error = torch.where(running, error, self.error)
-
-    def _break(self, stuck: Tensor, regular: Tensor, d: Tensor) -> None:
-        """Say why no step was taken."""
-        near = _norm(d) <= torch.finfo(d.dtype).eps ** 0.5 * _norm(self.x)
-        why = torch.where(near, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
-        self.breaks(stuck, torch.where(regular, why, int(Result.SINGULAR)))
-
-
-def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1)
+    def solve(self, r: Tensor) -> Outcome:
+        return self.solver.solve(r)
