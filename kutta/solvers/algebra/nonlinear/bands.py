@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.operators.banded import Banded
 
 
@@ -49,11 +50,9 @@ class Bands:
         places = torch.arange(n, device=x.device)
         directions = (places % period == torch.arange(period, device=x.device)[:, None]).to(x.dtype)
 
-        def sums(direction: Tensor) -> Tensor:
-            return torch.func.jvp(f, (x,), (direction.expand_as(x),))[1]
-
-        # sums[i % period] at equation i holds the one entry of its row whose column is congruent.
-        found = torch.func.vmap(sums)(directions)
+        # The product with direction p holds, at equation i, the one entry of its row in columns p, p + period, ...
+        every = directions[:, None].expand(period, *x.shape)
+        _, found = torch.func.vmap(products(f, x), out_dims=(None, 0))(every)
         offsets = [offset for offset in range(-self.lower, self.upper + 1) if abs(offset) < n]
         diagonals = [found[(places + offset) % period, :, places].movedim(0, -1) for offset in offsets]
         return Banded(torch.stack(diagonals, 1), offsets)

@@ -108,6 +108,7 @@ def _differentiable(
     optimality: Callable[..., Any], x0: Any, x: Any, args: Any, batched: bool, symmetric: bool, rule: Implicit
 ) -> Any:
     equations = Equations("optimality", optimality, x, args, batched)
+    equations.square = True
     point = equations.start
     _check_solution(equations, equations.flat(x0).detach(), point)
 
@@ -115,8 +116,9 @@ def _differentiable(
         return -equations.image(x)
 
     solved = torch.ones(point.shape[0], dtype=torch.bool, device=point.device)
-    solver = AtSolution(residual, point, solved, symmetric, rule)
-    return equations.shaped(implicit(point, residual, solver, partial(report, True), rule.orders))
+    told = partial(report, True)
+    solver = AtSolution(residual, point, solved, symmetric, rule, told)
+    return equations.shaped(implicit(point, residual, solver, told, rule.orders))
 
 
 @torch.no_grad()

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.automatic import default_method
+from kutta.solvers.algebra.implicit import Report
 from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch
-from kutta.solvers.algebra.nonlinear.jacobians import by_rows
+from kutta.solvers.algebra.nonlinear.jacobians import by_rows, products
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 
 # Up to so many unknowns the system of a derivative is a dense matrix, which is factorised once.
 LARGEST_DENSE = 256
+
+_WAY = "the system that its derivatives lead to"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Implicit:
     def __post_init__(self) -> None:
         if isinstance(self.orders, bool) or not isinstance(self.orders, int) or not 1 <= self.orders <= 3:
             raise ValueError(f"orders must be 1, 2 or 3; got {self.orders!r}")
+        if isinstance(self.rtol, bool) or not isinstance(self.rtol, int | float) or not 0.0 < self.rtol < 1.0:
+            raise ValueError(f"rtol must be a number between 0 and 1; got {self.rtol!r}")
         if self.linear is not None and not isinstance(self.linear, LinearMethod):
             raise TypeError(f"linear must be a method such as kutta.GMRES(); got {self.linear!r}")
 
@@ -68,12 +73,20 @@ class AtSolution(Solver):
         solved: which of them are; the others have no derivatives.
         symmetric: whether the operator is.
         rule: the options.
+        report: told of the solution of one system, where a factorisation may have found the matrix to be singular.
     """
 
     def __init__(
-        self, residual: Callable[[Tensor], Tensor], x: Tensor, solved: Tensor, symmetric: bool, rule: Implicit
+        self,
+        residual: Callable[[Tensor], Tensor],
+        x: Tensor,
+        solved: Tensor,
+        symmetric: bool,
+        rule: Implicit,
+        report: Report,
     ):
-        self.residual, self.x, self.solved, self.symmetric, self.rule = residual, x, solved, symmetric, rule
+        self.residual, self.x, self.solved = residual, x, solved
+        self.symmetric, self.rule, self.report = symmetric, rule, report
 
     @cached_property
     def ready(self) -> Solver:
@@ -81,7 +94,10 @@ class AtSolution(Solver):
         operator = self._dense() if self.x.shape[1] <= LARGEST_DENSE else self._matrix_free()
         method = default_method(operator) if self.rule.linear is None else self.rule.linear
         method.check(operator, self.x)
-        return method.solver(operator, self.x, Goal(rtol=self.rule.rtol))
+        solver = method.solver(operator, self.x, Goal(rtol=self.rule.rtol))
+        if solver.inverse is not None:
+            self.report(solver.solve(torch.ones_like(self.x)), _WAY)
+        return solver
 
     def _dense(self) -> LinearOperator:
         matrix = by_rows(lambda x: -self.residual(x), self.x, self.x.shape[1])[1].detach()
@@ -89,11 +105,9 @@ class AtSolution(Solver):
         return Dense(torch.where(self.solved[:, None, None], matrix, eye), self.symmetric)
 
     def _matrix_free(self) -> LinearOperator:
-        def product(v: Tensor) -> Tensor:
-            return -torch.func.jvp(self.residual, (self.x,), (v,))[1].detach()
-
+        of = products(self.residual, self.x)
         _, pull = torch.func.vjp(self.residual, self.x)  # pyright: ignore[reportAssignmentType]
-        return MatrixFree(product, 1, lambda v: -pull(v)[0].detach(), symmetric=self.symmetric)
+        return MatrixFree(lambda v: -of(v)[1].detach(), 1, lambda v: -pull(v)[0].detach(), symmetric=self.symmetric)
 
     @property
     def operator(self) -> LinearOperator:  # type: ignore[override]

@@ -24,10 +24,13 @@ class Equations:
         layout: of the unknowns of all problems, as rows.
         single: the layout as the user has it.
         start: where iterations begin, ``(B, n)``, without derivatives.
+        square: whether there have to be as many equations as unknowns.
         evaluations: of ``F``, for all problems at once.
         jacobians: likewise.
         count: of the equations of a problem, ``m``, once it is known.
     """
+
+    square: bool = False
 
     def __init__(self, name: str, f: Callable[..., Any], x0: Any, args: Any, batched: bool, jacobian: Any = None):
         if not callable(f):
@@ -60,6 +63,8 @@ class Equations:
         self._check(parts)
         rows = torch.cat([part.reshape(self.layout.batch, -1) for part in parts], 1)
         self.count = rows.shape[1]
+        if self.square and rows.shape != x.shape:
+            raise ValueError(f"{self.name} must have as many equations as unknowns, {x.shape[1]}; got {self.count}")
         return rows
 
     def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:

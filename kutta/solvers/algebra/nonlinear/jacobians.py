@@ -11,20 +11,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kutta.autodiff import in_forward_mode, under_transform
+
 Rows = Callable[[Tensor], Tensor]
 
 
-def by_columns(f: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``f(x)`` and its Jacobians ``(B, m, n)``, a derivative in forward mode for each unknown.
+def products(f: Rows, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """The function ``v -> (f(x), f'(x) v)``.
 
-    Raises:
-        RuntimeError: where `f` has no derivatives in forward mode.
+    By derivatives in forward mode; and where tensors carry tangents already, so that PyTorch has none, by the transpose
+    of the transpose, two derivatives in reverse mode.
     """
+    if in_forward_mode() and not under_transform():
+        value, pull = torch.func.vjp(f, x)  # pyright: ignore[reportAssignmentType]
+        _, push = torch.func.vjp(lambda one: pull(one)[0], torch.zeros_like(value))  # pyright: ignore[reportAssignmentType]
+        return lambda v: (value, push(v)[0])
+    return lambda v: torch.func.jvp(f, (x,), (v,))  # type: ignore[return-value]
 
-    def column(direction: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.func.jvp(f, (x,), (direction,))  # type: ignore[return-value]
 
-    value, columns = torch.func.vmap(column, out_dims=(None, 0))(units(x.shape[1], x))
+def by_columns(f: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``f(x)`` and its Jacobians ``(B, m, n)``, a derivative for each unknown."""
+    value, columns = torch.func.vmap(products(f, x), out_dims=(None, 0))(units(x.shape[1], x))
     return value, columns.movedim(0, -1)
 
 
@@ -32,7 +39,8 @@ def by_rows(f: Rows, x: Tensor, m: int) -> tuple[Tensor, Tensor]:
     """The same, a backward pass for each of the `m` equations."""
     value, pull = torch.func.vjp(f, x)  # pyright: ignore[reportAssignmentType]
     rows = torch.func.vmap(lambda cotangent: pull(cotangent)[0])(units(m, value))
-    return value, rows.movedim(0, 1)
+    # What a cotangent of ones gives is the conjugate of a row.
+    return value, rows.movedim(0, 1).conj().resolve_conj()
 
 
 def units(count: int, like: Tensor) -> Tensor:

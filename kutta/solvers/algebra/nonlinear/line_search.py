@@ -72,4 +72,4 @@ def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, slope: Tensor,
 
 
 def _half_square(r: Tensor) -> Tensor:
-    return 0.5 * r.square().sum(1)
+    return 0.5 * r.abs().square().sum(1)

@@ -57,6 +57,7 @@ class Roots(Posed):
 
     def __init__(self, problem: RootProblem):
         self.equations = Equations("f", problem.f, problem.x0, problem.args, problem.batched, problem.jacobian)
+        self.equations.square = True
 
     def residual(self, x: Tensor) -> Tensor:
         return -self.equations.image(x)
@@ -70,6 +71,7 @@ class FixedPoints(Posed):
 
     def __init__(self, problem: FixedPointProblem):
         self.equations = Equations("f", partial(change, problem.f), problem.x0, problem.args, problem.batched)
+        self.equations.square = True
 
     def residual(self, x: Tensor) -> Tensor:
         return self.equations.image(x)

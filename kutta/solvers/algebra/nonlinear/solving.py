@@ -60,13 +60,14 @@ def _differentiable(kind: Posed, found: Found, rule: Implicit, throw: bool) -> T
     # Elsewhere it is not known that anything is finite but at the beginning.
     x = chosen(solved, found.x, kind.equations.start).detach()
     kind = kind if rule.curvature else kind.without_curvature(x)
-    solver = AtSolution(kind.residual, x, solved, kind.symmetric, rule)
+    told = partial(report, throw)
+    solver = AtSolution(kind.residual, x, solved, kind.symmetric, rule, told)
 
     def residual(x: Tensor) -> Tensor:
         r = kind.residual(x)
         return chosen(solved, r, torch.zeros_like(r))
 
-    x = implicit(x, residual, solver, partial(report, throw), rule.orders)
+    x = implicit(x, residual, solver, told, rule.orders)
     return chosen(solved, x, found.x.detach())
 
 
@@ -101,7 +102,7 @@ def _checked_method(method: Any, kind: Posed, name: str) -> NonlinearMethod:
 
 def _tolerances(given: dict[str, Any], dtype: torch.dtype) -> tuple[Any, Any]:
     """Of the unknowns: about half of the digits of their dtype, unless the user says otherwise."""
-    rtol, atol = (1e-8, 1e-10) if dtype == torch.float64 else (1e-4, 1e-6)
+    rtol, atol = (1e-8, 1e-10) if dtype == torch.float64 else (1e-5, 1e-7)
     return given.get("rtol", rtol), given.get("atol", atol)
 
 

@@ -91,12 +91,12 @@ class Mixed(Iteration):
 
     def _move(self) -> Tensor:
         """``c (r - dR g) - dX g``, sample by sample."""
-        gram = self.changes @ self.changes.mT
-        trace = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+        gram = self.changes.conj() @ self.changes.mT
+        trace = gram.diagonal(dim1=1, dim2=2).real.sum(1)[:, None, None]
         ridge = torch.where(trace > 0.0, torch.finfo(gram.dtype).eps * trace, 1.0)
         eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
         factor, _ = torch.linalg.cholesky_ex(gram + ridge * eye)
-        mix = torch.cholesky_solve(self.changes @ self.r[:, :, None], factor)
+        mix = torch.cholesky_solve(self.changes.conj() @ self.r[:, :, None], factor)
         moved, changed = ((past.mT @ mix).squeeze(-1) for past in (self.moves, self.changes))
         return self.damping[:, None] * (self.r - changed) - moved
 

@@ -13,6 +13,8 @@ from kutta.solvers.tolerance import Tolerance
 
 # A step is taken if the sum of squares falls by at least this part of what was foretold.
 _LEAST_GAIN = 1e-4
+# A gain after which the quadratic is trusted as much as before.
+_AS_IT_IS = 0.5
 
 
 class TrustRegion(Iteration):
@@ -54,8 +56,9 @@ class TrustRegion(Iteration):
         gain = torch.where(torch.isfinite(gain) & (foretold > 0.0), gain, -1.0)
         rounded = foretold.abs() <= _rounding(self.quadratic)
         # Where the sum of squares does not tell steps apart any more, its gradient does.
-        flatter = _norm(quadratic.gradient / self.scale) < 0.5 * _norm(self.quadratic.gradient / self.scale)
-        taken = running & torch.where(rounded, flatter, gain > _LEAST_GAIN)
+        flatter = _norm(quadratic.gradient / self.scale) < _norm(self.quadratic.gradient / self.scale)
+        gain = torch.where(rounded, torch.where(flatter, _AS_IT_IS, -1.0), gain)
+        taken = running & (gain > _LEAST_GAIN)
         hopeless = self.learn(gain, d, taken)
         self.x, self.quadratic = chosen(taken, x, self.x), quadratic.chosen(taken, self.quadratic)
         self.scale = torch.where(taken[:, None], torch.maximum(self.scale, self.quadratic.scale), self.scale)

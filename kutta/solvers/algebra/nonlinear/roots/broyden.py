@@ -75,12 +75,12 @@ class Learning(Descent):
 
     def _learned(self, x: Tensor) -> Tensor:
         for step, update in self.past:
-            x = x + update * (step * x).sum(1, keepdim=True)
+            x = x + update * (step.conj() * x).sum(1, keepdim=True)
         return x
 
     def learn(self, running: Tensor, step: Tensor, change: Tensor) -> None:
         moved = self.solve(change).x
-        along = (step * moved).sum(1, keepdim=True)
+        along = (step.conj() * moved).sum(1, keepdim=True)
         update = torch.where(running[:, None] & (along != 0.0), (step - moved) / along, 0.0)
         self.past.append((step, torch.where(torch.isfinite(update), update, 0.0)))
         if len(self.past) > self.memory:

@@ -55,7 +55,7 @@ class Descent(Iteration):
 
     def slope(self, d: Tensor) -> Tensor:
         """Of ``|F|^2 / 2`` along a step, ``(B,)``: that of Newton's."""
-        return -self.r.square().sum(1)
+        return -self.r.abs().square().sum(1)
 
     def left(self, r: Tensor, d: Tensor) -> Tensor:
         """About what remains of the way after a step `d`, to where ``F`` is `r`."""

@@ -13,6 +13,7 @@ from kutta.solvers.algebra.krylov.krylov import KrylovMethod
 from kutta.solvers.algebra.method import Goal, Outcome, Solver
 from kutta.solvers.algebra.nonlinear.equations import Equations
 from kutta.solvers.algebra.nonlinear.iteration import distance
+from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.nonlinear.method import RootMethod
 from kutta.solvers.algebra.nonlinear.roots.descent import Descent, norm
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
@@ -73,15 +74,11 @@ class Inexact(Descent):
         self.linear, self.before = linear, self.size
 
     def renew(self, running: Tensor) -> None:
-        x = self.x
-
-        def product(v: Tensor) -> Tensor:
-            return torch.func.jvp(self.equations.image, (x,), (v,))[1]  # type: ignore[return-value]
-
+        of = products(self.equations.image, self.x)
         rate = torch.where(running, self.size / self.before, 1.0).amin().reshape(1)
         eta = min(_LARGEST, max(_SMALLEST, _SAFETY * read(rate)[0] ** 2))
         self.before = self.size
-        self.solver = self.linear.solver(MatrixFree(product, axes=1), self.r, Goal(rtol=eta))
+        self.solver = self.linear.solver(MatrixFree(lambda v: of(v)[1], axes=1), self.r, Goal(rtol=eta))
 
     def solve(self, r: Tensor) -> Outcome:
         return self.solver.solve(r)
