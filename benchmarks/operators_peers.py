@@ -95,7 +95,7 @@ def deep(report: Report, quick: bool, minutes: float, seeds: int) -> None:
 
 
 NOTES = (
-    "Minutes of one processor core, in which each takes as many steps as fit by its own pace, measured just before. "
+    "Minutes of one processor core, in which each takes as many steps as fit by its own pace in a shorter run before. "
     "Medians and ranges over seeds of weights and of the order of samples; float32.",
     f"Both FNOs: the same trainer, relative L2 loss, AdamW, one cycle of rates up to {RATE:g}, which was searched for "
     "neither. neuraloperator's with its default settings, ours with its own: Darcy has walls, beyond which ours "
