@@ -39,7 +39,7 @@ def race(report: Report, title: str, runs: dict[str, Run], counts: Sequence[int]
     ours, *_, theirs = runs
     columns = ("who", "weights", "steps", "ms a step", "minutes", "error", f"{theirs} / this", "bar")
     table = report.table(title, *columns)
-    steps = {name: max(WARM_UP, int(60.0 * minutes / pace(run))) for name, run in runs.items()}
+    steps = {name: steps_within(minutes, run) for name, run in runs.items()}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for seed in range(seeds):
         for name, run in runs.items():
@@ -52,9 +52,13 @@ def race(report: Report, title: str, runs: dict[str, Run], counts: Sequence[int]
         table.add(name, count, steps[name], each, spent, error, gain, bar)
 
 
-def pace(run: Run) -> float:
-    """Seconds of a step, without those that a run takes to begin."""
-    return (run(2 * WARM_UP, 0)[0] - run(WARM_UP, 0)[0]) / WARM_UP
+def steps_within(minutes: float, run: Run) -> int:
+    """How many fit into these minutes: by ever longer runs, until one has taken a quarter of them."""
+    steps, seconds = WARM_UP, 0.0
+    while seconds < 15.0 * minutes:
+        steps *= 2
+        seconds, _ = run(steps, 0)
+    return max(WARM_UP, int(60.0 * minutes * steps / seconds))
 
 
 def weights(model: torch.nn.Module) -> int:

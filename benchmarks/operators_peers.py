@@ -67,7 +67,9 @@ def fourier(report: Report, quick: bool, minutes: float, seeds: int) -> None:
     ):
         data, test = operators.data.generate(family, samples + tests, seed=0).split(samples, tests)
         makers = {
-            "kutta FNO": lambda modes=modes: operators.FNO(1, 1, modes, width=width),
+            "kutta FNO": lambda modes=modes: operators.FNO(
+                1, 1, modes, width, lift=2 * width, project=2 * width, mixing=width // 2
+            ),
             "neuraloperator FNO": lambda modes=modes: Peer(1, 1, modes, width),
         }
         counts = [weights(make()) for make in makers.values()]
@@ -95,11 +97,11 @@ def deep(report: Report, quick: bool, minutes: float, seeds: int) -> None:
 
 
 NOTES = (
-    "Minutes of one processor core, in which each takes as many steps as fit by its own pace, measured just before. "
+    "Minutes of one processor core, in which each takes as many steps as fit by its own pace in a shorter run before. "
     "Medians and ranges over seeds of weights and of the order of samples; float32.",
     f"Both FNOs: the same trainer, relative L2 loss, AdamW, one cycle of rates up to {RATE:g}, which was searched for "
-    "neither. neuraloperator's with its default settings, ours with its own: Darcy has walls, beyond which ours "
-    "continues the fields, and its lift and projection are wider.",
+    "neither. neuraloperator's with its default settings, ours of the same sizes; Darcy has walls, beyond which ours "
+    "continues the fields.",
     f"DeepONets by the trainer of each library with Adam, ours fused, rates up to {deeponet.RATE:g}, which was chosen "
     "for ours. kutta: branch with a linear part, trunk of waves, SiLU, zero at zero. All others: the published "
     "network, ReLU, wide enough for as many weights.",

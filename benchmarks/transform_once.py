@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
     counts = [weights(make()) for make in makers.values()]
     race(report, f"{title}, relative L2 error", runs, counts, minutes, options.repeats)
     report.notes.append(
-        "Minutes of one processor core, in which each takes as many steps as fit by its own pace, measured before. "
-        "Medians and ranges over seeds of weights and of the order of samples; relative L2 loss, AdamW, one cycle of "
-        "rates. FNO continues the fields beyond the walls by 1/8."
+        "Minutes of one processor core, in which each takes as many steps as fit by its own pace in a shorter run "
+        "before. Medians and ranges over seeds of weights and of the order of samples; relative L2 loss, AdamW, one "
+        "cycle of rates. FNO continues the fields beyond the walls by 1/8."
     )
     finish(report, options)
     return report

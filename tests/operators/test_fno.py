@@ -75,3 +75,23 @@ def test_modes_count_both_signs_and_no_more_than_there_are_points():
 def test_there_are_operators_of_lines_and_of_space(shape):
     model = kt.operators.FNO(1, 2, modes=[4] * len(shape), width=4, layers=2, lift=4, project=4)
     assert model(torch.randn(2, 1, *shape), kt.pde.Grid(shape)).shape == (2, 2, *shape)
+
+
+def test_mixing_follows_each_layer_and_does_not_see_the_grid():
+    model = fno("identity", mixing=5)
+    with torch.no_grad():
+        coarse, fine = (model(band_limited(shape), on(shape)) for shape in ((16, 20), (32, 40)))
+    torch.testing.assert_close(fine[..., ::2, ::2], coarse, rtol=0.0, atol=1e-10)
+    assert model.parameter_count - fno("identity").parameter_count == 3 * (5 * 6 + 5 + 6 * 5 + 6 + 6)
+    with pytest.raises(ValueError, match="mixing must be a whole number of at least 1; got -1"):
+        fno(mixing=-1)
+
+
+def test_beside_a_perceptron_that_is_zero_fields_go_on_as_they_came():
+    model, a = fno(mixing=4), torch.randn(2, 1, 16, 20, dtype=torch.float64)
+    for mixer in model.mixers:
+        torch.nn.init.zeros_(mixer.perceptron.layers[-1].weight)
+        torch.nn.init.zeros_(mixer.perceptron.layers[-1].bias)
+        mixer.gate.data.fill_(0.5)
+    halves = functional.gelu(0.5 * functional.gelu(0.5 * model.lifting(a)))
+    torch.testing.assert_close(model(a, on((16, 20))), model.projection(0.5 * halves))

@@ -12,6 +12,7 @@ MODELS = {
     "CNO": lambda: kt.operators.CNO(2, 3, shape=(16, 20), width=4, scales=2, blocks=1, bottleneck=1),
     "FieldDeepONet": lambda: kt.operators.FieldDeepONet(2, 3, (16, 20), 5, (7,), (6,), nonlinearity="gelu"),
     "FNO": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8),
+    "FNO with mixing": lambda: kt.operators.FNO(2, 3, modes=(6, 8), width=6, layers=2, lift=8, project=8, mixing=4),
     "FactorisedFNO": lambda: kt.operators.FactorisedFNO(2, 3, modes=(6, 8), width=6, layers=2, project=8),
     "MgNO": lambda: kt.operators.MgNO(2, 3, width=6, layers=2, sweeps=(1, 1, 2)),
     "NeuralStagger": lambda: kt.operators.NeuralStagger("UNet", SMALL, (2, 2)),
