@@ -289,7 +289,7 @@ class LeastSquaresProblem:
         >>> data = 2.0 * torch.exp(-3.0 * t)
         >>> problem = kt.LeastSquaresProblem(lambda x: x[0] * torch.exp(-x[1] * t) - data, torch.ones(2).double())
         >>> kt.solve(problem).y1
-        tensor([2., 3.], dtype=torch.float64)
+        tensor([2.0000, 3.0000], dtype=torch.float64)
     """
 
     residual: Callable[..., Any]

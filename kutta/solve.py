@@ -30,6 +30,7 @@ from kutta.problems import (
 from kutta.regularizers.regularizer import Regularizer
 from kutta.solvers.adjoints import Adjoint, Direct
 from kutta.solvers.algebra.method import LinearMethod
+from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.method import NonlinearMethod
 from kutta.solvers.algebra.nonlinear.solving import solve_nonlinear
 from kutta.solvers.algebra.solving import solve_linear
@@ -52,13 +53,17 @@ if TYPE_CHECKING:
     from kutta.solution import Solution
 
 
+Nonlinear = RootProblem | FixedPointProblem | LeastSquaresProblem
+Problem = ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | Nonlinear | PDEProblem
+
+
 class Eager:
     """The engine that runs the loop in Python, one tensor operation after the other: any `f`, any device."""
 
 
 def solve(
-    problem: ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | PDEProblem,
-    method: Method | Sampler | LinearMethod | Answer | None = None,
+    problem: Problem,
+    method: Method | Sampler | LinearMethod | NonlinearMethod | Answer | None = None,
     *,
     rtol: Any = 1e-5,
     atol: Any = 1e-7,
@@ -68,7 +73,7 @@ def solve(
     dt0: float | None = None,
     max_steps: int = 100_000,
     events: Sequence[Event] = (),
-    adjoint: Adjoint | None = None,
+    adjoint: Adjoint | Implicit | None = None,
     penalties: dict[str, Regularizer] | None = None,
     diagnostics: bool = False,
     progress: bool = False,
@@ -78,18 +83,21 @@ def solve(
     grid: Grid | Sequence[float] | Tensor | None = None,
     generator: Any = None,
 ) -> Solution:
-    """Solve a differential equation or a linear system, or sample from a diffusion model.
+    """Solve a differential equation or a system of equations, or sample from a diffusion model.
 
     Args:
         problem: what to solve.
         method: how; by default `Tsit5`, and for a `DiffusionProblem` what `kutta.diffusion.default_sampler` says. Such
             a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and
             `atol`), and as its probability-flow equation by the methods for `ODEProblem`. A `LinearProblem` is solved
-            by methods such as `LU` and `CG`; by default by one that suits the operator.
+            by methods such as `LU` and `CG`; by default by one that suits the operator. Nonlinear equations have
+            methods of their own: see `RootProblem`, `FixedPointProblem` and `LeastSquaresProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory. An iteration for a `LinearProblem` ends at
-            ``|b - A x| <= max(rtol |b|, atol)``, or where rounding stops it (``STAGNATION``).
-        atol: absolute tolerance, likewise. In the units of the state. For a `LinearProblem` it is 0 if not given.
+            ``|b - A x| <= max(rtol |b|, atol)``, or where rounding stops it (``STAGNATION``). Of nonlinear equations it
+            is the tolerance of the unknowns: 1e-8, in single precision 1e-5, if not given.
+        atol: absolute tolerance, likewise. In the units of the state. For a `LinearProblem` it is 0 if not given, for
+            nonlinear equations 1e-10, in single precision 1e-7.
         save_at: output times: ``None`` for the final state only, a 1-dimensional tensor (in an
             ensemble also ``(T, B)``) in the direction of the solve, or ``"steps"`` for the initial
             state and every accepted step. Times that require gradients receive them.
@@ -97,10 +105,11 @@ def solve(
         controller: chooses the step sizes: `PID` (the default), `I`, `PI`, or `Fixed`, `StepTo`.
         dt0: first step size; estimated when not given. For a method without an error estimate it
             stands for ``controller=Fixed(dt0)``.
-        max_steps: largest number of attempted steps (in an ensemble, of each trajectory), or of iterations.
+        max_steps: largest number of attempted steps (in an ensemble, of each trajectory), or of iterations; of
+            nonlinear equations 200 if not given.
         events: what may happen on the way; see `Event`.
         adjoint: how gradients come back: `Direct` (the default), `Recompute`, `Interpolating`, `Gauss`,
-            `Backsolve`.
+            `Backsolve`; of nonlinear equations `Implicit`.
         penalties: regularisers by name, read off the accepted steps into ``sol.penalties``.
         diagnostics: note size, error ratio and stiffness of every accepted step in ``sol.stats.history``,
             which tells whether accuracy or stability limits the steps, and which ``sol.plot()`` draws.
@@ -143,7 +152,7 @@ def solve(
         return solve_steady(problem, method, _not_default(locals()))
     if isinstance(problem, LinearProblem):
         return solve_linear(problem, method, _not_default(locals()))
-    if isinstance(problem, RootProblem | FixedPointProblem | LeastSquaresProblem):
+    if isinstance(problem, Nonlinear):
         return solve_nonlinear(problem, method, _not_default(locals()))
     if isinstance(problem, PDEProblem):
         return solve_pde(problem, method, _not_default(locals()), solve)

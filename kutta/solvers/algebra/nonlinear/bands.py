@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kutta.solvers.algebra.nonlinear.jacobians import products
+from kutta.solvers.algebra.nonlinear.jacobians import along
 from kutta.solvers.algebra.operators.banded import Banded
 
 
@@ -51,8 +51,7 @@ class Bands:
         directions = (places % period == torch.arange(period, device=x.device)[:, None]).to(x.dtype)
 
         # The product with direction p holds, at equation i, the one entry of its row in columns p, p + period, ...
-        every = directions[:, None].expand(period, *x.shape)
-        _, found = torch.func.vmap(products(f, x), out_dims=(None, 0))(every)
+        _, found = along(f, x, directions[:, None].expand(period, *x.shape))
         offsets = [offset for offset in range(-self.lower, self.upper + 1) if abs(offset) < n]
         diagonals = [found[(places + offset) % period, :, places].movedim(0, -1) for offset in offsets]
         return Banded(torch.stack(diagonals, 1), offsets)

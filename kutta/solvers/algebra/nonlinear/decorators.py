@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import read
 from kutta.solvers.algebra.implicit import implicit
 from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
-from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.equations import SquareEquations
 from kutta.solvers.algebra.nonlinear.posed import change
 from kutta.solvers.algebra.solving import report
 
@@ -107,8 +107,7 @@ def implicit_fixed_point(step: Callable[..., Any], **options: Any) -> Callable[[
 def _differentiable(
     optimality: Callable[..., Any], x0: Any, x: Any, args: Any, batched: bool, symmetric: bool, rule: Implicit
 ) -> Any:
-    equations = Equations("optimality", optimality, x, args, batched)
-    equations.square = True
+    equations = SquareEquations("optimality", optimality, x, args, batched)
     point = equations.start
     _check_solution(equations, equations.flat(x0).detach(), point)
 
@@ -122,7 +121,7 @@ def _differentiable(
 
 
 @torch.no_grad()
-def _check_solution(equations: Equations, start: Tensor, x: Tensor) -> None:
+def _check_solution(equations: SquareEquations, start: Tensor, x: Tensor) -> None:
     """Warn of what is no solution."""
     with forward_ad._set_fwd_grad_enabled(False):
         left, first = (torch.linalg.vector_norm(equations.image(one), dim=1) for one in (x, start))

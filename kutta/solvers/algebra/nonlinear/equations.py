@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,29 +24,37 @@ class Equations:
         layout: of the unknowns of all problems, as rows.
         single: the layout as the user has it.
         start: where iterations begin, ``(B, n)``, without derivatives.
-        square: whether there have to be as many equations as unknowns.
+        square: whether there are as many equations as unknowns.
         evaluations: of ``F``, for all problems at once.
         jacobians: likewise.
         count: of the equations of a problem, ``m``, once it is known.
     """
 
-    square: bool = False
+    square: ClassVar[bool] = False
 
     def __init__(self, name: str, f: Callable[..., Any], x0: Any, args: Any, batched: bool, jacobian: Any = None):
         if not callable(f):
             raise TypeError(f"{name} must be callable; got {type(f).__name__}")
         if not isinstance(args, tuple):
             raise TypeError(f"args must be a tuple; got {type(args).__name__}: write args=(value,)")
+        if not (jacobian is None or callable(jacobian) or (self.square and isinstance(jacobian, Bands))):
+            raise TypeError(f"jacobian must be a function of the arguments of {name}; got {jacobian!r}")
         x0 = as_state(x0, "x0")
-        self.name, self.f, self.args, self.given = name, f, args, jacobian
+        self.name, self.f, self.args = name, f, args
+        self.given: Any = jacobian
         self.single = layout_of(x0, batched, "x0")
         self.layout = self.single if batched else replace(self.single, batch=1)
         self.start = self.flat(x0).detach()
         self.evaluations = self.jacobians = self.count = 0
 
+    @property
+    def rows(self) -> int:
+        """How many problems there are."""
+        return self.layout.batch or 1
+
     def flat(self, x: Any) -> Tensor:
         """Unknowns as rows."""
-        return self.single.ravel(x).reshape(self.layout.batch, -1)
+        return self.single.ravel(x).reshape(self.rows, -1)
 
     def shaped(self, x: Tensor) -> Any:
         """Rows as the user has them."""
@@ -61,7 +69,7 @@ class Equations:
         """The same, not counted: for derivatives of what was found."""
         parts = pytree.tree_leaves(self.f(self.shaped(x), *self.args))
         self._check(parts)
-        rows = torch.cat([part.reshape(self.layout.batch, -1) for part in parts], 1)
+        rows = torch.cat([part.reshape(self.rows, -1) for part in parts], 1)
         self.count = rows.shape[1]
         if self.square and rows.shape != x.shape:
             raise ValueError(f"{self.name} must have as many equations as unknowns, {x.shape[1]}; got {self.count}")
@@ -111,3 +119,9 @@ class Equations:
                 )
         if not parts:
             raise ValueError(f"{self.name} returned nothing: it must return at least one tensor")
+
+
+class SquareEquations(Equations):
+    """As many equations as unknowns."""
+
+    square = True

@@ -31,8 +31,13 @@ def products(f: Rows, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
 def by_columns(f: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
     """``f(x)`` and its Jacobians ``(B, m, n)``, a derivative for each unknown."""
-    value, columns = torch.func.vmap(products(f, x), out_dims=(None, 0))(units(x.shape[1], x))
+    value, columns = along(f, x, units(x.shape[1], x))
     return value, columns.movedim(0, -1)
+
+
+def along(f: Rows, x: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """``f(x)`` and ``f'(x) v`` for many ``v``, ``(count, B, n)``, at once."""
+    return torch.func.vmap(products(f, x), out_dims=(None, 0))(directions)  # pyright: ignore[reportArgumentType]
 
 
 def by_rows(f: Rows, x: Tensor, m: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.problems import FixedPointProblem, LeastSquaresProblem, RootProblem
-from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.equations import Equations, SquareEquations
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
 from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod, LeastSquaresMethod, NonlinearMethod, RootMethod
@@ -56,8 +56,7 @@ class Roots(Posed):
     default = Newton()
 
     def __init__(self, problem: RootProblem):
-        self.equations = Equations("f", problem.f, problem.x0, problem.args, problem.batched, problem.jacobian)
-        self.equations.square = True
+        self.equations = SquareEquations("f", problem.f, problem.x0, problem.args, problem.batched, problem.jacobian)
 
     def residual(self, x: Tensor) -> Tensor:
         return -self.equations.image(x)
@@ -70,8 +69,7 @@ class FixedPoints(Posed):
     default = Anderson()
 
     def __init__(self, problem: FixedPointProblem):
-        self.equations = Equations("f", partial(change, problem.f), problem.x0, problem.args, problem.batched)
-        self.equations.square = True
+        self.equations = SquareEquations("f", partial(change, problem.f), problem.x0, problem.args, problem.batched)
 
     def residual(self, x: Tensor) -> Tensor:
         return self.equations.image(x)

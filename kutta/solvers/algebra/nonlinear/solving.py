@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from kutta.autodiff import is_mapped, read
 from kutta.solution import NonlinearSolveError, Result, Results, Solution, Stats
@@ -117,7 +118,7 @@ def _solution(kind: Posed, x: Tensor, found: Found) -> Solution:
         results, counts, sizes = Result(int(found.codes[0])), int(found.iterations[0]), float(found.size[0])
     return Solution(
         ts=torch.zeros(1, dtype=torch.float64),
-        ys=torch.utils._pytree.tree_map(lambda leaf: leaf.unsqueeze(0), shaped),
+        ys=pytree.tree_map(lambda leaf: leaf.unsqueeze(0), shaped),
         y1=shaped,
         t1=torch.zeros((), dtype=torch.float64),
         stats=Stats(

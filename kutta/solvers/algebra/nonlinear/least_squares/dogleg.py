@@ -37,7 +37,7 @@ class Dogleg(LeastSquaresMethod):
         ...     return torch.stack([10.0 * (x[1] - x[0] ** 2), 1.0 - x[0]])
         >>> problem = kt.LeastSquaresProblem(rosenbrock, torch.tensor([-1.2, 1.0], dtype=torch.float64))
         >>> kt.solve(problem, kt.Dogleg()).y1
-        tensor([1., 1.], dtype=torch.float64)
+        tensor([1.0000, 1.0000], dtype=torch.float64)
     """
 
     radius: float = 1.0

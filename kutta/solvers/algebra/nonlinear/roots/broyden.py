@@ -38,7 +38,7 @@ class Broyden(RootMethod):
         >>> problem = kt.RootProblem(lambda x: x**3 - 8.0, torch.full((1,), 3.0, dtype=torch.float64))
         >>> sol = kt.solve(problem, kt.Broyden())
         >>> sol.y1, sol.stats.jacobian_evaluations
-        (tensor([2.], dtype=torch.float64), 1)
+        (tensor([2.0000], dtype=torch.float64), 1)
     """
 
     memory: int = 20

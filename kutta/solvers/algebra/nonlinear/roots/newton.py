@@ -31,7 +31,7 @@ class Newton(RootMethod):
         >>> import torch, kutta as kt
         >>> problem = kt.RootProblem(lambda x, a: x**2 - a, torch.ones(3).double(), (torch.tensor([1.0, 4.0, 9.0]),))
         >>> kt.solve(problem, kt.Newton()).y1
-        tensor([1., 2., 3.], dtype=torch.float64)
+        tensor([1.0000, 2.0000, 3.0000], dtype=torch.float64)
     """
 
     linear: LinearMethod | None = None
