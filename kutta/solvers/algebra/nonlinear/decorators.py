@@ -17,14 +17,18 @@ from torch.autograd import forward_ad
 from torch.utils import _pytree as pytree
 
 from kutta.autodiff import read
-from kutta.solvers.algebra.implicit import implicit
+from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
-from kutta.solvers.algebra.nonlinear.equations import SquareEquations
-from kutta.solvers.algebra.nonlinear.posed import change
+from kutta.solvers.algebra.nonlinear.equations import Changes, SquareEquations
+from kutta.solvers.algebra.nonlinear.iteration import norm
+from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.solving import report
+from kutta.state import as_state, layout_of
 
 # A solution at which more than this part of the optimality at the beginning is left has no derivative to speak of.
 LARGEST_LEFT = 1e-3
+# Of a solution: by how much it may be off, whatever the beginning was.
+_EXACT = 1e-6
 
 Solver = Callable[..., Any]
 
@@ -66,30 +70,26 @@ def implicit_root(
         >>> first(torch.tensor(1.0)), torch.func.grad(first)(torch.tensor(1.0))  # 2 / (2 + r), -2 / (2 + r)^2
         (tensor(0.6667), tensor(-0.2222))
     """
-    rule = Implicit() if rule is None else rule
-
-    def decorate(solver: Solver) -> Solver:
-        @functools.wraps(solver)
-        def found(x0: Any, *args: Any) -> Any:
-            with forward_ad._set_fwd_grad_enabled(False):
-                answer = solver(*_detached((x0, *args)))
-            x, *aux = answer if has_aux else (answer,)
-            x = _differentiable(optimality, x0, x, args, batched, symmetric, rule)
-            return (x, *_detached(tuple(aux))) if has_aux else x
-
-        return found
-
-    return decorate
+    _check_function("optimality", optimality)
+    return _decorator(SquareEquations, optimality, has_aux, batched, symmetric, rule)
 
 
-def implicit_fixed_point(step: Callable[..., Any], **options: Any) -> Callable[[Solver], Solver]:
+def implicit_fixed_point(
+    step: Callable[..., Any],
+    *,
+    has_aux: bool = False,
+    batched: bool = False,
+    rule: Implicit | None = None,
+) -> Callable[[Solver], Solver]:
     """The same for functions that find a fixed point ``x = step(x, *args)``.
 
     Such as a step of projected or proximal gradients, of Newton's method, or of any other iteration.
 
     Args:
         step: ``T(x, *args)``, of the shape of ``x``.
-        options: of `implicit_root`.
+        has_aux: as of `implicit_root`.
+        batched: likewise.
+        rule: likewise.
 
     Example:
         >>> import torch, kutta as kt
@@ -101,40 +101,85 @@ def implicit_fixed_point(step: Callable[..., Any], **options: Any) -> Callable[[
         >>> torch.func.grad(lambda a: heron(torch.ones(()), a))(torch.tensor(4.0))
         tensor(0.2500)
     """
-    return implicit_root(partial(change, step), **options)
+    _check_function("step", step)
+    return _decorator(Changes, step, has_aux, batched, False, rule)
 
 
-def _differentiable(
-    optimality: Callable[..., Any], x0: Any, x: Any, args: Any, batched: bool, symmetric: bool, rule: Implicit
-) -> Any:
-    equations = SquareEquations("optimality", optimality, x, args, batched)
+def _check_function(name: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"{name} must be callable; got {type(function).__name__}")
+
+
+def _decorator(
+    kind: type[SquareEquations],
+    function: Callable[..., Any],
+    has_aux: bool,
+    batched: bool,
+    symmetric: bool,
+    rule: Implicit | None,
+) -> Callable[[Solver], Solver]:
+    """A decorator for solvers of equations of a kind."""
+    rule = Implicit() if rule is None else rule
+    if not isinstance(rule, Implicit):
+        raise TypeError(f"rule must be a kutta.Implicit; got {rule!r}")
+
+    def decorate(solver: Solver) -> Solver:
+        @functools.wraps(solver)
+        def found(x0: Any, *args: Any) -> Any:
+            with forward_ad._set_fwd_grad_enabled(False):
+                answer = solver(*_detached((x0, *args)))
+            if not has_aux:
+                return _differentiable(kind("optimality", function, answer, args, batched), x0, symmetric, rule)
+            if not (isinstance(answer, tuple) and len(answer) == 2):
+                raise TypeError(
+                    f"with has_aux=True {solver.__name__} must return (x, aux); got {type(answer).__name__}"
+                )
+            x, aux = answer
+            return _differentiable(kind("optimality", function, x, args, batched), x0, symmetric, rule), _detached(aux)
+
+        return found
+
+    return decorate
+
+
+def _differentiable(equations: SquareEquations, x0: Any, symmetric: bool, rule: Implicit) -> Any:
     point = equations.start
-    _check_solution(equations, equations.flat(x0).detach(), point)
+    with undifferentiated():
+        worst = _part_left(equations, _start(equations, x0), point)
+    if worst > LARGEST_LEFT:
+        warnings.warn(
+            f"|{equations.name}| at what the function returned is {worst:.3g} of what it is at x0: its derivatives are "
+            "no more exact; let it go on for longer",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    solved, told = torch.ones(point.shape[0], dtype=torch.bool, device=point.device), partial(report, True)
 
     def residual(x: Tensor) -> Tensor:
         return -equations.image(x)
 
-    solved = torch.ones(point.shape[0], dtype=torch.bool, device=point.device)
-    told = partial(report, True)
-    solver = AtSolution(residual, point, solved, symmetric, rule, told)
+    solver = AtSolution(residual, point, solved, rule, told, symmetric=symmetric)
     return equations.shaped(implicit(point, residual, solver, told, rule.orders))
 
 
-@torch.no_grad()
-def _check_solution(equations: SquareEquations, start: Tensor, x: Tensor) -> None:
-    """Warn of what is no solution."""
-    with forward_ad._set_fwd_grad_enabled(False):
-        left, first = (torch.linalg.vector_norm(equations.image(one), dim=1) for one in (x, start))
-    worst = (left / first.clamp(min=torch.finfo(first.dtype).tiny)).amax(0, keepdim=True)
-    tiny = left.amax(0, keepdim=True) <= torch.finfo(first.dtype).eps ** 0.5
-    (part,), (small,) = read(worst), read(tiny)
-    if not small and not part <= LARGEST_LEFT:
-        warnings.warn(
-            f"|optimality| at what the function returned is {part:.3g} of what it is at x0: its derivatives are no "
-            "more exact; let it go on for longer",
-            RuntimeWarning,
-            stacklevel=4,
+def _start(equations: SquareEquations, x0: Any) -> Tensor:
+    """The beginning as rows, if it is like what was returned."""
+    x0, there = as_state(x0, "x0"), equations.single
+    here = layout_of(x0, there.batch is not None, "x0")
+    if (here.spec, here.shapes, here.dtype) != (there.spec, there.shapes, there.dtype):
+        raise ValueError(
+            f"x0 must be like what the function returns, {there.dtype} of shapes {[tuple(one) for one in there.shapes]}; "
+            f"got {here.dtype} of shapes {[tuple(one) for one in here.shapes]}"
         )
+    return equations.flat(x0).detach()
+
+
+def _part_left(equations: SquareEquations, start: Tensor, x: Tensor) -> float:
+    """Of the optimality at the beginning, for the worst problem; none where `x` is exact to six digits."""
+    at_x, along_x = products(equations.image, x)(x)
+    left, first = norm(at_x), norm(equations.image(start))
+    part = torch.where(left <= _EXACT * norm(along_x), 0.0, left / first)
+    return read(torch.where(torch.isnan(part), torch.inf, part).amax(0, keepdim=True))[0]
 
 
 def _detached(tree: Any) -> Any:

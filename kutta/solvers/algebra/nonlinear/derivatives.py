@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kutta.autodiff import read
 from kutta.solvers.algebra.automatic import default_method
-from kutta.solvers.algebra.implicit import Report
+from kutta.solvers.algebra.implicit import Report, undifferentiated
 from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome, Solver, Watch
-from kutta.solvers.algebra.nonlinear.jacobians import by_rows, products
+from kutta.solvers.algebra.nonlinear.jacobians import Rows, by_rows, products
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
@@ -32,11 +34,13 @@ class Implicit:
 
     Attributes:
         orders: how many derivatives there are: by default 2. Each takes one more evaluation of ``r``.
-        linear: the method for these systems; by default `LU` of dense matrices of up to 256 unknowns, and for more
-            `MINRES` where ``A`` is symmetric, `GMRES` elsewhere, both without matrices.
+        linear: the method for these systems; by default what suits the structure that the problem says ``A`` has, else
+            `LU` of a dense matrix of up to 256 unknowns, and for more `MINRES` where ``A`` is symmetric and `GMRES`
+            elsewhere, without matrices, which `torch.func` differentiates once only.
         rtol: of such iterations.
-        curvature: of least squares: whether ``A`` holds ``sum_i F_i F_i''``. Without, as Gauss and Newton have it,
-            derivatives are wrong by as much as the residual is large.
+        ridge: is added to the diagonal of ``A``, for one that is singular or nearly so; by default 0.
+        curvature: of least squares: whether the Jacobian depends on anything. Without, as Gauss and Newton have it,
+            ``A = J^T J`` and ``dr = -J^T dF``, which is wrong by as much as the residual is large.
 
     Source: Blondel et al., Efficient and modular implicit differentiation, 2022.
 
@@ -53,6 +57,7 @@ class Implicit:
     orders: int = 2
     linear: LinearMethod | None = None
     rtol: float = 1e-10
+    ridge: float = 0.0
     curvature: bool = True
 
     def __post_init__(self) -> None:
@@ -60,38 +65,42 @@ class Implicit:
             raise ValueError(f"orders must be 1, 2 or 3; got {self.orders!r}")
         if isinstance(self.rtol, bool) or not isinstance(self.rtol, int | float) or not 0.0 < self.rtol < 1.0:
             raise ValueError(f"rtol must be a number between 0 and 1; got {self.rtol!r}")
+        if isinstance(self.ridge, bool) or not isinstance(self.ridge, int | float) or not 0.0 <= self.ridge < math.inf:
+            raise ValueError(f"ridge must be a number of at least 0; got {self.ridge!r}")
         if self.linear is not None and not isinstance(self.linear, LinearMethod):
             raise TypeError(f"linear must be a method such as kutta.GMRES(); got {self.linear!r}")
 
 
 class AtSolution(Solver):
-    """A solver for ``-dr/dx`` at a solution, which is made when the first derivative asks for it.
+    """A solver for ``-dr/dx`` at a solution, which is made when something is found to be differentiated.
 
     Attributes:
         residual: ``r``.
         x: the solutions, ``(B, n)``.
         solved: which of them are; the others have no derivatives.
-        symmetric: whether the operator is.
         rule: the options.
         report: told of the solution of one system, where a factorisation may have found the matrix to be singular.
+        slope: ``x -> -dr/dx``, or nothing where it is not known.
+        symmetric: whether the operator is.
     """
 
     def __init__(
         self,
-        residual: Callable[[Tensor], Tensor],
+        residual: Rows,
         x: Tensor,
         solved: Tensor,
-        symmetric: bool,
         rule: Implicit,
         report: Report,
+        slope: Callable[[Tensor], LinearOperator | None] = lambda x: None,
+        symmetric: bool = False,
     ):
         self.residual, self.x, self.solved = residual, x, solved
-        self.symmetric, self.rule, self.report = symmetric, rule, report
+        self.rule, self.report, self.slope, self.symmetric = rule, report, slope, symmetric
 
     @cached_property
     def ready(self) -> Solver:
         """The solver, ready for the operator."""
-        operator = self._dense() if self.x.shape[1] <= LARGEST_DENSE else self._matrix_free()
+        operator = self._operator()
         method = default_method(operator) if self.rule.linear is None else self.rule.linear
         method.check(operator, self.x)
         solver = method.solver(operator, self.x, Goal(rtol=self.rule.rtol))
@@ -99,15 +108,28 @@ class AtSolution(Solver):
             self.report(solver.solve(torch.ones_like(self.x)), _WAY)
         return solver
 
+    def _operator(self) -> LinearOperator:
+        with undifferentiated():
+            known = self.slope(self.x)
+        if known is not None and not isinstance(known, Dense) and read(self.solved.all(0, keepdim=True))[0]:
+            return known if self.rule.ridge == 0.0 else known.shifted(self.rule.ridge, 1.0)
+        direct = self.rule.linear is not None and self.rule.linear.direct
+        return self._dense() if direct or self.x.shape[1] <= LARGEST_DENSE else self._matrix_free()
+
     def _dense(self) -> LinearOperator:
         matrix = by_rows(lambda x: -self.residual(x), self.x, self.x.shape[1])[1].detach()
         eye = torch.eye(self.x.shape[1], dtype=matrix.dtype, device=matrix.device)
-        return Dense(torch.where(self.solved[:, None, None], matrix, eye), self.symmetric)
+        return Dense(torch.where(self.solved[:, None, None], matrix + self.rule.ridge * eye, eye), self.symmetric)
 
     def _matrix_free(self) -> LinearOperator:
-        of = products(self.residual, self.x)
+        of, ridge = products(self.residual, self.x), self.rule.ridge
         _, pull = torch.func.vjp(self.residual, self.x)  # pyright: ignore[reportAssignmentType]
-        return MatrixFree(lambda v: -of(v)[1].detach(), 1, lambda v: -pull(v)[0].detach(), symmetric=self.symmetric)
+        return MatrixFree(
+            lambda v: ridge * v - of(v)[1].detach(),
+            1,
+            lambda v: ridge * v - pull(v)[0].detach(),
+            symmetric=self.symmetric,
+        )
 
     @property
     def operator(self) -> LinearOperator:  # type: ignore[override]

@@ -95,16 +95,27 @@ class Equations:
         if self.given is None:
             return Dense(by_rows(self.image, x, x.shape[1])[1])
         found = self.given(self.shaped(x), *self.args)
-        return found if isinstance(found, LinearOperator) else Dense(self._matrix(found, x))
+        is_operator = isinstance(found, LinearOperator)
+        return self._operator(found, x) if is_operator else Dense(self._matrix(found, x))
 
     def _matrix(self, found: Any, x: Tensor) -> Tensor:
         """The user's Jacobian, as ``(B, m, n)``."""
-        rows, n = x.shape
-        if not isinstance(found, Tensor) or found.dim() < 1 or found.numel() % (rows * n):
-            kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            wanted = "(B, m, n)" if self.single.batch is not None else "(m, n)"
-            raise ValueError(f"jacobian must return a tensor of shape {wanted} with n = {n}; got {kind}")
-        return found.reshape(rows, -1, n)
+        m = self.count if self.count else self.image(x).shape[1]
+        wanted = (self.rows, m, x.shape[1]) if self.single.batch is not None else (m, x.shape[1])
+        if not isinstance(found, Tensor) or tuple(found.shape) != wanted or found.dtype != x.dtype:
+            kind = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"jacobian must return a tensor {x.dtype} of shape {wanted}; got {kind}")
+        return found.reshape(self.rows, m, x.shape[1])
+
+    def _operator(self, found: LinearOperator, x: Tensor) -> LinearOperator:
+        """The user's Jacobian, if it acts on rows."""
+        try:
+            found.check(x)
+        except (TypeError, ValueError) as wrong:
+            raise ValueError(
+                f"jacobian must return an operator on flattened unknowns, {tuple(x.shape)}: {wrong}"
+            ) from None
+        return found
 
     def _check(self, parts: list[Any]) -> None:
         """Refuse what is no tensor, or no batch."""
@@ -125,3 +136,10 @@ class SquareEquations(Equations):
     """As many equations as unknowns."""
 
     square = True
+
+
+class Changes(SquareEquations):
+    """``T(x) - x`` for a function ``T``, which is zero at its fixed points."""
+
+    def image(self, x: Tensor) -> Tensor:
+        return super().image(x) - x

@@ -6,7 +6,6 @@ Problems that have ended keep their values to the last bit, whatever the others 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,12 +13,14 @@ from torch import Tensor
 
 from kutta.autodiff import read
 from kutta.solution import Result
+from kutta.solvers.algebra.method import Watch
+from kutta.solvers.magnitude import magnitude
 from kutta.solvers.tolerance import Tolerance
 
 _RUNNING = -100
 
-# Called with the part of the way that is done, from 0 to 1.
-Watch = Callable[[float], None]
+# By which steps are taken to become shorter at least, in estimates of what is left.
+LARGEST_RATE = 0.9999
 
 
 class Found(NamedTuple):
@@ -109,6 +110,12 @@ class _Progress:
         self.first = max(self.first, left)
         self.watch(1.0 - math.log(left) / math.log(self.first) if self.first > 1.0 else 0.0)
         return bool(some)
+
+
+def norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of each row, of numbers of any size."""
+    unit = magnitude(x)
+    return torch.linalg.vector_norm(x / unit, dim=1) * unit[:, 0]
 
 
 def distance(tolerance: Tolerance, d: Tensor, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.solvers.algebra.nonlinear.equations import Equations
 from kutta.solvers.algebra.nonlinear.iteration import chosen
+from kutta.solvers.magnitude import magnitude
 
 # The part of what the slope foretells that a step has to gain; and how much shorter each trial may become.
 _LEAST_GAIN, _SHORTEST, _LONGEST = 1e-4, 0.1, 0.5
@@ -36,24 +37,28 @@ class Reached(NamedTuple):
     gained: Tensor
 
 
-def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, slope: Tensor, running: Tensor) -> Reached:
+def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, running: Tensor) -> Reached:
     """The first of ever shorter steps that gains enough: the whole one, then the least point of a parabola.
+
+    Along Newton's step ``|F|^2 / 2`` falls by ``|F|^2`` at first.
 
     Args:
         equations: ``F``.
         x: where it begins.
         r: ``F(x)``.
-        d: the direction.
-        slope: of ``|F|^2 / 2`` along it, ``(B,)``.
+        d: Newton's step, or nearly so.
         running: problems that take a step.
     """
+    unit = magnitude(r)
+    r = r / unit
     value = _half_square(r)
+    slope = -2.0 * value
     part = torch.ones_like(value)
     reached = Reached(x, r, torch.zeros_like(value), torch.zeros_like(running))
     left = running & (slope < 0.0)
-    for trial in range(_TRIALS):
+    for _ in range(_TRIALS):
         point = torch.where(left[:, None], x + part[:, None] * d, reached.x)
-        there = equations(point)
+        there = equations(point) / unit
         now = _half_square(there)
         enough = left & (now <= value + _LEAST_GAIN * part * slope)
         reached = Reached(
@@ -63,12 +68,12 @@ def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, slope: Tensor,
             reached.gained | enough,
         )
         left = left & ~enough
-        if trial + 1 < _TRIALS and not read(left.any().reshape(1))[0]:
+        if not read(left.any().reshape(1))[0]:
             break
         least = -0.5 * slope * part.square() / (now - value - slope * part)
         least = torch.where(torch.isfinite(least), least, _SHORTEST * part)
         part = torch.where(left, least.clamp(_SHORTEST * part, _LONGEST * part), part)
-    return reached
+    return reached._replace(r=reached.r * unit)
 
 
 def _half_square(r: Tensor) -> Tensor:

@@ -9,20 +9,18 @@ That is all that derivatives of solutions need, whatever was iterated on; see `k
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from kutta.problems import FixedPointProblem, LeastSquaresProblem, RootProblem
-from kutta.solvers.algebra.nonlinear.equations import Equations, SquareEquations
+from kutta.solvers.algebra.nonlinear.equations import Changes, Equations, SquareEquations
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
 from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod, LeastSquaresMethod, NonlinearMethod, RootMethod
 from kutta.solvers.algebra.nonlinear.roots.newton import Newton
+from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 
 class Posed:
@@ -31,22 +29,24 @@ class Posed:
     Attributes:
         methods: that solve it.
         default: the one that does if none is named.
-        symmetric: whether ``dr/dx`` is.
         equations: what is iterated on.
     """
 
     methods: ClassVar[tuple[type[NonlinearMethod], ...]]
     default: ClassVar[NonlinearMethod]
-    symmetric: ClassVar[bool] = False
     equations: Equations
 
     def residual(self, x: Tensor) -> Tensor:
         """``r(x)``, ``(B, n)``, by differentiable operations."""
         raise NotImplementedError
 
+    def slope(self, x: Tensor) -> LinearOperator | None:
+        """``-dr/dx``, where the problem says what it is."""
+        return None
+
     def without_curvature(self, x: Tensor) -> Posed:
-        """The same whose residual is linearised at a solution."""
-        raise ValueError("curvature=False is for a LeastSquaresProblem; leave it out")
+        """The same with the Jacobian at `x` everywhere, for least squares."""
+        raise NotImplementedError
 
 
 class Roots(Posed):
@@ -56,10 +56,14 @@ class Roots(Posed):
     default = Newton()
 
     def __init__(self, problem: RootProblem):
-        self.equations = SquareEquations("f", problem.f, problem.x0, problem.args, problem.batched, problem.jacobian)
+        given = problem.x0, problem.args, problem.batched, problem.jacobian
+        self.equations = SquareEquations("f", problem.f, *given)
 
     def residual(self, x: Tensor) -> Tensor:
         return -self.equations.image(x)
+
+    def slope(self, x: Tensor) -> LinearOperator | None:
+        return None if self.equations.given is None else self.equations.slope(x)
 
 
 class FixedPoints(Posed):
@@ -69,15 +73,10 @@ class FixedPoints(Posed):
     default = Anderson()
 
     def __init__(self, problem: FixedPointProblem):
-        self.equations = SquareEquations("f", partial(change, problem.f), problem.x0, problem.args, problem.batched)
+        self.equations = Changes("f", problem.f, problem.x0, problem.args, problem.batched)
 
     def residual(self, x: Tensor) -> Tensor:
         return self.equations.image(x)
-
-
-def change(f: Callable[..., Any], x: Any, *args: Any) -> Any:
-    """``T(x) - x``."""
-    return pytree.tree_map(torch.sub, f(x, *args), x)
 
 
 class LeastSquares(Posed):
@@ -85,11 +84,10 @@ class LeastSquares(Posed):
 
     methods = (LeastSquaresMethod,)
     default = LevenbergMarquardt()
-    symmetric = True
 
     def __init__(self, problem: LeastSquaresProblem):
-        given = problem.residual, problem.x0, problem.args, problem.batched, problem.jacobian
-        self.equations = Equations("residual", *given)
+        given = problem.x0, problem.args, problem.batched, problem.jacobian
+        self.equations = Equations("residual", problem.residual, *given)
         if self.equations.layout.dtype.is_complex:
             raise TypeError(
                 f"x0 of a LeastSquaresProblem must be real; got {self.equations.layout.dtype}: take real and imaginary "
@@ -101,13 +99,11 @@ class LeastSquares(Posed):
         return -pull(r)[0]
 
     def without_curvature(self, x: Tensor) -> Posed:
-        return Linearised(self.equations, x)
+        return WithoutCurvature(self.equations, x)
 
 
-class Linearised(Posed):
-    """``J^T F = 0`` with the Jacobian of one place, as if it were the same everywhere."""
-
-    symmetric = True
+class WithoutCurvature(Posed):
+    """``J^T F = 0`` with the Jacobian of one place, as if it depended on nothing."""
 
     def __init__(self, equations: Equations, x: Tensor):
         self.equations = equations

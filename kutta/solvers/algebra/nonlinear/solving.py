@@ -15,7 +15,7 @@ from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
 from kutta.solvers.algebra.nonlinear.iteration import Found, chosen, iterate
 from kutta.solvers.algebra.nonlinear.method import NonlinearMethod
-from kutta.solvers.algebra.nonlinear.posed import Posed, posed
+from kutta.solvers.algebra.nonlinear.posed import LeastSquares, Posed, posed
 from kutta.solvers.algebra.solving import report
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
@@ -37,8 +37,8 @@ def solve_nonlinear(problem: Any, method: Any, given: dict[str, Any]) -> Solutio
     """
     name = type(problem).__name__
     _check_options(name, given)
-    rule = _rule(given.get("adjoint"))
     kind = posed(problem)
+    rule = _rule(given.get("adjoint"), kind)
     method = _checked_method(method, kind, name)
     equations, layout = kind.equations, kind.equations.layout
     throw = given.get("throw", True)
@@ -60,16 +60,16 @@ def _differentiable(kind: Posed, found: Found, rule: Implicit, throw: bool) -> T
     solved = found.codes < int(Result.MAX_STEPS)
     # Elsewhere it is not known that anything is finite but at the beginning.
     x = chosen(solved, found.x, kind.equations.start).detach()
+    symmetric = isinstance(kind, LeastSquares)
     kind = kind if rule.curvature else kind.without_curvature(x)
     told = partial(report, throw)
-    solver = AtSolution(kind.residual, x, solved, kind.symmetric, rule, told)
+    solver = AtSolution(kind.residual, x, solved, rule, told, kind.slope, symmetric)
 
     def residual(x: Tensor) -> Tensor:
         r = kind.residual(x)
         return chosen(solved, r, torch.zeros_like(r))
 
-    x = implicit(x, residual, solver, told, rule.orders)
-    return chosen(solved, x, found.x.detach())
+    return chosen(solved, implicit(x, residual, solver, told, rule.orders), found.x.detach())
 
 
 def _check_options(name: str, given: dict[str, Any]) -> None:
@@ -83,11 +83,13 @@ def _check_options(name: str, given: dict[str, Any]) -> None:
         refuse(type(given["engine"]).__name__, f"solves differential equations; got a {name}")
 
 
-def _rule(adjoint: Any) -> Implicit:
+def _rule(adjoint: Any, kind: Posed) -> Implicit:
     if adjoint is None:
         return Implicit()
     if not isinstance(adjoint, Implicit):
         raise TypeError(f"adjoint of nonlinear equations must be kutta.Implicit(); got {adjoint!r}")
+    if not (adjoint.curvature or isinstance(kind, LeastSquares)):
+        raise ValueError("curvature=False is for a LeastSquaresProblem; leave it out")
     return adjoint
 
 

@@ -130,3 +130,41 @@ def test_it_keeps_the_name_of_the_solver_and_names_what_is_wrong():
     assert ridge_regression.__name__ == "ridge_regression"
     with pytest.raises(TypeError, match=r"optimality must return tensors of the dtype of x0, .*; got str"):
         kt.implicit_root(lambda x: "zero")(lambda x0: x0)(torch.ones(1, dtype=F64))
+
+
+def test_units_and_good_beginnings_do_not_hide_or_make_a_warning():
+    a, start = torch.tensor([[4.0], [9.0]], dtype=F64), torch.ones(2, 1, dtype=F64)
+    lazy = kt.implicit_root(lambda x, a: 1e-9 * (x**2 - a), batched=True)(lambda x0, a: x0)
+    with pytest.warns(RuntimeWarning, match="is 1 of what it is at x0") as caught:
+        lazy(start, a)
+    assert caught[0].filename == __file__
+    warm = torch.tensor([[2.0], [1.0]], dtype=F64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kt.implicit_root(lambda x, a: x**2 - a, batched=True)(lambda x0, a: a.sqrt() + 1e-7)(warm, a)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kt.implicit_root(3), "optimality must be callable; got int"),
+        (lambda: kt.implicit_fixed_point(3), "step must be callable; got int"),
+        (lambda: kt.implicit_root(torch.cos, rule="LU"), "rule must be a kutta.Implicit; got 'LU'"),
+        (lambda: kt.implicit_root(torch.cos)(lambda x0: x0)(None), "x0 must be a tensor"),
+        (lambda: kt.implicit_root(torch.cos)(lambda x0: x0[:1])(torch.ones(3)), "x0 must be like what the function"),
+        (lambda: kt.implicit_root(torch.cos, has_aux=True)(lambda x0: x0)(torch.ones(3)), r"must return \(x, aux\)"),
+    ],
+)
+def test_what_does_not_fit(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def test_a_ridge_for_what_is_singular():
+    def flat(x, a):
+        return (x.sum() - a) * torch.ones_like(x)
+
+    a = torch.tensor(3.0, dtype=F64, requires_grad=True)
+    found = kt.implicit_root(flat, rule=kt.Implicit(ridge=1e-6))(lambda x0, a: a * torch.ones_like(x0) / 2.0)
+    found(torch.zeros(2, dtype=F64), a).sum().backward()
+    assert float(a.grad) == pytest.approx(1.0, rel=1e-5)

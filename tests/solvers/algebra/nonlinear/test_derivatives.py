@@ -109,10 +109,18 @@ def test_there_are_as_many_orders_as_were_asked_for(orders):
 
 
 @pytest.mark.parametrize("n", [20, LARGEST_DENSE + 10])
-def test_with_and_without_matrices(n):
+@pytest.mark.parametrize(
+    ("bands", "adjoint"),
+    [
+        (kt.algebra.Bands(1, 1), kt.Implicit()),
+        (None, kt.Implicit(linear=kt.LU())),
+        (kt.algebra.Bands(1, 1), kt.Implicit(linear=kt.GMRES(restart=300))),
+        (None, kt.Implicit(linear=kt.GMRES(restart=300))),
+    ],
+    ids=["bands", "dense", "bands and products", "products"],
+)
+def test_whatever_the_system_of_a_derivative_is_solved_by(n, bands, adjoint):
     a = scalar(2.0).requires_grad_()
-    bands = kt.algebra.Bands(1, 1)
-    adjoint = kt.Implicit(linear=kt.LU()) if n < LARGEST_DENSE else kt.Implicit(linear=kt.GMRES(restart=n))
 
     def middle(a):
         problem = kt.RootProblem(bratu, torch.zeros(n, dtype=F64), (a,), jacobian=bands)

@@ -139,7 +139,7 @@ def test_errors_travel_between_processes():
             kt.RootProblem(torch.cos, torch.ones(3), jacobian=lambda x: torch.ones(4)),
             {},
             ValueError,
-            r"jacobian must return a tensor of shape \(m, n\) with n = 3; got \(4,\)",
+            r"jacobian must return a tensor torch.float32 of shape \(3, 3\); got .*\(4,\)",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance, norm
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
 from kutta.solvers.tolerance import Tolerance
 
@@ -72,25 +72,25 @@ class Mixed(Iteration):
         super().__init__(equations.start)
         self.equations, self.tolerance = equations, tolerance
         self.r = equations(self.x)
-        self.size = _norm(self.r)
+        self.size = norm(self.r)
         self.best = self.x, self.r, self.size
         self.damping, self.idle = torch.ones_like(self.size), torch.zeros_like(self.size)
         self.moves = self.changes = self.x.new_zeros(self.x.shape[0], memory, self.x.shape[1])
         self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
-        self.move = self.r
 
     def advance(self, running: Tensor) -> None:
-        x = self.x + self._move()
+        along, across = self._move()
+        x = self.x + self.damping[:, None] * along - across
         before = self.size
         self._remember(running, x, self.equations(x))
-        self.size = _norm(self.r)
+        self.size = norm(self.r)
         self._estimate(running, self.size / before)
-        tiny = self.size <= torch.finfo(x.dtype).eps ** 0.75 * _norm(self.x)
+        tiny = self.size <= torch.finfo(x.dtype).eps ** 0.75 * norm(self.x)
         why = torch.where(tiny, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
         self.breaks(running & (self.idle >= _PATIENCE), why)
 
-    def _move(self) -> Tensor:
-        """``c (r - dR g) - dX g``, sample by sample."""
+    def _move(self) -> tuple[Tensor, Tensor]:
+        """``r - dR g`` and ``dX g``, problem by problem."""
         gram = self.changes.conj() @ self.changes.mT
         trace = gram.diagonal(dim1=1, dim2=2).real.sum(1)[:, None, None]
         ridge = torch.where(trace > 0.0, torch.finfo(gram.dtype).eps * trace, 1.0)
@@ -98,17 +98,18 @@ class Mixed(Iteration):
         factor, _ = torch.linalg.cholesky_ex(gram + ridge * eye)
         mix = torch.cholesky_solve(self.changes.conj() @ self.r[:, :, None], factor)
         moved, changed = ((past.mT @ mix).squeeze(-1) for past in (self.moves, self.changes))
-        return self.damping[:, None] * (self.r - changed) - moved
+        return self.r - changed, moved
 
     def _estimate(self, running: Tensor, rate: Tensor) -> None:
-        """The next move is about what the state is off by, as far as the past knows, and the rate knows of the rest."""
-        error = distance(self.tolerance, self._move(), self.x) / (1.0 - rate.clamp(max=0.99))
+        """The next whole move is about what the state is off by, as far as the past knows, the rate tells the rest."""
+        along, across = self._move()
+        error = distance(self.tolerance, along - across, self.x) / (1.0 - rate.clamp(max=LARGEST_RATE))
         error = torch.where(rate < 1.0, error, torch.inf)
         self.error = torch.where(running, torch.where(self.size == 0.0, 0.0, error), self.error)
 
     def _remember(self, running: Tensor, x: Tensor, r: Tensor) -> None:
         """Go on to a new state, or back to the best one without a past."""
-        size, (best, best_r, least) = _norm(r), self.best
+        size, (best, best_r, least) = norm(r), self.best
         goes_on, better = running & (size <= _GROWTH * least), running & (size < least)
         back = running & ~goes_on
         moves = torch.cat([self.moves[:, 1:], (x - self.x)[:, None]], 1)
@@ -122,7 +123,3 @@ class Mixed(Iteration):
         self.idle = torch.where(better, 0.0, self.idle + running.to(size.dtype))
         damping = torch.where(better, _RECOVERY * self.damping, 0.5 * self.damping).clamp(_CAUTION, 1.0)
         self.damping = torch.where(running, damping, self.damping)
-
-
-def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
+from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance, norm
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
 from kutta.solvers.tolerance import Tolerance
 
@@ -53,16 +54,18 @@ class Repeated(Iteration):
         super().__init__(equations.start)
         self.equations, self.tolerance, self.damping = equations, tolerance, damping
         self.r = equations(self.x)
-        self.step = distance(tolerance, self.r, self.x)
-        self.size = torch.linalg.vector_norm(self.r, dim=1)
+        self.step = distance(tolerance, damping * self.r, self.x)
+        self.size = norm(self.r)
         self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
 
     def advance(self, running: Tensor) -> None:
         self.x = chosen(running, self.x + self.damping * self.r, self.x)
         r = self.equations(self.x)
-        step = distance(self.tolerance, r, self.x)
+        step = distance(self.tolerance, self.damping * r, self.x)
         rate = step / self.step
         error = torch.where(rate < 1.0, step / (1.0 - rate), torch.inf)
         self.error = torch.where(running, torch.where(step == 0.0, 0.0, error), self.error)
+        rounding = norm(r) <= 8.0 * torch.finfo(step.dtype).eps * norm(self.x)
+        self.breaks(running & rounding & (rate >= 1.0), int(Result.STAGNATION))
         self.r, self.step = chosen(running, r, self.r), torch.where(running, step, self.step)
-        self.size = torch.linalg.vector_norm(self.r, dim=1)
+        self.size = norm(self.r)

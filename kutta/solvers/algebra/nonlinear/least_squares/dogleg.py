@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.nonlinear.equations import Equations
+from kutta.solvers.algebra.nonlinear.iteration import norm
 from kutta.solvers.algebra.nonlinear.least_squares.trust_region import TrustRegion
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
 from kutta.solvers.tolerance import Tolerance
@@ -60,7 +61,7 @@ class WithinRadius(TrustRegion):
 
     def __init__(self, equations: Equations, tolerance: Tolerance, radius: float):
         super().__init__(equations, tolerance)
-        length = _length(self.scale * self._minimum())
+        length = norm(self.scale * self._minimum())
         self.radius = radius * torch.where(length > 0.0, length, 1.0)
 
     def _minimum(self) -> Tensor:
@@ -77,7 +78,7 @@ class WithinRadius(TrustRegion):
 
     def propose(self) -> Tensor:
         first, last = self.scale * self._downhill(), self.scale * self._minimum()
-        within = torch.minimum(self.radius / _length(first), torch.ones_like(self.radius))
+        within = torch.minimum(self.radius / norm(first), torch.ones_like(self.radius))
         leg = last - first
         # |first + s leg| = radius
         a, b = leg.square().sum(1), (first * leg).sum(1)
@@ -88,12 +89,8 @@ class WithinRadius(TrustRegion):
         return (within[:, None] * first + part[:, None] * leg) / self.scale
 
     def learn(self, gain: Tensor, d: Tensor, taken: Tensor) -> Tensor:
-        length = _length(self.scale * d)
+        length = norm(self.scale * d)
         grown = torch.where(gain > _GOOD, torch.maximum(self.radius, 2.0 * length), self.radius)
         self.radius = torch.where(gain < _POOR, 0.5 * torch.minimum(length, self.radius), grown)
-        size = _length(self.scale * self.x)
+        size = norm(self.scale * self.x)
         return self.radius <= torch.finfo(size.dtype).eps * size * 1e-4
-
-
-def _length(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1)

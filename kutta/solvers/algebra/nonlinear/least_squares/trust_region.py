@@ -7,8 +7,9 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance, norm
 from kutta.solvers.algebra.nonlinear.least_squares.quadratic import Quadratic
+from kutta.solvers.magnitude import magnitude
 from kutta.solvers.tolerance import Tolerance
 
 # A step is taken if the sum of squares falls by at least this part of what was foretold.
@@ -20,11 +21,14 @@ _AS_IT_IS = 0.5
 class TrustRegion(Iteration):
     """An iteration that proposes a step, compares what it gains with what was foretold, and learns from that.
 
+    Its `size` is that of the part of ``F`` which a change of one unknown could take away.
+
     The unknowns are estimated to be off by ``d / (1 - q)``, where ``d`` leads from them to the minimum of the
     quadratic, and ``q`` is by how much it became shorter in the last step.
 
     Attributes:
-        quadratic: at `x`.
+        unit: a power of two about as large as ``F`` is at first, in which it is measured.
+        quadratic: at `x`, in this unit.
         scale: the largest norms that the columns of the Jacobian had so far.
     """
 
@@ -33,7 +37,9 @@ class TrustRegion(Iteration):
     def __init__(self, equations: Equations, tolerance: Tolerance):
         super().__init__(equations.start)
         self.equations, self.tolerance = equations, tolerance
-        self.quadratic = Quadratic.of(*equations.linearised(self.x))
+        r, jacobian = equations.linearised(self.x)
+        self.unit = magnitude(r)
+        self.quadratic = self._quadratic(r, jacobian)
         self.scale = self.quadratic.scale
         self.distance = torch.full_like(self.quadratic.value, torch.inf)
         self.error = torch.full_like(self.distance, torch.inf)
@@ -50,13 +56,13 @@ class TrustRegion(Iteration):
     def advance(self, running: Tensor) -> None:
         d = self.propose()
         x = self.x + d
-        quadratic = Quadratic.of(*self.equations.linearised(torch.where(torch.isfinite(x), x, self.x)))
+        quadratic = self._quadratic(*self.equations.linearised(torch.where(torch.isfinite(x), x, self.x)))
         foretold = self.quadratic.decrease(d)
         gain = (self.quadratic.value - quadratic.value) / foretold
         gain = torch.where(torch.isfinite(gain) & (foretold > 0.0), gain, -1.0)
         rounded = foretold.abs() <= _rounding(self.quadratic)
         # Where the sum of squares does not tell steps apart any more, its gradient does.
-        flatter = _norm(quadratic.gradient / self.scale) < _norm(self.quadratic.gradient / self.scale)
+        flatter = norm(quadratic.gradient / self.scale) < norm(self.quadratic.gradient / self.scale)
         gain = torch.where(rounded, torch.where(flatter, _AS_IT_IS, -1.0), gain)
         taken = running & (gain > _LEAST_GAIN)
         hopeless = self.learn(gain, d, taken)
@@ -66,18 +72,18 @@ class TrustRegion(Iteration):
         self.breaks(running & hopeless, int(Result.NOT_CONVERGED))
         self.breaks(running & rounded & ~taken, int(Result.STAGNATION))
 
+    def _quadratic(self, r: Tensor, jacobian: Tensor) -> Quadratic:
+        """In a unit in which squares neither overflow nor vanish."""
+        return Quadratic.of(r / self.unit, jacobian / self.unit[..., None])
+
     def _look(self, moved: Tensor) -> None:
         """How far from the solution those are that have moved."""
         there = distance(self.tolerance, self.quadratic.nearest(), self.x)
-        error = there / (1.0 - (there / self.distance).clamp(max=0.99))
+        error = there / (1.0 - (there / self.distance).clamp(max=LARGEST_RATE))
         error = torch.where(there == 0.0, 0.0, torch.where(torch.isfinite(there), error, torch.inf))
         self.error = torch.where(moved, error, self.error)
         self.distance = torch.where(moved, there, self.distance)
-        self.size = _norm(self.quadratic.gradient)
-
-
-def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1)
+        self.size = norm(self.quadratic.gradient / self.quadratic.scale) * self.unit[:, 0]
 
 
 def _rounding(quadratic: Quadratic) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from kutta.autodiff import read
+from kutta.solution import Result
 from kutta.solvers.algebra.automatic import default_method
-from kutta.solvers.algebra.method import Goal, Outcome, Solver
+from kutta.solvers.algebra.method import Goal, Outcome
 from kutta.solvers.algebra.nonlinear.equations import Equations
 from kutta.solvers.algebra.nonlinear.method import RootMethod
 from kutta.solvers.algebra.nonlinear.roots.descent import Descent
@@ -56,21 +57,28 @@ class Learning(Descent):
     """The method on its way.
 
     Attributes:
-        first: ready for the derivative that was taken.
+        first_solver: ready for the derivative that was taken.
+        fresh: problems that have not moved since.
+        again: whether some problem needs a new one.
         past: steps, and what each adds to ``H``: ``H r = H_first r``, then for each ``H r <- H r + u (s^T H r)``.
     """
 
+    again = False
+
     def __init__(self, equations: Equations, tolerance: Tolerance, memory: int):
         super().__init__(equations, tolerance)
-        self.memory, self.first = memory, self._derivative()
-        self.past: list[tuple[Tensor, Tensor]] = []
+        self.memory = memory
+        self._begin()
 
-    def _derivative(self) -> Solver:
+    def _begin(self) -> None:
+        """With the derivative at the present state."""
         operator = self.equations.slope(self.x)
-        return default_method(operator).solver(operator, self.r, Goal())
+        self.first_solver = default_method(operator).solver(operator, self.r, Goal())
+        self.past: list[tuple[Tensor, Tensor]] = []
+        self.fresh = torch.ones_like(self.broken)
 
     def solve(self, r: Tensor) -> Outcome:
-        found = self.first.solve(r)
+        found = self.first_solver.solve(r)
         return found._replace(x=self._learned(found.x))
 
     def _learned(self, x: Tensor) -> Tensor:
@@ -78,17 +86,18 @@ class Learning(Descent):
             x = x + update * (step.conj() * x).sum(1, keepdim=True)
         return x
 
-    def learn(self, running: Tensor, step: Tensor, change: Tensor) -> None:
-        moved = self.solve(change).x
-        along = (step.conj() * moved).sum(1, keepdim=True)
-        update = torch.where(running[:, None] & (along != 0.0), (step - moved) / along, 0.0)
+    def learn(self, moved: Tensor, step: Tensor, change: Tensor) -> None:
+        self.fresh = self.fresh & ~moved
+        if len(self.past) == self.memory or self.again:
+            self.again = False
+            self._begin()
+            return
+        image = self.solve(change).x
+        along = (step.conj() * image).sum(1, keepdim=True)
+        update = torch.where(moved[:, None] & (along != 0.0), (step - image) / along, 0.0)
         self.past.append((step, torch.where(torch.isfinite(update), update, 0.0)))
-        if len(self.past) > self.memory:
-            self.first, self.past = self._derivative(), []
 
-    def stuck(self, where: Tensor, regular: Tensor, d: Tensor) -> None:
-        """Take a new derivative; where it is new, there is no way on."""
-        if self.past and read(where.any().reshape(1))[0]:
-            self.first, self.past = self._derivative(), []
-        else:
-            super().stuck(where, regular, d)
+    def stuck(self, where: Tensor, why: Tensor) -> None:
+        """Where the derivative is new there is no way on; elsewhere take a new one."""
+        super().stuck(where & (self.fresh | (why < int(Result.MAX_STEPS))), why)
+        self.again = bool(read((where & ~self.broken).any().reshape(1))[0])

@@ -8,7 +8,7 @@ from torch import Tensor
 from kutta.solution import Result
 from kutta.solvers.algebra.method import Outcome
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, distance
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, distance, norm
 from kutta.solvers.algebra.nonlinear.line_search import search
 from kutta.solvers.tolerance import Tolerance
 
@@ -28,7 +28,7 @@ class Descent(Iteration):
         super().__init__(equations.start)
         self.equations, self.tolerance = equations, tolerance
         self.r = equations(self.x)
-        self.size = norm(self.r)
+        self.size = self.first = norm(self.r)
         self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
 
     def renew(self, running: Tensor) -> None:
@@ -38,43 +38,39 @@ class Descent(Iteration):
         """``H r``."""
         raise NotImplementedError
 
-    def learn(self, running: Tensor, step: Tensor, change: Tensor) -> None:
-        """See what a step has changed ``F`` by."""
+    def left(self, r: Tensor, d: Tensor, running: Tensor) -> Tensor:
+        """About what remains of the way after a step `d`, to where ``F`` is `r`."""
+        return self.solve(r).x
+
+    def learn(self, moved: Tensor, step: Tensor, change: Tensor) -> None:
+        """See what the steps of those that have moved have changed ``F`` by."""
 
     def advance(self, running: Tensor) -> None:
         self.renew(running)
         found = self.solve(self.r)
-        regular = torch.isfinite(found.x).all(1) & (found.codes < int(Result.MAX_STEPS))
-        d = torch.where(regular[:, None], -found.x, 0.0)
-        reached = search(self.equations, self.x, self.r, d, self.slope(d), running & regular)
-        self._estimate(running, d, self.left(reached.r, d), reached.part)
-        self.stuck(running & ~reached.gained, regular, d)
+        solved = torch.isfinite(found.x).all(1) & (found.codes < int(Result.MAX_STEPS))
+        d = torch.where(solved[:, None], -found.x, 0.0)
+        reached = search(self.equations, self.x, self.r, d, running & solved)
+        self._estimate(running, d, self.left(reached.r, d, running), reached.part)
+        unsolved = torch.where(found.codes < int(Result.MAX_STEPS), int(Result.SINGULAR), found.codes)
+        self.stuck(running & ~reached.gained, torch.where(solved, self._why(d), unsolved))
         step, change = reached.x - self.x, reached.r - self.r
         self.x, self.r, self.size = reached.x, reached.r, norm(reached.r)
         self.learn(running & reached.gained, step, change)
 
-    def slope(self, d: Tensor) -> Tensor:
-        """Of ``|F|^2 / 2`` along a step, ``(B,)``: that of Newton's."""
-        return -self.r.abs().square().sum(1)
+    def stuck(self, where: Tensor, why: Tensor) -> None:
+        """No step was taken, and why."""
+        self.breaks(where, why)
 
-    def left(self, r: Tensor, d: Tensor) -> Tensor:
-        """About what remains of the way after a step `d`, to where ``F`` is `r`."""
-        return self.solve(r).x
-
-    def stuck(self, where: Tensor, regular: Tensor, d: Tensor) -> None:
-        """Say why no step was taken."""
-        near = norm(d) <= torch.finfo(d.dtype).eps ** 0.5 * norm(self.x)
-        why = torch.where(near, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
-        self.breaks(where, torch.where(regular, why, int(Result.SINGULAR)))
+    def _why(self, d: Tensor) -> Tensor:
+        """Rounding keeps a short step from gaining, where little is left of what there was; or no step gains."""
+        half = torch.finfo(d.dtype).eps ** 0.5
+        rounding = (norm(d) <= half * norm(self.x)) & (self.size <= half * self.first)
+        return torch.where(rounding, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
 
     def _estimate(self, running: Tensor, d: Tensor, left: Tensor, part: Tensor) -> None:
         """What the unknowns are off by where the whole step was taken."""
         step, after = distance(self.tolerance, d, self.x), distance(self.tolerance, left, self.x)
-        error = after / (1.0 - (after / step).clamp(max=0.99))
+        error = after / (1.0 - (after / step).clamp(max=LARGEST_RATE))
         error = torch.where(after == 0.0, 0.0, torch.where(part == 1.0, error, torch.inf))
         self.error = torch.where(running, error, self.error)
-
-
-def norm(x: Tensor) -> Tensor:
-    """Of each row."""
-    return torch.linalg.vector_norm(x, dim=1)

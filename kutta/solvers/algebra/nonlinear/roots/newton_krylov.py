@@ -12,10 +12,10 @@ from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.krylov import KrylovMethod
 from kutta.solvers.algebra.method import Goal, Outcome, Solver
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import distance
+from kutta.solvers.algebra.nonlinear.iteration import distance, norm
 from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.nonlinear.method import RootMethod
-from kutta.solvers.algebra.nonlinear.roots.descent import Descent, norm
+from kutta.solvers.algebra.nonlinear.roots.descent import Descent
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 from kutta.solvers.tolerance import Tolerance
 
@@ -28,6 +28,8 @@ _CONFIRMED = 1e-3
 @dataclass(frozen=True)
 class NewtonKrylov(RootMethod):
     """Newton's steps from products ``F'(x) v`` only, each a derivative in forward mode: for many unknowns.
+
+    What is stiff, such as second differences on many points, needs a preconditioner.
 
     The iteration for a step ends at ``|F + F' d| <= eta |F|``, with ``eta = 0.9 (|F| / |F before|)^2``, at most 1/2: as
     exact as the step is worth, so that the steps together converge as Newton's do.
@@ -83,12 +85,13 @@ class Inexact(Descent):
     def solve(self, r: Tensor) -> Outcome:
         return self.solver.solve(r)
 
-    def left(self, r: Tensor, d: Tensor) -> Tensor:
+    def left(self, r: Tensor, d: Tensor, running: Tensor) -> Tensor:
         """As long as the step by as much as the residual has become smaller; where that is tolerated, one more system.
 
         A step that leaves a part of the residual may know nothing of some unknowns.
         """
         about = d * (norm(r) / self.size)[:, None]
-        if not read((distance(self.tolerance, about, self.x) <= 1.0).any().reshape(1))[0]:
+        near = running & (distance(self.tolerance, about, self.x) <= 1.0)
+        if not read(near.any().reshape(1))[0]:
             return about
         return self.linear.solver(self.solver.operator, r, Goal(rtol=_CONFIRMED)).solve(r).x
