@@ -276,7 +276,8 @@ class Stats:
         jacobian_evaluations: Jacobians ``df/dy``, for implicit methods; each comes from one of the calls above and
             one backward pass for every entry of the state.
         linear_solves: linear systems, for implicit methods.
-        residual_norms: of ``b - A x``, for linear systems.
+        residual_norms: of ``b - A x``, for linear systems; of ``F(x)`` for roots, of ``T(x) - x`` for fixed points, and
+            of what a change of one unknown could take away of ``F(x)`` for least squares.
         engine: what executed the loop.
         reason: why this engine did.
         history: what every accepted step was like, with ``diagnostics=True``.

@@ -40,7 +40,7 @@ CORRECTIONS = 3
 
 
 def implicit(x: Tensor, residual: Inverse, solver: Solver, report: Report, corrections: int = CORRECTIONS) -> Tensor:
-    """The solution with its first, second and third derivatives, in reverse and forward mode.
+    """The solution with its first derivatives, in reverse and forward mode, and with the second and third ones.
 
     Args:
         x: what was found, without derivatives.

@@ -168,8 +168,8 @@ def _start(equations: SquareEquations, x0: Any) -> Tensor:
     here = layout_of(x0, there.batch is not None, "x0")
     if (here.spec, here.shapes, here.dtype) != (there.spec, there.shapes, there.dtype):
         raise ValueError(
-            f"x0 must be like what the function returns, {there.dtype} of shapes {[tuple(one) for one in there.shapes]}; "
-            f"got {here.dtype} of shapes {[tuple(one) for one in here.shapes]}"
+            f"x0 must be like what the function returns, {there.dtype} {list(map(tuple, there.shapes))}; "
+            f"got {here.dtype} {list(map(tuple, here.shapes))}"
         )
     return equations.flat(x0).detach()
 

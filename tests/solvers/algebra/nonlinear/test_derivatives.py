@@ -79,9 +79,6 @@ def test_fixed_points_have_two_derivatives(method):
 def test_least_squares_have_two_derivatives(method):
     t = torch.linspace(0.0, 1.0, 6, dtype=F64)
 
-    def decay(x, data):
-        return x[0] * torch.exp(-x[1] * t) - data
-
     def fitted(data):
         problem = kt.LeastSquaresProblem(
             lambda x, data: x[0] * torch.exp(-x[1] * t) - data, torch.ones(2).to(F64), (data,)

@@ -54,10 +54,10 @@ class Anderson(FixedPointMethod):
             raise ValueError(f"memory must be a whole number of at least 1; got {self.memory!r}")
 
     def begin(self, equations: Equations, tolerance: Tolerance) -> Iteration:
-        return Mixed(equations, tolerance, self.memory)
+        return AndersonIteration(equations, tolerance, self.memory)
 
 
-class Mixed(Iteration):
+class AndersonIteration(Iteration):
     """The method on its way.
 
     Attributes:

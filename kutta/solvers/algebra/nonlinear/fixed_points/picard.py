@@ -40,10 +40,10 @@ class Picard(FixedPointMethod):
             raise ValueError(f"damping must lie above 0 and be at most 1; got {self.damping!r}")
 
     def begin(self, equations: Equations, tolerance: Tolerance) -> Iteration:
-        return Repeated(equations, tolerance, self.damping)
+        return PicardIteration(equations, tolerance, self.damping)
 
 
-class Repeated(Iteration):
+class PicardIteration(Iteration):
     """The method on its way.
 
     Attributes:

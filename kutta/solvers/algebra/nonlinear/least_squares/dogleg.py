@@ -48,11 +48,11 @@ class Dogleg(LeastSquaresMethod):
         if isinstance(self.radius, bool) or not isinstance(self.radius, int | float) or not 0 < self.radius < 1e16:
             raise ValueError(f"radius must be a positive number; got {self.radius!r}")
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> WithinRadius:
-        return WithinRadius(equations, tolerance, self.radius)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> DoglegIteration:
+        return DoglegIteration(equations, tolerance, self.radius)
 
 
-class WithinRadius(TrustRegion):
+class DoglegIteration(TrustRegion):
     """The method on its way.
 
     Attributes:

@@ -34,11 +34,11 @@ class GaussNewton(LeastSquaresMethod):
 
     source = "Nocedal and Wright, Numerical optimization, 2006, section 10.3"
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> Partial:
-        return Partial(equations, tolerance)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> GaussNewtonIteration:
+        return GaussNewtonIteration(equations, tolerance)
 
 
-class Partial(TrustRegion):
+class GaussNewtonIteration(TrustRegion):
     """The method on its way.
 
     Attributes:

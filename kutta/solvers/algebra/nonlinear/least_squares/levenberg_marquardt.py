@@ -48,11 +48,11 @@ class LevenbergMarquardt(LeastSquaresMethod):
         if isinstance(self.damping, bool) or not isinstance(self.damping, int | float) or not 0 <= self.damping < 1e16:
             raise ValueError(f"damping must be a number of at least 0; got {self.damping!r}")
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> Damped:
-        return Damped(equations, tolerance, self.damping)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> LevenbergMarquardtIteration:
+        return LevenbergMarquardtIteration(equations, tolerance, self.damping)
 
 
-class Damped(TrustRegion):
+class LevenbergMarquardtIteration(TrustRegion):
     """The method on its way.
 
     Attributes:

@@ -49,11 +49,11 @@ class Broyden(RootMethod):
         if isinstance(self.memory, bool) or not isinstance(self.memory, int) or self.memory < 1:
             raise ValueError(f"memory must be a whole number of at least 1; got {self.memory!r}")
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> Learning:
-        return Learning(equations, tolerance, self.memory)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> BroydenIteration:
+        return BroydenIteration(equations, tolerance, self.memory)
 
 
-class Learning(Descent):
+class BroydenIteration(Descent):
     """The method on its way.
 
     Attributes:

@@ -41,11 +41,11 @@ class Newton(RootMethod):
         if self.linear is not None and not isinstance(self.linear, LinearMethod):
             raise TypeError(f"linear must be a method such as kutta.LU(); got {self.linear!r}")
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> Linearised:
-        return Linearised(equations, tolerance, self.linear)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> NewtonIteration:
+        return NewtonIteration(equations, tolerance, self.linear)
 
 
-class Linearised(Descent):
+class NewtonIteration(Descent):
     """The method on its way.
 
     Attributes:

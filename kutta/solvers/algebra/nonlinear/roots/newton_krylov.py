@@ -57,11 +57,11 @@ class NewtonKrylov(RootMethod):
         if not isinstance(self.linear, KrylovMethod):
             raise TypeError(f"linear must be a Krylov method such as kutta.GMRES(); got {self.linear!r}")
 
-    def begin(self, equations: Equations, tolerance: Tolerance) -> Inexact:
-        return Inexact(equations, tolerance, self.linear)
+    def begin(self, equations: Equations, tolerance: Tolerance) -> NewtonKrylovIteration:
+        return NewtonKrylovIteration(equations, tolerance, self.linear)
 
 
-class Inexact(Descent):
+class NewtonKrylovIteration(Descent):
     """The method on its way.
 
     Attributes:
