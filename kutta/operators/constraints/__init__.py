@@ -1,0 +1,1 @@
+"""Networks whose predictions fulfil an equation."""

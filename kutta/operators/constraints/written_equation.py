@@ -1,0 +1,101 @@
+"""An equation in terms of the images of its unknown, ``du/dt = R(I_1 u, I_2 u, ...)`` at each point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from kutta.operators.constraints.expressions import Expression, Given, Image, Path
+from kutta.pde.grids.values import total
+from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.scheme import Discretisation, Field, Law
+
+
+class Writing(Discretisation):
+    """The operations of a scheme, which are written down. Derivatives of products are those of Leibniz.
+
+    Attributes:
+        ops: those of the scheme.
+        with_data: whether they have the boundary data of the grid.
+    """
+
+    product_rule = True
+
+    def __init__(self, ops: Discretisation, with_data: bool = True):
+        self.ops, self.grid, self.t, self.with_data = ops, ops.grid, ops.t, with_data
+
+    def homogeneous(self) -> Writing:
+        return Writing(self.ops, with_data=False)
+
+    def derivative(self, u: Field, axis: int, order: int = 1) -> Field:
+        written = self._linear(u, "derivative", axis, order)
+        return self.homogeneous()._by_the_chain_rule(u, axis, order) if written is None else written
+
+    def laplacian(self, u: Field) -> Field:
+        written = self._linear(u, "laplacian")
+        if written is not None:
+            return written
+        return total(self.homogeneous()._by_the_chain_rule(u, axis, 2) for axis in range(self.grid.dim))
+
+    def inverse_laplacian(self, f: Field) -> Field:
+        written = self._linear(f, "inverse_laplacian")
+        if written is None:
+            raise NotImplementedError(
+                "constraints take the inverse of the Laplacian of what is linear in the unknown; got that of a product"
+            )
+        return written
+
+    def diffusion(self, u: Field, coefficient: Any) -> Field:
+        written = None if isinstance(coefficient, Expression) else self._linear(u, "diffusion", coefficient)
+        return super().diffusion(u, coefficient) if written is None else written
+
+    def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
+        return self.homogeneous().derivative(function(u), axis, order)
+
+    def laplacian_of(self, function: Any, u: Field) -> Field:
+        return self.homogeneous().laplacian(function(u))
+
+    def convection(self, law: Law, u: Field) -> Field:
+        return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
+
+    def data(self, values: Any, u: Field) -> Field:
+        return Given(values) if isinstance(values, Tensor) and values.dim() else values
+
+    def _linear(self, u: Field, *operation: Any) -> Expression | None:
+        """An operation on what is linear in the unknown; ``None`` for anything else."""
+        if isinstance(u, Image):
+            return Image((*u.path, (self.with_data, *operation)))
+        if isinstance(u, Given):
+            return Given(followed(self.ops, ((False, *operation),), u.tensor))
+        return u.linear(lambda part: self.homogeneous()._linear(part, *operation))
+
+    def _by_the_chain_rule(self, u: Expression, axis: int, order: int) -> Expression:
+        for _ in range(order):
+            u = u.derivative(lambda leaf: self.derivative(leaf, axis))
+        return u
+
+
+def written(problem: PDEProblem, ops: Discretisation) -> Expression:
+    """The right-hand side of a problem with one unknown.
+
+    Raises:
+        NotImplementedError: for several unknowns, and what an equation does that has no values at a point.
+    """
+    equation = problem.equation
+    if len(equation.components) > 1:
+        raise NotImplementedError(
+            f"constraints are for equations of one unknown; {type(equation).__name__} has "
+            f"{', '.join(equation.components)}"
+        )
+    writing, u = Writing(ops), Image()
+    parts = equation.linear(writing, u), equation.nonlinear(writing, problem.t_span[0], u)
+    return total(part for part in parts if part is not None)
+
+
+def followed(ops: Discretisation, path: Path, u: Any) -> Any:
+    """What an image is of a field."""
+    homogeneous = ops.homogeneous()
+    for with_data, name, *arguments in path:
+        u = getattr(ops if with_data else homogeneous, name)(u, *arguments)
+    return u

@@ -1,0 +1,92 @@
+"""Equations written down: the same right-hand side as the scheme's, from few images of the unknown."""
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.operators.constraints.expressions import Given, Image
+from kutta.operators.constraints.written_equation import followed, written
+from kutta.pde.lowering.forms import operations
+from tests._helpers import F64, relative_error
+
+PERIODIC, PLANE = kt.pde.Grid(128), kt.pde.Grid((64, 64), 2.0 * torch.pi)
+WALLS = kt.pde.Grid(256, boundary=(kt.pde.Dirichlet(1.0), kt.pde.Robin(1.0, 5e-4)))
+FINE = kt.pde.FiniteDifference(6)
+
+
+def line(grid):
+    x = 2.0 * torch.pi * grid.points()[0]
+    return torch.sin(x) + 0.2 * torch.cos(2.0 * x)
+
+
+def vortices(grid):
+    x, y = grid.points()
+    return torch.sin(x) * torch.cos(2.0 * y) + 0.3 * torch.cos(3.0 * x + y)
+
+
+def of_ones_own(ops, t, u):
+    return 0.1 * ops.laplacian(u) + torch.exp(-u) * ops.derivative(u**3, 0) + u * (1.0 - u) / (2.0 + u)
+
+
+SOURCE = 2.0 + torch.cos(2.0 * torch.pi * PERIODIC.points()[0])
+
+
+def carried(ops, t, u):
+    return ops.laplacian(u) + ops.derivative(SOURCE * u, 0) - SOURCE
+
+
+# The equation, its grid and state, the scheme, how many images it has, and by how much derivatives of products differ.
+CASES = {
+    "diffusion and sorption": (kt.pde.DiffusionSorption(), WALLS, line(WALLS) ** 2, None, 2, 1e-14),
+    "Burgers, waves": (kt.pde.Burgers(0.02), PERIODIC, line(PERIODIC), None, 3, 1e-4),
+    "Burgers, differences": (kt.pde.Burgers(0.02), PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
+    "Kuramoto and Sivashinsky": (kt.pde.KuramotoSivashinsky(), PERIODIC, line(PERIODIC), None, 4, 1e-7),
+    "Korteweg and de Vries": (kt.pde.KortewegDeVries(), PERIODIC, line(PERIODIC), None, 3, 1e-5),
+    "Allen and Cahn": (kt.pde.AllenCahn(0.01), PERIODIC, line(PERIODIC), None, 2, 1e-5),
+    "vorticity, waves": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), None, 13, 1e-7),
+    "vorticity, differences": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), FINE, 13, 1e-4),
+    "one's own": (of_ones_own, PLANE, vortices(PLANE), FINE, 3, 1e-3),
+    "data": (carried, PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
+}
+
+
+def right_hand_side(problem, u):
+    """By the expression, and how many different images that has."""
+    ops = operations(problem)
+    expression = written(problem, ops)
+
+    def of(leaf):
+        return leaf.tensor if isinstance(leaf, Given) else ops.leave(followed(ops, leaf.path, ops.enter(u)))
+
+    return expression.values(of), len({leaf.path for leaf in expression.leaves() if isinstance(leaf, Image)})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_right_hand_side_of_the_scheme(case):
+    equation, grid, u, scheme, count, tolerance = CASES[case]
+    problem = kt.pde.PDEProblem(equation, grid, u, (0.0, 1.0), scheme)
+    found, images = right_hand_side(problem, u)
+    exact = problem.as_ode().f(torch.zeros((), dtype=F64), u)
+    assert relative_error(found, exact) < tolerance
+    assert images == count
+
+
+def test_derivatives_of_products_converge_to_those_of_the_scheme():
+    errors = []
+    for points in (64, 128, 256):
+        grid = kt.pde.Grid(points)
+        u = line(grid)
+        problem = kt.pde.Burgers(0.0).problem(grid, u, (0.0, 1.0), kt.pde.FiniteDifference(2))
+        exact = problem.as_ode().f(torch.zeros((), dtype=F64), u)
+        errors.append(relative_error(right_hand_side(problem, u)[0], exact))
+    assert 3.5 < errors[0] / errors[1] < 4.5 and 3.5 < errors[1] / errors[2] < 4.5
+
+
+def test_what_is_refused():
+    u = vortices(PLANE)
+    several = kt.pde.GrayScott().problem(PLANE, torch.stack([u, u]), (0.0, 1.0))
+    with pytest.raises(NotImplementedError, match="equations of one unknown; GrayScott has u, v"):
+        written(several, operations(several))
+    nonlocal_ = kt.pde.PDEProblem(lambda ops, t, u: ops.inverse_laplacian(u * u), PLANE, u, (0.0, 1.0))
+    with pytest.raises(NotImplementedError, match="inverse of the Laplacian of what is linear in the unknown"):
+        written(nonlocal_, operations(nonlocal_))
