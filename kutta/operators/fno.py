@@ -89,8 +89,8 @@ class FNO(ContinuedOperator):
     def layered(self, v: Tensor) -> Tensor:
         for number, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True)):
             before, v = v, self._activated(pointwise(v) + spectral(v), number)
-            for mixer in self.mixers[number : number + 1]:
-                v = self._activated(mixer(v, before), number)
+            if self.mixing:
+                v = self._activated(self.mixers[number](v, before), number)
         return v
 
     def _activated(self, v: Tensor, number: int) -> Tensor:

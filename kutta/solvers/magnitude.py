@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 
+def norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of each vector ``(..., n)``, of numbers of any size."""
+    unit = magnitude(x)
+    return torch.linalg.vector_norm(x / unit, dim=-1) * unit[..., 0]
+
+
 def magnitude(x: Tensor) -> Tensor:
     """A power of two beside the largest entry of each vector ``(..., n)``, as ``(..., 1)``.
 

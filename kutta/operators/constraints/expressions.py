@@ -12,7 +12,7 @@ The expression can then be evaluated at any points, again and again, and differe
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -131,40 +131,43 @@ class Pointwise(Expression):
         self.function, self.options = function, options or {}
         self.arguments = tuple(_as_expression(one) for one in arguments)
 
+    @property
+    def fields(self) -> list[Expression]:
+        """The expressions among the arguments."""
+        return [one for one in self.arguments if isinstance(one, Expression)]
+
     def values(self, of: Callable[[Leaf], Tensor]) -> Tensor:
-        return self._applied([one.values(of) if isinstance(one, Expression) else one for one in self.arguments])
+        return self._applied(*(one.values(of) for one in self.fields))
 
     def derivative(self, of: Callable[[Leaf], Expression]) -> Expression:
-        fields = [one for one in self.arguments if isinstance(one, Expression)]
-        return Pointwise(self._change, (*fields, *(one.derivative(of) for one in fields)))
+        return Pointwise(self._change, (*self.fields, *(one.derivative(of) for one in self.fields)))
 
     def linear(self, of: Callable[[Expression], Expression | None]) -> Expression | None:
-        fields = [one for one in self.arguments if isinstance(one, Expression)]
-        is_sum = self.function in _SUMS and len(fields) == len(self.arguments)
-        is_multiple = self.function is operator.mul and len(fields) == 1
+        is_sum = self.function in _SUMS and len(self.fields) == len(self.arguments)
+        is_multiple = self.function is operator.mul and len(self.fields) == 1
         if not (is_sum or is_multiple):
             return None
-        parts = [of(one) if isinstance(one, Expression) else one for one in self.arguments]
-        return None if any(part is None for part in parts) else Pointwise(self.function, parts)
+        parts = [of(one) for one in self.fields]
+        return None if any(part is None for part in parts) else Pointwise(self.function, self._with(parts))
 
     def leaves(self) -> Iterator[Leaf]:
-        for one in self.arguments:
-            if isinstance(one, Expression):
-                yield from one.leaves()
+        for one in self.fields:
+            yield from one.leaves()
 
-    def _applied(self, arguments: Any) -> Tensor:
-        return self.function(*arguments, **self.options)
+    def _with(self, values: Iterable[Any]) -> list[Any]:
+        """The arguments with something else in place of each expression."""
+        left = iter(values)
+        return [next(left) if isinstance(one, Expression) else one for one in self.arguments]
+
+    def _applied(self, *values: Tensor) -> Tensor:
+        """The function of the values of the expressions."""
+        return self.function(*self._with(values), **self.options)
 
     def _change(self, *fields: Tensor) -> Tensor:
-        """Of the values of the expressions among the arguments, and of their derivatives."""
+        """Of the values of the expressions, and of their derivatives."""
         half = len(fields) // 2
         fields = torch.broadcast_tensors(*fields)  # type: ignore[assignment]
-
-        def of_fields(*values: Tensor) -> Tensor:
-            left = iter(values)
-            return self._applied([next(left) if isinstance(one, Expression) else one for one in self.arguments])
-
-        return torch.func.jvp(of_fields, fields[:half], fields[half:])[1]  # type: ignore[return-value]
+        return torch.func.jvp(self._applied, fields[:half], fields[half:])[1]  # type: ignore[return-value]
 
 
 def _as_expression(argument: Any) -> Any:

@@ -128,11 +128,17 @@ def goal_of(method: LinearMethod, given: dict[str, Any], chosen: bool) -> Goal:
     for option in given:
         if option not in _FOR_ALL + (() if direct else _FOR_ITERATIONS):
             raise ValueError(f"{option} means nothing to {what}; leave it out")
-    max_steps = given.get("max_steps", Goal.max_steps)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
+    max_steps = checked_max_steps(given, Goal.max_steps)
     tolerances = {one: _tolerance(one, given.get(one, getattr(Goal, one))) for one in ("rtol", "atol")}
     return Goal(**tolerances, max_steps=max_steps)
+
+
+def checked_max_steps(given: dict[str, Any], default: int) -> int:
+    """The largest number of iterations, or what there is if it is not given."""
+    max_steps = given.get("max_steps", default)
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
+    return max_steps
 
 
 def _tolerance(name: str, value: Any) -> float:

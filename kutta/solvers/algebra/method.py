@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.operators.linear_operator import Inverse, LinearOperator
-from kutta.solvers.magnitude import magnitude
+from kutta.solvers.magnitude import norm
 
 # A residual of more than this part of the right-hand side is no solution: the operator is singular to working
 # precision, or elimination needed pivots that it did not choose.
@@ -113,6 +112,4 @@ def state_axes(operator: LinearOperator, b: Tensor) -> int:
 
 def norms(operator: LinearOperator, x: Tensor) -> Tensor:
     """The Euclidean norm of each state of a batch, ``(*batch,)``."""
-    flat = x.flatten(x.dim() - state_axes(operator, x))
-    unit = magnitude(flat)
-    return torch.linalg.vector_norm(flat / unit, dim=-1) * unit[..., 0]
+    return norm(x.flatten(x.dim() - state_axes(operator, x)))

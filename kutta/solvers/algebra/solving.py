@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kutta.autodiff import is_mapped, read
+from kutta.autodiff import is_mapped
 from kutta.problems import LinearProblem
 from kutta.solution import LinearSolveError, Result, Results, Solution, Stats
 from kutta.solvers.algebra.automatic import default_method
 from kutta.solvers.algebra.checking import checked, checked_method, goal_of
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.method import Outcome
+from kutta.solvers.algebra.unsolved import error_of, some_failed
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.engines.refusal import refuse
@@ -43,7 +44,7 @@ def solve_linear(problem: LinearProblem, method: Any, given: dict[str, Any]) -> 
             found = solver.solve(b.detach(), problem.guess, watch=watch if given.get("progress") else None)
         x = implicit(found.x.detach(), lambda x: b - operator.apply(x), solver, partial(report, throw))
     solution = _solution(x, found)
-    failed = _failed(found)
+    failed = some_failed(found.codes)
     if failed and throw:
         raise _error(found, solution)
     return solution
@@ -68,15 +69,9 @@ def _solution(x: Tensor, found: Outcome) -> Solution:
     )
 
 
-def _failed(found: Outcome) -> bool:
-    """Whether some system was not solved: the one read after the iterations."""
-    (worst,) = read(found.codes.reshape(-1).amax(0, keepdim=True))
-    return worst >= int(Result.MAX_STEPS)
-
-
 def report(throw: bool, found: Outcome, way: str) -> None:
     """A derivative is wrong where its system was not solved, and no solution tells it."""
-    if _failed(found):
+    if some_failed(found.codes):
         wrong = _error(found, None, way)
         if throw:
             raise wrong
@@ -84,20 +79,5 @@ def report(throw: bool, found: Outcome, way: str) -> None:
 
 
 def _error(found: Outcome, solution: Solution | None, way: str | None = None) -> LinearSolveError:
-    if is_mapped(found.codes):
-        (worst,) = read(found.codes.reshape(-1).amax(0, keepdim=True))
-        (residual,) = read(found.norm.reshape(-1).amax(0, keepdim=True))
-        (steps,) = read(found.iterations.reshape(-1).amax(0, keepdim=True))
-        return LinearSolveError(Result(worst), steps, residual, solution=solution, way=way)
-    codes = found.codes.reshape(-1)
-    failed = torch.nonzero(codes >= int(Result.MAX_STEPS))[:, 0].tolist()
-    first = failed[0]
-    return LinearSolveError(
-        Result(int(codes[first])),
-        int(found.iterations.reshape(-1)[first]),
-        float(found.norm.reshape(-1)[first]),
-        first if found.codes.dim() else None,
-        len(failed),
-        solution,
-        way,
-    )
+    batched = found.codes.dim() > 0
+    return error_of(LinearSolveError, found.codes, found.iterations, found.norm, batched, solution, way)

@@ -19,10 +19,10 @@ from torch.utils import _pytree as pytree
 from kutta.autodiff import read
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
-from kutta.solvers.algebra.nonlinear.equations import Changes, SquareEquations
-from kutta.solvers.algebra.nonlinear.iteration import norm
+from kutta.solvers.algebra.nonlinear.equations import Changes, SquareEquations, check_callable
 from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.solving import report
+from kutta.solvers.magnitude import norm
 from kutta.state import as_state, layout_of
 
 # A solution at which more than this part of the optimality at the beginning is left has no derivative to speak of.
@@ -70,7 +70,7 @@ def implicit_root(
         >>> first(torch.tensor(1.0)), torch.func.grad(first)(torch.tensor(1.0))  # 2 / (2 + r), -2 / (2 + r)^2
         (tensor(0.6667), tensor(-0.2222))
     """
-    _check_function("optimality", optimality)
+    check_callable("optimality", optimality)
     return _decorator(SquareEquations, optimality, has_aux, batched, symmetric, rule)
 
 
@@ -101,13 +101,8 @@ def implicit_fixed_point(
         >>> torch.func.grad(lambda a: heron(torch.ones(()), a))(torch.tensor(4.0))
         tensor(0.2500)
     """
-    _check_function("step", step)
+    check_callable("step", step)
     return _decorator(Changes, step, has_aux, batched, False, rule)
-
-
-def _check_function(name: str, function: Any) -> None:
-    if not callable(function):
-        raise TypeError(f"{name} must be callable; got {type(function).__name__}")
 
 
 def _decorator(
@@ -128,14 +123,13 @@ def _decorator(
         def found(x0: Any, *args: Any) -> Any:
             with forward_ad._set_fwd_grad_enabled(False):
                 answer = solver(*_detached((x0, *args)))
-            if not has_aux:
-                return _differentiable(kind("optimality", function, answer, args, batched), x0, symmetric, rule)
-            if not (isinstance(answer, tuple) and len(answer) == 2):
+            if has_aux and not (isinstance(answer, tuple) and len(answer) == 2):
                 raise TypeError(
                     f"with has_aux=True {solver.__name__} must return (x, aux); got {type(answer).__name__}"
                 )
-            x, aux = answer
-            return _differentiable(kind("optimality", function, x, args, batched), x0, symmetric, rule), _detached(aux)
+            x, aux = answer if has_aux else (answer, None)
+            x = _differentiable(kind("optimality", function, x, args, batched), x0, symmetric, rule)
+            return (x, _detached(aux)) if has_aux else x
 
         return found
 

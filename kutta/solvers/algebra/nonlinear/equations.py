@@ -17,6 +17,12 @@ from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 from kutta.state import as_state, layout_of
 
 
+def check_callable(name: str, function: Any) -> None:
+    """Refuse what is no function."""
+    if not callable(function):
+        raise TypeError(f"{name} must be callable; got {type(function).__name__}")
+
+
 class Equations:
     """``x -> F(x)``, from ``(B, n)`` to ``(B, m)``, of which no row sees another.
 
@@ -33,8 +39,7 @@ class Equations:
     square: ClassVar[bool] = False
 
     def __init__(self, name: str, f: Callable[..., Any], x0: Any, args: Any, batched: bool, jacobian: Any = None):
-        if not callable(f):
-            raise TypeError(f"{name} must be callable; got {type(f).__name__}")
+        check_callable(name, f)
         if not isinstance(args, tuple):
             raise TypeError(f"args must be a tuple; got {type(args).__name__}: write args=(value,)")
         if not (jacobian is None or callable(jacobian) or (self.square and isinstance(jacobian, Bands))):

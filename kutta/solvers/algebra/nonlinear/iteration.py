@@ -14,7 +14,6 @@ from torch import Tensor
 from kutta.autodiff import read
 from kutta.solution import Result
 from kutta.solvers.algebra.method import Watch
-from kutta.solvers.magnitude import magnitude
 from kutta.solvers.tolerance import Tolerance
 
 _RUNNING = -100
@@ -110,12 +109,6 @@ class _Progress:
         self.first = max(self.first, left)
         self.watch(1.0 - math.log(left) / math.log(self.first) if self.first > 1.0 else 0.0)
         return bool(some)
-
-
-def norm(x: Tensor) -> Tensor:
-    """The Euclidean norm of each row, of numbers of any size."""
-    unit = magnitude(x)
-    return torch.linalg.vector_norm(x / unit, dim=1) * unit[:, 0]
 
 
 def distance(tolerance: Tolerance, d: Tensor, x: Tensor) -> Tensor:

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from kutta.autodiff import is_mapped, read
+from kutta.autodiff import is_mapped
 from kutta.solution import NonlinearSolveError, Result, Results, Solution, Stats
+from kutta.solvers.algebra.checking import checked_max_steps
 from kutta.solvers.algebra.implicit import implicit, undifferentiated
 from kutta.solvers.algebra.nonlinear.derivatives import AtSolution, Implicit
 from kutta.solvers.algebra.nonlinear.iteration import Found, chosen, iterate
 from kutta.solvers.algebra.nonlinear.method import NonlinearMethod
 from kutta.solvers.algebra.nonlinear.posed import LeastSquares, Posed, posed
 from kutta.solvers.algebra.solving import report
+from kutta.solvers.algebra.unsolved import error_of, some_failed
 from kutta.solvers.engines.compiled import Compiled
 from kutta.solvers.engines.kernel.engine import Kernel
 from kutta.solvers.engines.refusal import refuse
@@ -37,6 +39,7 @@ def solve_nonlinear(problem: Any, method: Any, given: dict[str, Any]) -> Solutio
     """
     name = type(problem).__name__
     _check_options(name, given)
+    max_steps = checked_max_steps(given, _MOST_STEPS)
     kind = posed(problem)
     rule = _rule(given.get("adjoint"), kind)
     method = _checked_method(method, kind, name)
@@ -46,12 +49,12 @@ def solve_nonlinear(problem: Any, method: Any, given: dict[str, Any]) -> Solutio
         with progress_bar(given.get("progress", False), 0.0, 1.0) as watch, undifferentiated():
             tolerance = Tolerance(*_tolerances(given, layout.real_dtype), None, layout)
             iteration = method.begin(equations, tolerance)
-            found = iterate(iteration, given.get("max_steps", _MOST_STEPS), watch if given.get("progress") else None)
+            found = iterate(iteration, max_steps, watch if given.get("progress") else None)
         x = _differentiable(kind, found, rule, throw)
     solution = _solution(kind, x, found)
-    failed = _failed(found)
-    if failed and throw:
-        raise _error(found, solution)
+    if some_failed(found.codes) and throw:
+        batched = equations.single.batch is not None
+        raise error_of(NonlinearSolveError, found.codes, found.iterations, found.size, batched, solution)
     return solution
 
 
@@ -76,9 +79,6 @@ def _check_options(name: str, given: dict[str, Any]) -> None:
     for option in given:
         if option not in _OPTIONS:
             raise ValueError(f"{option} means nothing to a {name}; leave it out")
-    max_steps = given.get("max_steps", _MOST_STEPS)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"max_steps must be a positive whole number; got {max_steps!r}")
     if isinstance(given.get("engine"), Kernel | Compiled):
         refuse(type(given["engine"]).__name__, f"solves differential equations; got a {name}")
 
@@ -132,28 +132,4 @@ def _solution(kind: Posed, x: Tensor, found: Found) -> Solution:
             reason="it solves nonlinear equations",
         ),
         result=results,
-    )
-
-
-def _failed(found: Found) -> bool:
-    (worst,) = read(found.codes.amax(0, keepdim=True))
-    return worst >= int(Result.MAX_STEPS)
-
-
-def _error(found: Found, solution: Solution) -> NonlinearSolveError:
-    if is_mapped(found.codes):
-        (worst,), (size,), (steps,) = (
-            read(one.amax(0, keepdim=True)) for one in (found.codes, found.size, found.iterations)
-        )
-        return NonlinearSolveError(Result(worst), steps, size, solution=solution)
-    failed = torch.nonzero(found.codes >= int(Result.MAX_STEPS))[:, 0].tolist()
-    first = failed[0]
-    single = isinstance(solution.result, Result)
-    return NonlinearSolveError(
-        Result(int(found.codes[first])),
-        int(found.iterations[first]),
-        float(found.size[first]),
-        None if single else first,
-        len(failed),
-        solution,
     )

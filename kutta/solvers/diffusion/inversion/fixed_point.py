@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kutta.solvers.algebra.nonlinear.fixed_points.mixing import mixed
+
 # A residual that grows by more than this throws its sample back to its best state so far.
 _GROWTH = 2.0
 # How much bolder a sample gets when its residual falls, and how cautious it can become when not.
@@ -73,13 +75,8 @@ def _mixed(history: list[tuple[Tensor, Tensor]], r: Tensor, damping: Tensor) -> 
     if not history:
         return damping * r
     moves, changes = (torch.stack([_rows(pair[i]) for pair in history], 1) for i in (0, 1))  # (B, m, D)
-    gram, right = changes @ changes.mT, changes @ _rows(r)[:, :, None]
-    eye = torch.eye(len(history), dtype=r.dtype, device=r.device)
-    trace = gram.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None]
-    ridge = torch.where(trace > 0, torch.finfo(r.dtype).eps * trace, 1.0)
-    mix = torch.linalg.solve(gram + ridge * eye, right)
-    moved, changed = ((one.mT @ mix)[:, :, 0].reshape(r.shape) for one in (moves, changes))
-    return damping * (r - changed) - moved
+    along, across = (part.reshape(r.shape) for part in mixed(moves, changes, _rows(r)))
+    return damping * along - across
 
 
 def relative(r: Tensor, x: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def test_an_iteration_reads_as_little_as_it_can(monkeypatch):
         count += 1
         return read(values)
 
-    for module in ("nonlinear.iteration", "nonlinear.line_search", "nonlinear.solving"):
+    for module in ("nonlinear.iteration", "nonlinear.line_search", "unsolved"):
         monkeypatch.setattr(f"kutta.solvers.algebra.{module}.read", counted)
     steps = kt.solve(posed(LEAST[0], STARTS, True)).stats.steps.max()
     assert count == int(steps) + 2  # whether some are running, each time; and whether some have failed

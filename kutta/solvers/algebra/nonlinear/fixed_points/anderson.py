@@ -9,8 +9,10 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance, norm
+from kutta.solvers.algebra.nonlinear.fixed_points.mixing import mixed
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
+from kutta.solvers.magnitude import norm
 from kutta.solvers.tolerance import Tolerance
 
 # A residual that grows by more than this throws its problem back to its best state so far.
@@ -65,6 +67,7 @@ class AndersonIteration(Iteration):
         best: where the smallest residual was found, that residual, and its norm.
         damping: ``c``.
         moves, changes: differences of states and of residuals, ``(B, memory, n)``; zeros where there are none.
+        along, across: ``r - dR g`` and ``dX g``, what the next move is made of.
         idle: iterations since the smallest residual was found.
     """
 
@@ -76,11 +79,11 @@ class AndersonIteration(Iteration):
         self.best = self.x, self.r, self.size
         self.damping, self.idle = torch.ones_like(self.size), torch.zeros_like(self.size)
         self.moves = self.changes = self.x.new_zeros(self.x.shape[0], memory, self.x.shape[1])
+        self.along, self.across = self.r, torch.zeros_like(self.r)
         self.error = torch.where(self.size == 0.0, 0.0, torch.inf)
 
     def advance(self, running: Tensor) -> None:
-        along, across = self._move()
-        x = self.x + self.damping[:, None] * along - across
+        x = self.x + self.damping[:, None] * self.along - self.across
         before = self.size
         self._remember(running, x, self.equations(x))
         self.size = norm(self.r)
@@ -89,21 +92,10 @@ class AndersonIteration(Iteration):
         why = torch.where(tiny, int(Result.STAGNATION), int(Result.NOT_CONVERGED))
         self.breaks(running & (self.idle >= _PATIENCE), why)
 
-    def _move(self) -> tuple[Tensor, Tensor]:
-        """``r - dR g`` and ``dX g``, problem by problem."""
-        gram = self.changes.conj() @ self.changes.mT
-        trace = gram.diagonal(dim1=1, dim2=2).real.sum(1)[:, None, None]
-        ridge = torch.where(trace > 0.0, torch.finfo(gram.dtype).eps * trace, 1.0)
-        eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-        factor, _ = torch.linalg.cholesky_ex(gram + ridge * eye)
-        mix = torch.cholesky_solve(self.changes.conj() @ self.r[:, :, None], factor)
-        moved, changed = ((past.mT @ mix).squeeze(-1) for past in (self.moves, self.changes))
-        return self.r - changed, moved
-
     def _estimate(self, running: Tensor, rate: Tensor) -> None:
         """The next whole move is about what the state is off by, as far as the past knows, the rate tells the rest."""
-        along, across = self._move()
-        error = distance(self.tolerance, along - across, self.x) / (1.0 - rate.clamp(max=LARGEST_RATE))
+        self.along, self.across = mixed(self.moves, self.changes, self.r)
+        error = distance(self.tolerance, self.along - self.across, self.x) / (1.0 - rate.clamp(max=LARGEST_RATE))
         error = torch.where(rate < 1.0, error, torch.inf)
         self.error = torch.where(running, torch.where(self.size == 0.0, 0.0, error), self.error)
 

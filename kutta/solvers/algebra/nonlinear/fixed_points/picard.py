@@ -9,8 +9,9 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance, norm
+from kutta.solvers.algebra.nonlinear.iteration import Iteration, chosen, distance
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
+from kutta.solvers.magnitude import norm
 from kutta.solvers.tolerance import Tolerance
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import norm
 from kutta.solvers.algebra.nonlinear.least_squares.trust_region import TrustRegion
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
+from kutta.solvers.magnitude import norm
 from kutta.solvers.tolerance import Tolerance
 
 # Gains below and above which the radius shrinks and grows.
@@ -66,14 +66,14 @@ class DoglegIteration(TrustRegion):
 
     def _minimum(self) -> Tensor:
         """The step to the minimum of the quadratic; where it has none, a very long one down the gradient."""
-        step = self.quadratic.nearest()
+        step = self.quadratic.nearest
         return torch.where(torch.isfinite(step), step, 1e8 * self._downhill())
 
     def _downhill(self) -> Tensor:
         """The step down the gradient, in units of `scale`, to where the quadratic is least."""
         direction = -self.quadratic.gradient / self.scale.square()
         slope = -(self.quadratic.gradient * direction).sum(1)
-        bend = (direction * (self.quadratic.gram @ direction.unsqueeze(-1)).squeeze(-1)).sum(1)
+        bend = self.quadratic.bend(direction)
         return torch.where(bend > 0.0, slope / bend, 0.0)[:, None] * direction
 
     def propose(self) -> Tensor:

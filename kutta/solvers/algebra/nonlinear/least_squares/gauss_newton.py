@@ -50,7 +50,7 @@ class GaussNewtonIteration(TrustRegion):
         self.part = torch.ones_like(self.quadratic.value)
 
     def propose(self) -> Tensor:
-        return self.part[:, None] * self.quadratic.nearest()
+        return self.part[:, None] * self.quadratic.nearest
 
     def learn(self, gain: Tensor, d: Tensor, taken: Tensor) -> Tensor:
         self.part = torch.where(taken, (2.0 * self.part).clamp(max=1.0), 0.5 * self.part)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
+
+from kutta.solvers.algebra.nonlinear.iteration import chosen
 
 
 class Quadratic:
@@ -33,11 +37,8 @@ class Quadratic:
 
     def chosen(self, where: Tensor, other: Quadratic) -> Quadratic:
         """This one for some problems of a batch, another one for the others."""
-        return Quadratic(
-            torch.where(where, self.value, other.value),
-            torch.where(where[:, None], self.gradient, other.gradient),
-            torch.where(where[:, None, None], self.gram, other.gram),
-        )
+        pairs = (self.value, other.value), (self.gradient, other.gradient), (self.gram, other.gram)
+        return Quadratic(*(chosen(where, new, old) for new, old in pairs))
 
     def minimiser(self, damping: Tensor, scale: Tensor) -> Tensor:
         """The ``d`` that makes the sum with ``damping |scale d|^2 / 2`` least, ``(B, n)``; NaN where there is none.
@@ -53,11 +54,16 @@ class Quadratic:
         found = torch.cholesky_solve(-(unit * self.gradient).unsqueeze(-1), factor).squeeze(-1)
         return torch.where((info == 0)[:, None], unit * found, torch.nan)
 
+    @cached_property
     def nearest(self) -> Tensor:
         """About where the gradient is zero, seen from here; damped as little as rounding asks for."""
         least = 8.0 * self.gradient.shape[1] * torch.finfo(self.gradient.dtype).eps
         return self.minimiser(torch.full_like(self.value, least), self.scale)
 
+    def bend(self, d: Tensor) -> Tensor:
+        """``d . gram d``, ``(B,)``."""
+        return (d * (self.gram @ d.unsqueeze(-1)).squeeze(-1)).sum(1)
+
     def decrease(self, d: Tensor) -> Tensor:
         """By how much the sum falls, ``(B,)``."""
-        return -(self.gradient * d).sum(1) - 0.5 * (d * (self.gram @ d.unsqueeze(-1)).squeeze(-1)).sum(1)
+        return -(self.gradient * d).sum(1) - 0.5 * self.bend(d)

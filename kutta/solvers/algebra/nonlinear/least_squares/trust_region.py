@@ -7,9 +7,9 @@ from torch import Tensor
 
 from kutta.solution import Result
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance, norm
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance
 from kutta.solvers.algebra.nonlinear.least_squares.quadratic import Quadratic
-from kutta.solvers.magnitude import magnitude
+from kutta.solvers.magnitude import magnitude, norm
 from kutta.solvers.tolerance import Tolerance
 
 # A step is taken if the sum of squares falls by at least this part of what was foretold.
@@ -78,7 +78,7 @@ class TrustRegion(Iteration):
 
     def _look(self, moved: Tensor) -> None:
         """How far from the solution those are that have moved."""
-        there = distance(self.tolerance, self.quadratic.nearest(), self.x)
+        there = distance(self.tolerance, self.quadratic.nearest, self.x)
         error = there / (1.0 - (there / self.distance).clamp(max=LARGEST_RATE))
         error = torch.where(there == 0.0, 0.0, torch.where(torch.isfinite(there), error, torch.inf))
         self.error = torch.where(moved, error, self.error)

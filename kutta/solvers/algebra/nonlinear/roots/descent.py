@@ -8,8 +8,9 @@ from torch import Tensor
 from kutta.solution import Result
 from kutta.solvers.algebra.method import Outcome
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, distance, norm
+from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, distance
 from kutta.solvers.algebra.nonlinear.line_search import search
+from kutta.solvers.magnitude import norm
 from kutta.solvers.tolerance import Tolerance
 
 

@@ -12,11 +12,12 @@ from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.krylov import KrylovMethod
 from kutta.solvers.algebra.method import Goal, Outcome, Solver
 from kutta.solvers.algebra.nonlinear.equations import Equations
-from kutta.solvers.algebra.nonlinear.iteration import distance, norm
+from kutta.solvers.algebra.nonlinear.iteration import distance
 from kutta.solvers.algebra.nonlinear.jacobians import products
 from kutta.solvers.algebra.nonlinear.method import RootMethod
 from kutta.solvers.algebra.nonlinear.roots.descent import Descent
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
+from kutta.solvers.magnitude import norm
 from kutta.solvers.tolerance import Tolerance
 
 # The largest part of the residual that a step may leave, and a part of what the last step has left.
