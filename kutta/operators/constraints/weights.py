@@ -1,0 +1,136 @@
+"""The weights of basis functions with which an equation holds best at some points: batches of small least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import torch
+from torch import Tensor
+
+from kutta.operators.constraints.estimated_error import Propagator
+from kutta.operators.constraints.space_time import SpaceTime
+from kutta.problems import LeastSquaresProblem
+from kutta.solution import Result, Solution
+from kutta.solve import solve
+from kutta.solvers.algebra.nonlinear.derivatives import Implicit
+from kutta.solvers.algebra.nonlinear.iteration import chosen
+from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the residual of each of ``B`` problems is made of.
+
+    Attributes:
+        guess: rates and images of the guess, ``(B, images, m)``.
+        basis: those of the basis functions, ``(B, images, N, m)``.
+        data: of the equation, ``(B, data, m)``.
+        weight: of each point, ``(B, m)``.
+    """
+
+    guess: Tensor
+    basis: Tensor
+    data: Tensor
+    weight: Tensor
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All of them."""
+        return self.guess, self.basis, self.data, self.weight
+
+    def but(self, left_out: Tensor) -> Rows:
+        """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
+        other = int((~left_out).int().argmax())
+        return Rows(*(chosen(left_out, one[other].detach().expand_as(one), one) for one in self.parts))
+
+
+@dataclass(frozen=True)
+class Residual:
+    """``(weight M r(w), ridge w)``, whose squares are made least.
+
+    Attributes:
+        space_time: the equation.
+        ridge: what holds weights back that the equation says nothing of.
+        measure: ``M``, of residuals at all points; nothing where these count themselves.
+    """
+
+    space_time: SpaceTime
+    ridge: float
+    measure: Propagator | None = None
+
+    def problem(self, rows: Rows, start: Tensor) -> LeastSquaresProblem:
+        """For `kutta.solve`, beginning with the weights `start`, ``(B, N)``."""
+        return LeastSquaresProblem(self.residual, start, rows.parts, batched=True, jacobian=self.jacobian)
+
+    def residual(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
+        """``(B, m + N)``."""
+        r = self.space_time.residual(_images(w, guess, basis).unbind(1), data.unbind(1))
+        return torch.cat([weight * self._measured(r), self.ridge * w], 1)
+
+    def jacobian(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
+        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``: as ``r`` is made point by point, one backward pass has all slopes."""
+
+        def of_images(*images: Tensor) -> Tensor:
+            return self.space_time.residual(images, data.unbind(1))
+
+        r, pull = torch.func.vjp(of_images, *_images(w, guess, basis).unbind(1))  # pyright: ignore[reportAssignmentType]
+        slopes = pull(torch.ones_like(r))
+        eye = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
+        columns = sum(slope.unsqueeze(1) * one for slope, one in zip(slopes, basis.unbind(1), strict=True))
+        columns = weight.unsqueeze(1) * self._measured(columns)
+        return torch.cat([columns, (self.ridge * eye).expand(len(w), -1, -1)], 2).mT
+
+    def _measured(self, r: Tensor) -> Tensor:
+        """``M r`` of residuals ``(..., m)``."""
+        if self.measure is None:
+            return r
+        shaped = r.unflatten(-1, (self.space_time.steps, *self.space_time.grid.shape))
+        return self.measure(shaped).flatten(-self.space_time.grid.dim - 1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How weights are found.
+
+    Attributes:
+        method: for least squares.
+        options: of `kutta.solve`.
+    """
+
+    method: LeastSquaresMethod | None
+    options: Mapping[str, Any]
+
+    def __call__(
+        self, residual: Residual, rows: Rows, start: Tensor | None, experts: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights ``(n, K, N)`` with their derivatives, and of each expert whether it is solved, and iterations.
+
+        Args:
+            residual: of one problem.
+            rows: of all, ``n K``.
+            start: of the search, ``(n, K, N)``; by default 1.
+            experts: ``K``.
+        """
+        count, functions = rows.basis.shape[0], rows.basis.shape[2]
+        shape = (count // experts, experts)
+        ones = rows.basis.new_ones(*shape, functions)
+        if start is not None and start.shape != ones.shape:
+            raise ValueError(f"start must have the shape {tuple(ones.shape)}; got {tuple(start.shape)}")
+        start = (ones if start is None else start.detach().to(ones)).flatten(0, 1)
+        with torch.no_grad():
+            found = self._solve(residual.problem(rows, start))
+        solved = found.result.codes < int(Result.MAX_STEPS)
+        w = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
+        if torch.is_grad_enabled() and bool(solved.any()):
+            # Those that are not solved do not see the derivatives of their functions, which may be no numbers.
+            again = self._solve(residual.problem(rows.but(~solved), w))
+            w = chosen(solved, again.y1, w)
+        return w.reshape(*shape, functions), solved.reshape(shape), found.stats.steps.reshape(shape)
+
+    def _solve(self, problem: LeastSquaresProblem) -> Solution:
+        given = {"rtol": 1e-5, "max_steps": 50, "adjoint": Implicit(orders=1), **self.options}
+        return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
+
+
+def _images(w: Tensor, guess: Tensor, basis: Tensor) -> Tensor:
+    """Of the sum of the guess and of weighted basis functions."""
+    return guess + (w[:, None, None, :] @ basis).squeeze(-2)
