@@ -6,6 +6,13 @@ from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
 from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
+from kutta.operators.constraints.estimated_error import EstimatedError
+from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, MixtureOfExperts
+from kutta.operators.constraints.prediction import Prediction
+from kutta.operators.constraints.routing.boxes import Boxes
+from kutta.operators.constraints.routing.gate import Gate
+from kutta.operators.constraints.soft_constraint import SoftConstraint
+from kutta.operators.constraints.training import train_on_equation
 from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
 from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.exporting import export_onnx
@@ -33,23 +40,30 @@ __all__ = [
     "T1",
     "T1U",
     "Band",
+    "Boxes",
     "Calibration",
     "Coarsened",
+    "ConstrainedBasis",
     "DeepONet",
     "Ensemble",
+    "EstimatedError",
     "FactorisedFNO",
     "FieldDeepONet",
+    "Gate",
     "MgNO",
+    "MixtureOfExperts",
     "NeuralStagger",
     "Normalisation",
     "Operator",
     "PODDeepONet",
     "PODRegression",
     "Persistence",
+    "Prediction",
     "SchemeResidual",
     "Scope",
     "Selection",
     "SequenceDeepONet",
+    "SoftConstraint",
     "Surrogate",
     "TrainedOperator",
     "UNet",
@@ -63,4 +77,5 @@ __all__ = [
     "save",
     "select_modes",
     "train",
+    "train_on_equation",
 ]

@@ -114,11 +114,11 @@ class MixtureOfExperts(SpaceTimeNetwork):
         points = self._points(shares, space_time)
         constant = space_time.constant()
         rows = _rows(space_time, constant, basis, points)
-        w, solved, iterations = self.weights(Residual(space_time, self.ridge, measure), rows, start, shares.shape[1])
+        w, results, iterations = self.weights(Residual(space_time, self.ridge, measure), rows, start, shares.shape[1])
         mixed = torch.einsum("nk...,nkj->jn...", shares.expand(len(w), *shares.shape[1:]), w)
         u = constant + (basis * mixed.transpose(1, 2)).sum(0)
         return self.predicted(
-            space_time, u, measure, solved.all(1), weights=w, iterations=iterations, shares=shares
+            space_time, u, measure, results, weights=w, iterations=iterations, shares=shares
         )
 
     def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:

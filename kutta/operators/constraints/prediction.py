@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.solution import Result
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -17,7 +19,7 @@ class Prediction:
         u: the field, ``(Q + 1, n, *shape)``; without the axis of samples if the problem has none.
         residual: of the equation at all points but the first times', ``(Q, n, *shape)``: ``T (du/dt - f(t, u))``.
         error: the residual, or what is measured in its place: see `EstimatedError`.
-        solved: which samples have the weights of a least sum of squares, ``(n,)``.
+        results: how the search for the weights of each expert ended, codes of `kutta.Result`, ``(n, K)``.
         weights: of the basis functions of each expert, ``(n, K, N)``.
         iterations: of each expert, ``(n, K)``.
         shares: of each expert, ``(n or 1, K, Q + 1, *shape)``.
@@ -27,7 +29,7 @@ class Prediction:
     u: Tensor
     residual: Tensor
     error: Tensor
-    solved: Tensor
+    results: Tensor
     weights: Tensor | None = None
     iterations: Tensor | None = None
     shares: Tensor | None = None
@@ -38,16 +40,30 @@ class Prediction:
         return self.error.square().mean(0).flatten(1).mean(1).sqrt()
 
     @property
+    def solved(self) -> Tensor:
+        """Which samples have the weights of a least sum of squares, for all experts, ``(n,)``."""
+        return (self.results < int(Result.MAX_STEPS)).all(1)
+
+    @property
     def loss(self) -> Tensor:
         """The mean of `sizes` over the samples that are solved; 0 if none is.
 
         Samples that are not solved are left out, as derivatives of their weights mean nothing.
         """
-        return torch.where(self.solved, self.sizes, 0.0).sum() / self.solved.sum().clamp(min=1)
+        return _mean(self.sizes, self.solved)
+
+    @property
+    def loss_of_all(self) -> Tensor:
+        """The same with those that are not solved, but finite, whose weights are then constants.
+
+        Where weights make least what training makes small, derivatives through them vanish, and what is left is right
+        (the envelope theorem). Early in training it may be that nearly no sample can be solved.
+        """
+        return _mean(self.sizes, (self.results != int(Result.NON_FINITE)).all(1))
 
     @property
     def unsolved(self) -> float:
-        """The part of the samples that are left out of the loss."""
+        """The part of the samples that are left out of `loss`."""
         return float((~self.solved).double().mean())
 
     @property
@@ -74,3 +90,7 @@ class Prediction:
         if self.shares is None:
             raise ValueError("this prediction has no experts: it is one of a MixtureOfExperts that has")
         return self.shares
+
+
+def _mean(sizes: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where, sizes, 0.0).sum() / where.sum().clamp(min=1)

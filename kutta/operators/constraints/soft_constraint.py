@@ -12,6 +12,7 @@ from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.space_time_network import SpaceTimeNetwork
 from kutta.pde.problem import PDEProblem
+from kutta.solution import Result
 
 
 class SoftConstraint(SpaceTimeNetwork):
@@ -51,5 +52,5 @@ class SoftConstraint(SpaceTimeNetwork):
         fields = self.changes(self.read(space_time), space_time)
         if len(fields) != 1:
             raise ValueError(f"backbone must return one field; got {len(fields)}")
-        every = torch.ones(fields.shape[2], dtype=torch.bool, device=fields.device)
-        return self.predicted(space_time, space_time.constant() + fields[0], self.measured_on(space_time), every)
+        results = torch.full((fields.shape[2], 1), int(Result.SUCCESS), device=fields.device)
+        return self.predicted(space_time, space_time.constant() + fields[0], self.measured_on(space_time), results)

@@ -15,6 +15,7 @@ from kutta.operators.operator import check_counts
 from kutta.operators.scope import read_inputs
 from kutta.pde.grids.boundary import Neumann
 from kutta.pde.grids.grid import Grid
+from kutta.solution import Result
 
 
 class SpaceTimeNetwork(nn.Module):
@@ -63,15 +64,16 @@ class SpaceTimeNetwork(nn.Module):
         return None if self.measure is None else self.measure.on(space_time)
 
     def predicted(
-        self, space_time: SpaceTime, u: Tensor, measure: Propagator | None, solved: Tensor, **details: Any
+        self, space_time: SpaceTime, u: Tensor, measure: Propagator | None, results: Tensor, **details: Any
     ) -> Prediction:
         """A field ``(Q + 1, n, *shape)``, and how well it fulfils the equation."""
-        # Those that are not solved have no derivatives, not even such as are zero times what is no number.
-        known = torch.where(solved.reshape(-1, *[1] * space_time.grid.dim), u, u.detach())
+        # What is no number has no derivatives, not even such as are zero times it.
+        finite = (results != int(Result.NON_FINITE)).all(1)
+        known = torch.where(finite.reshape(-1, *[1] * space_time.grid.dim), u, u.detach())
         residual = space_time.residual_of(known)
         error = residual if measure is None else measure(residual.movedim(1, 0)).movedim(0, 1)
         shown = u.reshape(self.steps + 1, *space_time.lead, *space_time.grid.shape)
-        return Prediction(space_time.times, shown, residual, error, solved, **details)
+        return Prediction(space_time.times, shown, residual, error, results, **details)
 
 
 def in_space_and_time(space_time: SpaceTime) -> Grid:

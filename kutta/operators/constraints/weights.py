@@ -15,6 +15,9 @@ from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.iteration import chosen
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
 
+# Iterations after which problems that are solved are left alone.
+_ROUND = 6
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -36,6 +39,10 @@ class Rows:
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """All of them."""
         return self.guess, self.basis, self.data, self.weight
+
+    def only(self, index: Tensor) -> Rows:
+        """Those of some problems."""
+        return self if len(index) == len(self.weight) else Rows(*(one[index] for one in self.parts))
 
     def but(self, left_out: Tensor) -> Rows:
         """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
@@ -102,7 +109,9 @@ class Weights:
     def __call__(
         self, residual: Residual, rows: Rows, start: Tensor | None, experts: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights ``(n, K, N)`` with their derivatives, and of each expert whether it is solved, and iterations.
+        """The weights ``(n, K, N)``, and of each expert how it ended, a code of `kutta.Result`, and the iterations.
+
+        Weights that are solutions have derivatives; others are constants.
 
         Args:
             residual: of one problem.
@@ -117,17 +126,35 @@ class Weights:
             raise ValueError(f"start must have the shape {tuple(ones.shape)}; got {tuple(start.shape)}")
         start = (ones if start is None else start.detach().to(ones)).flatten(0, 1)
         with torch.no_grad():
-            found = self._solve(residual.problem(rows, start))
-        solved = found.result.codes < int(Result.MAX_STEPS)
-        w = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
+            w, codes, steps = self._searched(residual, rows, start)
+        solved = codes < int(Result.MAX_STEPS)
         if torch.is_grad_enabled() and bool(solved.any()):
             # Those that are not solved do not see the derivatives of their functions, which may be no numbers.
-            again = self._solve(residual.problem(rows.but(~solved), w))
+            again = self._solve(residual.problem(rows.but(~solved), w), self.max_steps)
             w = chosen(solved, again.y1, w)
-        return w.reshape(*shape, functions), solved.reshape(shape), found.stats.steps.reshape(shape)
+        return w.reshape(*shape, functions), codes.reshape(shape), steps.reshape(shape)
 
-    def _solve(self, problem: LeastSquaresProblem) -> Solution:
-        given = {"rtol": 1e-5, "max_steps": 50, "adjoint": Implicit(orders=1), **self.options}
+    def _searched(self, residual: Residual, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, codes and iterations, in rounds, each of the problems that are not yet solved."""
+        w, steps = start.clone(), torch.zeros(len(start), dtype=torch.long, device=start.device)
+        codes = torch.full_like(steps, int(Result.MAX_STEPS))
+        left = torch.arange(len(start), device=start.device)
+        for done in range(0, self.max_steps, _ROUND):
+            found = self._solve(residual.problem(rows.only(left), w[left]), min(_ROUND, self.max_steps - done))
+            w[left] = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
+            codes[left], steps[left] = found.result.codes, steps[left] + found.stats.steps
+            left = left[codes[left] == int(Result.MAX_STEPS)]
+            if not len(left):
+                break
+        return w, codes, steps
+
+    @property
+    def max_steps(self) -> int:
+        """Iterations at most."""
+        return self.options.get("max_steps", 50)
+
+    def _solve(self, problem: LeastSquaresProblem, max_steps: int) -> Solution:
+        given = {"rtol": 1e-5, "adjoint": Implicit(orders=1), **self.options, "max_steps": max_steps}
         return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
 
 
