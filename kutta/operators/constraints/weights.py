@@ -44,9 +44,8 @@ class Rows:
         """Those of some problems."""
         return self if len(index) == len(self.weight) else Rows(*(one[index] for one in self.parts))
 
-    def but(self, left_out: Tensor) -> Rows:
+    def but(self, left_out: Tensor, other: int) -> Rows:
         """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
-        other = int((~left_out).int().argmax())
         return Rows(*(chosen(left_out, one[other].detach().expand_as(one), one) for one in self.parts))
 
 
@@ -130,7 +129,8 @@ class Weights:
         solved = codes < int(Result.MAX_STEPS)
         if torch.is_grad_enabled() and bool(solved.any()):
             # Those that are not solved do not see the derivatives of their functions, which may be no numbers.
-            again = self._solve(residual.problem(rows.but(~solved), w), self.max_steps)
+            other = int(solved.int().argmax())
+            again = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])), self.max_steps)
             w = chosen(solved, again.y1, w)
         return w.reshape(*shape, functions), codes.reshape(shape), steps.reshape(shape)
 
