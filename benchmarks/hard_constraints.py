@@ -228,17 +228,19 @@ def picture(predicted: dict[str, Tensor], exact: Tensor, path: Path) -> None:
     box = (0.0, 1.0, 0.0, END)
     shown = {"solution": exact, **{name: predicted[name] for name in names}}
     largest = max(float((predicted[name] - exact).abs().max()) for name in names)
+    rows: tuple[dict[str, Any], dict[str, Any]] = (
+        {"vmin": 0.0, "vmax": 1.0},
+        {"vmin": -largest, "vmax": largest, "cmap": "RdBu"},
+    )
     for column, (name, u) in enumerate(shown.items()):
-        upper = axes[0, column].imshow(u, origin="lower", extent=box, aspect="auto", vmin=0.0, vmax=1.0)
         axes[0, column].set_title(name, fontsize=9)
-        off = axes[1, column].imshow(
-            u - exact, origin="lower", extent=box, aspect="auto", cmap="RdBu", vmin=-largest, vmax=largest
-        )
         axes[1, column].set_xlabel("x")
+        for row, (field, colours) in enumerate(zip((u, u - exact), rows, strict=True)):
+            axes[row, column].imshow(field, origin="lower", extent=box, aspect="auto", **colours)
+    for row, label in enumerate(("u", "off by")):
+        figure.colorbar(axes[row, 0].images[0], ax=axes[row], label=label)
     axes[0, 0].set_ylabel("t")
     axes[1, 0].set_ylabel("t")
-    figure.colorbar(upper, ax=axes[0], label="u")
-    figure.colorbar(off, ax=axes[1], label="off by")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -248,8 +250,7 @@ NOTES = (
     "without solutions; errors are relative L2 over all times and places. Samples whose weights are not found within "
     f"{MOST} iterations count with constant weights in training (unsolved: those of the tests).",
     "As published: residuals at points of boxes that do not overlap, each expert also next to walls. Estimated error: "
-    "what residuals make of the solution, see kutta.operators.EstimatedError; it is what the soft constraint, the basis "
-    "and the experts all gain most from.",
+    "what residuals make of the solution, see kutta.operators.EstimatedError.",
     "Jumps: differences of values, and of slopes, across the inner faces of boxes over those two cells beside them.",
     "Seconds are of one thread with as many runs beside each other as there are cores.",
 )

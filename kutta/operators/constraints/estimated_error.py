@@ -87,7 +87,7 @@ class Propagator:
         for axis, vectors in enumerate(self.waves):
             r = _along(r, axis - self.dim, vectors)
         shape = r.shape
-        of_waves = r.flatten(-self.dim).flatten(0, -3).permute(2, 1, 0).contiguous()
+        of_waves = r.reshape(-1, self.green.shape[-1], self.green.shape[0]).permute(2, 1, 0).contiguous()
         r = (self.green @ of_waves).permute(2, 1, 0).reshape(shape)
         for axis, vectors in enumerate(self.waves):
             r = _along(r, axis - self.dim, vectors.mT)

@@ -1,15 +1,19 @@
-"""Networks whose predictions fulfil an equation: a basis by a network, its weights by least squares, for each expert."""
+"""Networks whose predictions fulfil an equation: a network makes a basis, least squares its weights, for each expert."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from kutta.operators.constraints.continuity import Coupled, faces_of
 from kutta.operators.constraints.estimated_error import EstimatedError
+from kutta.operators.constraints.experts_of_processes import ExpertsOfProcesses
 from kutta.operators.constraints.prediction import Prediction
+from kutta.operators.constraints.routing.boxes import Boxes
 from kutta.operators.constraints.routing.everywhere import Everywhere
 from kutta.operators.constraints.sampled_points import Points, drawn, everywhere
 from kutta.operators.constraints.space_time import SpaceTime
@@ -53,6 +57,11 @@ class MixtureOfExperts(SpaceTimeNetwork):
         ridge: keeps weights small of which the equation says nothing.
         ramp: how soon after the beginning the field is free, in parts of the duration: with 1, the default, slowly,
             which suits smooth fields; with 0 at once, for fronts that begin at a wall.
+        continuity: how much experts agree at the faces of their boxes, in values and slopes, in units of the residual:
+            by default 0, not at all. With more, those of a sample are one problem with all their weights.
+        processes: of which each solves for some experts: ``True`` for all of torch.distributed, a group of these or a
+            device mesh of one axis. All are given the same problems, and only weights travel. Gradients are averaged
+            over processes afterwards, as `torch.nn.parallel.DistributedDataParallel` does.
         method: for least squares; by default `kutta.LevenbergMarquardt`.
         options: of `kutta.solve` for them: ``rtol``, by default 1e-5, ``max_steps``, by default 50, and ``adjoint``, by
             default ``kutta.Implicit(orders=1)``.
@@ -85,6 +94,8 @@ class MixtureOfExperts(SpaceTimeNetwork):
         measure: EstimatedError | None = None,
         ridge: float = 1e-4,
         ramp: float = 1.0,
+        continuity: float = 0.0,
+        processes: Any = None,
         method: LeastSquaresMethod | None = None,
         **options: Any,
     ):
@@ -93,8 +104,15 @@ class MixtureOfExperts(SpaceTimeNetwork):
             check_counts(points=points)
             if measure is not None:
                 raise ValueError("points are for residuals that count themselves; an EstimatedError takes all of them")
-        self.routing, self.points, self.ridge = routing, points, ridge
-        self.weights = Weights(method, options)
+        self.routing, self.points = routing, points
+        self.ridge = checked_at_least_zero("ridge", ridge)
+        self.search = Weights(method, options)
+        self.continuity = checked_at_least_zero("continuity", continuity)
+        self.processes = None if processes in (None, False) else ExpertsOfProcesses(processes)
+        if self.continuity and not isinstance(routing, Boxes):
+            raise ValueError(f"continuity is for experts in Boxes, which have faces; got {type(routing).__name__}")
+        if self.continuity and self.processes is not None:
+            raise ValueError("experts that agree at faces are solved at once, by one process; leave out processes")
 
     def forward(self, problem: PDEProblem, start: Float[Tensor, "n k weights"] | None = None) -> Prediction:
         """The field that fulfils a problem best.
@@ -113,13 +131,52 @@ class MixtureOfExperts(SpaceTimeNetwork):
         shares = self.routing.shares(a, in_space_and_time(space_time)).double()
         points = self._points(shares, space_time)
         constant = space_time.constant()
-        rows = _rows(space_time, constant, basis, points)
-        w, results, iterations = self.weights(Residual(space_time, self.ridge, measure), rows, start, shares.shape[1])
+        residual = Residual(space_time, self.ridge, measure)
+        w, results, iterations = self._weights(residual, constant, basis, shares, points, start)
         mixed = torch.einsum("nk...,nkj->jn...", shares.expand(len(w), *shares.shape[1:]), w)
         u = constant + (basis * mixed.transpose(1, 2)).sum(0)
-        return self.predicted(
-            space_time, u, measure, results, weights=w, iterations=iterations, shares=shares
-        )
+        return self.predicted(space_time, u, measure, results, weights=w, iterations=iterations, shares=shares)
+
+    def _weights(
+        self,
+        residual: Residual,
+        constant: Tensor,
+        basis: Tensor,
+        shares: Tensor,
+        points: Points,
+        start: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights ``(n, K, N)``, and how the search for those of each expert ended, and after how many steps."""
+        count = shares.shape[1]
+        shape = (basis.shape[2], count, basis.shape[0])
+        if start is not None and tuple(start.shape) != shape:
+            raise ValueError(f"start must have the shape {shape}; got {tuple(start.shape)}")
+        start = basis.new_ones(shape) if start is None else start.to(basis)
+        if self.continuity:
+            return self._coupled(residual, constant, basis, shares, points, start)
+        own = list(range(count)) if self.processes is None else self.processes.own(count)
+        rows = _rows(residual.space_time, constant, basis, points.of(own))
+        found = self.search(residual, rows, start[:, own].flatten(0, 1))
+        w, results, iterations = (one.unflatten(0, (shape[0], len(own))) for one in found)
+        if self.processes is None:
+            return w, results, iterations
+        return tuple(self.processes.gathered(one, count) for one in (w, results, iterations))  # type: ignore[return-value]
+
+    def _coupled(
+        self,
+        residual: Residual,
+        constant: Tensor,
+        basis: Tensor,
+        shares: Tensor,
+        points: Points,
+        start: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, of experts that agree at faces."""
+        coupled = Coupled(residual, faces_of(shares, in_space_and_time(residual.space_time)), self.continuity)
+        rows = coupled.rows(_rows(residual.space_time, constant, basis, points), basis)
+        w, results, iterations = self.search(coupled, rows, start.flatten(1))
+        every = (len(w), start.shape[1])
+        return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
 
     def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
         if self.measure is not None:
@@ -152,14 +209,22 @@ class ConstrainedBasis(MixtureOfExperts):
         super().__init__(backbone, steps, Everywhere(), **options)
 
 
+def checked_at_least_zero(name: str, value: Any) -> float:
+    """A finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return float(value)
+
+
 def _rows(space_time: SpaceTime, constant: Tensor, basis: Tensor, points: Points) -> Rows:
     """Images and data at the points of each expert, for all samples."""
     dim = space_time.grid.dim
     guess = _at(space_time.images(constant), points.index, dim)
     changes = _at(space_time.images_of_changes(basis), points.index, dim).movedim(1, -2)
     data = _at(space_time.data(), points.index, dim)
-    weight = points.weight.expand(guess.shape[1], -1, -1)
-    return Rows(*(one.movedim(0, 2).flatten(0, 1) for one in (guess, changes, data)), weight.flatten(0, 1))
+    weight = points.weight.expand(basis.shape[2], -1, -1)
+    guess, changes, data = (one.movedim(0, 2).flatten(0, 1) for one in (guess, changes, data))
+    return Rows(guess, changes, data, weight.flatten(0, 1))
 
 
 def _at(fields: Tensor, index: Tensor, dim: int) -> Tensor:

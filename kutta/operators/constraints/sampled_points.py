@@ -23,6 +23,10 @@ class Points(NamedTuple):
     index: Tensor
     weight: Tensor
 
+    def of(self, experts: list[int]) -> Points:
+        """Those of some experts."""
+        return Points(self.index[experts], self.weight[:, experts])
+
 
 def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, anew: bool) -> Points:
     """Points of each expert, where it has a share, and next to walls.

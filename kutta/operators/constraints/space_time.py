@@ -70,7 +70,7 @@ class SpaceTime:
         return list({id(one): one for one in self.right.leaves() if isinstance(one, Given)}.values())
 
     def constant(self) -> Tensor:
-        """The initial states, lasting: ``(Q + 1, n, *shape)``, with the values of the boundary at nodes that have them."""
+        """The initial states, lasting: ``(Q + 1, n, *shape)``; at nodes whose values are the boundary's, these."""
         u0 = self.problem.u0
         lasting = [u0, *(filled(self.grid, u0, t) for t in self.times[1:])]
         return torch.stack(lasting)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
 from kutta.operators.constraints.estimated_error import Propagator
 from kutta.operators.constraints.space_time import SpaceTime
+from kutta.pde.grids.values import total
 from kutta.problems import LeastSquaresProblem
-from kutta.solution import Result, Solution
+from kutta.solution import Result
 from kutta.solve import solve
 from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.iteration import chosen
@@ -36,17 +40,17 @@ class Rows:
     weight: Tensor
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def parts(self) -> tuple[Tensor, ...]:
         """All of them."""
         return self.guess, self.basis, self.data, self.weight
 
-    def only(self, index: Tensor) -> Rows:
+    def only(self, index: Tensor) -> Self:
         """Those of some problems."""
-        return self if len(index) == len(self.weight) else Rows(*(one[index] for one in self.parts))
+        return self if len(index) == len(self.weight) else type(self)(*(one[index] for one in self.parts))
 
-    def but(self, left_out: Tensor, other: int) -> Rows:
+    def but(self, left_out: Tensor, other: int) -> Self:
         """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
-        return Rows(*(chosen(left_out, one[other].detach().expand_as(one), one) for one in self.parts))
+        return type(self)(*(chosen(left_out, one[other].detach().expand_as(one), one) for one in self.parts))
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Residual:
         return torch.cat([weight * self._measured(r), self.ridge * w], 1)
 
     def jacobian(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
-        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``: as ``r`` is made point by point, one backward pass has all slopes."""
+        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``: ``r`` is made point by point, so one backward pass has all slopes."""
 
         def of_images(*images: Tensor) -> Tensor:
             return self.space_time.residual(images, data.unbind(1))
@@ -81,7 +85,7 @@ class Residual:
         r, pull = torch.func.vjp(of_images, *_images(w, guess, basis).unbind(1))  # pyright: ignore[reportAssignmentType]
         slopes = pull(torch.ones_like(r))
         eye = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
-        columns = sum(slope.unsqueeze(1) * one for slope, one in zip(slopes, basis.unbind(1), strict=True))
+        columns = total(slope.unsqueeze(1) * one for slope, one in zip(slopes, basis.unbind(1), strict=True))
         columns = weight.unsqueeze(1) * self._measured(columns)
         return torch.cat([columns, (self.ridge * eye).expand(len(w), -1, -1)], 2).mT
 
@@ -105,36 +109,38 @@ class Weights:
     method: LeastSquaresMethod | None
     options: Mapping[str, Any]
 
-    def __call__(
-        self, residual: Residual, rows: Rows, start: Tensor | None, experts: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights ``(n, K, N)``, and of each expert how it ended, a code of `kutta.Result`, and the iterations.
+    def __call__(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights ``(B, N)``, how each problem ended, a code of `kutta.Result`, and its iterations, ``(B,)``.
 
         Weights that are solutions have derivatives; others are constants.
 
         Args:
-            residual: of one problem.
-            rows: of all, ``n K``.
-            start: of the search, ``(n, K, N)``; by default 1.
-            experts: ``K``.
+            residual: what makes a problem of rows and a beginning: a `Residual`, or several that are `Coupled`.
+            rows: of all problems.
+            start: of the search, ``(B, N)``.
         """
-        count, functions = rows.basis.shape[0], rows.basis.shape[2]
-        shape = (count // experts, experts)
-        ones = rows.basis.new_ones(*shape, functions)
-        if start is not None and start.shape != ones.shape:
-            raise ValueError(f"start must have the shape {tuple(ones.shape)}; got {tuple(start.shape)}")
-        start = (ones if start is None else start.detach().to(ones)).flatten(0, 1)
         with torch.no_grad():
-            w, codes, steps = self._searched(residual, rows, start)
-        solved = codes < int(Result.MAX_STEPS)
-        if torch.is_grad_enabled() and bool(solved.any()):
-            # Those that are not solved do not see the derivatives of their functions, which may be no numbers.
-            other = int(solved.int().argmax())
-            again = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])), self.max_steps)
-            w = chosen(solved, again.y1, w)
-        return w.reshape(*shape, functions), codes.reshape(shape), steps.reshape(shape)
+            w, codes, steps = self._searched(residual, rows, start.detach())
+        if torch.is_grad_enabled():
+            w, codes = self._differentiable(residual, rows, w, codes)
+        return w, codes, steps
 
-    def _searched(self, residual: Residual, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _differentiable(self, residual: Any, rows: Rows, w: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights with derivatives, and codes: also of those whose derivatives lead to a singular system.
+
+        Others do not see derivatives, which may be no numbers: in their place another problem is solved.
+        """
+        solved = codes < int(Result.MAX_STEPS)
+        if not bool(solved.any()):
+            return w, codes
+        other = int(solved.int().argmax())
+        found = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])), self.max_steps)
+        singular = solved & ~found.y1.detach().isfinite().all(1)
+        if bool(singular.any()):
+            return self._differentiable(residual, rows, w, torch.where(singular, int(Result.SINGULAR), codes))
+        return chosen(solved, found.y1, w), codes
+
+    def _searched(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, codes and iterations, in rounds, each of the problems that are not yet solved."""
         w, steps = start.clone(), torch.zeros(len(start), dtype=torch.long, device=start.device)
         codes = torch.full_like(steps, int(Result.MAX_STEPS))
@@ -153,7 +159,7 @@ class Weights:
         """Iterations at most."""
         return self.options.get("max_steps", 50)
 
-    def _solve(self, problem: LeastSquaresProblem, max_steps: int) -> Solution:
+    def _solve(self, problem: LeastSquaresProblem, max_steps: int) -> Any:
         given = {"rtol": 1e-5, "adjoint": Implicit(orders=1), **self.options, "max_steps": max_steps}
         return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
 

@@ -35,7 +35,7 @@ class Gate(nn.Module):
 
     def shares(self, a: Tensor, grid: Grid) -> Tensor:
         """The share of each expert in the prediction, ``(n, K, *shape)``."""
-        found = self.network(a, grid)
+        found = self.network(a.to(next(self.network.parameters(), a)), grid)
         if found.shape[1] != self.experts:
             raise ValueError(f"network must return a field for each of {self.experts} experts; got {found.shape[1]}")
         return torch.softmax(found, 1)
