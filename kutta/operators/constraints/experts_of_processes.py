@@ -47,6 +47,8 @@ class ExpertsOfProcesses:
         """What all processes have of their experts, ``(n, K, ...)``, of this one's ``(n, K_own, ...)``."""
         most = max(map(len, self._shares(experts)))
         padded = torch.cat([own, own.new_zeros(own.shape[0], most - own.shape[1], *own.shape[2:])], 1)
+        if torch.is_grad_enabled() and padded.is_floating_point() and not padded.requires_grad:
+            padded.requires_grad_()  # all processes take part in the backward pass, also one that has solved nothing
         every = _Gathered.apply(padded, self.group, self.size)
         kept = [every[rank, :, : len(share)] for rank, share in enumerate(self._shares(experts))]
         return torch.cat(kept, 1)

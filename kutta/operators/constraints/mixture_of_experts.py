@@ -1,4 +1,4 @@
-"""Networks whose predictions fulfil an equation: a network makes a basis, least squares its weights, for each expert."""
+"""Networks whose predictions fulfil an equation: they make a basis, and least squares its weights, for each expert."""
 
 from __future__ import annotations
 

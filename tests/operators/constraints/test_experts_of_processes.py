@@ -36,16 +36,22 @@ def _work(rank, rendezvous, answers):
     distributed.destroy_process_group()
 
 
-def test_two_processes_predict_what_one_does_with_the_same_derivatives(tmp_path):
+def run_two(work, folder):
+    """What two processes answer, by their rank."""
     context = get_context("spawn")
     answers = context.Queue()
-    workers = [context.Process(target=_work, args=(rank, tmp_path / "rendezvous", answers)) for rank in range(2)]
+    workers = [context.Process(target=work, args=(rank, folder / "rendezvous", answers)) for rank in range(2)]
     for worker in workers:
         worker.start()
     found = dict(answers.get(timeout=120) for _ in workers)
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
+    return found
+
+
+def test_two_processes_predict_what_one_does_with_the_same_derivatives(tmp_path):
+    found = run_two(_work, tmp_path)
     u, weights, results, gradient = predicted(None)
     for rank in range(2):
         of_u, of_weights, of_results, of_gradient = (torch.tensor(one, dtype=F64) for one in found[rank])
@@ -68,3 +74,21 @@ def test_fewer_experts_than_processes_are_refused(tmp_path):
             group.own(2)
     finally:
         distributed.destroy_process_group()
+
+
+def _hopeless(rank, rendezvous, answers):
+    distributed.init_process_group("gloo", f"file://{rendezvous}", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    model = kt.operators.MixtureOfExperts(
+        tiny(4), STEPS, kt.operators.Boxes((1, 2)), processes=True, max_steps=1, rtol=1e-14
+    )
+    predicted = model(burgers())
+    predicted.loss_of_all.backward()
+    answers.put((rank, predicted.unsolved))
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def test_processes_that_have_solved_nothing_do_not_keep_the_others_waiting(tmp_path):
+    answers = run_two(_hopeless, tmp_path)
+    assert answers == {0: 1.0, 1: 1.0}
