@@ -11,6 +11,8 @@ from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.exporting import export_onnx
 from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
+from kutta.operators.graphs.graph import Graph
+from kutta.operators.graphs.graph_fixed_point import GraphFixedPoint
 from kutta.operators.learning import evaluate, train
 from kutta.operators.mgno import MgNO
 from kutta.operators.normalisation import Normalisation
@@ -39,6 +41,8 @@ __all__ = [
     "Ensemble",
     "FactorisedFNO",
     "FieldDeepONet",
+    "Graph",
+    "GraphFixedPoint",
     "MgNO",
     "NeuralStagger",
     "Normalisation",
