@@ -10,7 +10,7 @@ from torch import Tensor
 from kutta.operators.graphs.graph import Graph
 from kutta.problems import FixedPointProblem
 from kutta.solve import solve
-from kutta.solvers.algebra.nonlinear.roots.newton import Newton
+from kutta.solvers.algebra.nonlinear.fixed_points.picard import Picard
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class DecisionProcess:
         >>> stay = torch.tensor([[0, 1], [1, 1]])
         >>> rewards = torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
         >>> kt.operators.data.DecisionProcess(stay, rewards, 0.5).values()
-        tensor([2., 4.], dtype=torch.float64)
+        tensor([2.0000, 4.0000], dtype=torch.float64)
     """
 
     successors: Tensor
@@ -42,9 +42,8 @@ class DecisionProcess:
         return (self.rewards + self.discount * values[self.successors]).amax(1)
 
     def values(self) -> Tensor:
-        """``V``, ``(states,)``, by `kutta.solve`: Newton's method, which is Howard's iteration of policies here."""
-        problem = FixedPointProblem(self.best, torch.zeros_like(self.rewards[:, 0]))
-        return solve(problem, Newton(), rtol=1e-12, atol=1e-12).y1
+        """``V``, ``(states,)``, by `kutta.solve`."""
+        return worth(self.graph(self.rewards.dtype), self.discount)
 
     def graph(self, dtype: torch.dtype = torch.float32) -> Graph:
         """An edge for each action, from where it leads to where it is taken, with the reward. Nodes have a 1 each."""
@@ -52,6 +51,23 @@ class DecisionProcess:
         taken = torch.arange(states).repeat_interleave(actions)
         ones, rewards = torch.ones(states, 1, dtype=dtype), self.rewards.reshape(-1, 1).to(dtype)
         return Graph(torch.stack([self.successors.flatten(), taken]), ones, rewards)
+
+
+def worth(graph: Graph, discount: float) -> Tensor:
+    """The values of all states, ``(N,)``, of a process as a graph, or of a union of such.
+
+    Each state must have an action, and the one edge feature must be the reward.
+    """
+    sources, targets = graph.edges
+    rewards = graph.edge_features[:, 0]
+
+    def best(values: Tensor) -> Tensor:
+        return torch.zeros_like(values).scatter_reduce(
+            0, targets, rewards + discount * values[sources], "amax", include_self=False
+        )
+
+    problem = FixedPointProblem(best, torch.zeros_like(graph.node_features[:, 0]))
+    return solve(problem, Picard(), rtol=1e-10, atol=1e-10, max_steps=100_000).y1
 
 
 def decision_process(
@@ -96,5 +112,5 @@ def decision_processes(
     """
     sizes = (torch.randint(low, high + 1, (count,), generator=generator) for low, high in (states, actions))
     drawn = [decision_process(int(n), int(k), generator, discount) for n, k in zip(*sizes, strict=True)]
-    values = torch.cat([one.values() for one in drawn]).float()
-    return Graph.union([one.graph() for one in drawn]), values[:, None]
+    union = Graph.union([one.graph(torch.float64) for one in drawn])
+    return union.to(torch.float32), worth(union, discount).float()[:, None]
