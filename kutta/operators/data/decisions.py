@@ -37,10 +37,6 @@ class DecisionProcess:
     rewards: Tensor
     discount: float = 0.9
 
-    def best(self, values: Tensor) -> Tensor:
-        """The right-hand side of the equation of values, ``(states,)``."""
-        return (self.rewards + self.discount * values[self.successors]).amax(1)
-
     def values(self) -> Tensor:
         """``V``, ``(states,)``, by `kutta.solve`."""
         return worth(self.graph(self.rewards.dtype), self.discount)
