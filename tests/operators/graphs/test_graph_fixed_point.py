@@ -134,9 +134,7 @@ def test_graphs_that_do_not_fit_are_refused():
     model = layer()
     with pytest.raises(TypeError, match=r"graph must be a kutta.operators.Graph; got Tensor"):
         model(torch.ones(3, 3))
-    with pytest.raises(
-        TypeError, match="node_features must have the dtype of the layer, torch.float64; got torch.float32"
-    ):
+    with pytest.raises(TypeError, match="node_features must have the dtype of the layer"):
         model(random_graph(dtype=torch.float32))
     with pytest.raises(ValueError, match="graph must have 2 edge_features for this layer; got 0"):
         model(kt.operators.Graph(torch.tensor([[0], [1]]), torch.ones(2, 3, dtype=F64)))
