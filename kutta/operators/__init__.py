@@ -6,6 +6,7 @@ from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
 from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
+from kutta.operators.constraints.conservation_projection import ConservationProjection
 from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
 from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.exporting import export_onnx
@@ -37,6 +38,7 @@ __all__ = [
     "Band",
     "Calibration",
     "Coarsened",
+    "ConservationProjection",
     "DeepONet",
     "Ensemble",
     "FactorisedFNO",
