@@ -12,6 +12,7 @@ from kutta.operators.graphs.contraction import NOT_EXPANDING, Contraction, Metho
 from kutta.operators.graphs.graph import Graph
 from kutta.operators.graphs.message_passing import MessagePassing
 from kutta.operators.operator import check_counts
+from kutta.solution import Solution
 from kutta.solvers.algebra.method import LinearMethod
 from kutta.solvers.algebra.nonlinear.method import FixedPointMethod
 
@@ -102,10 +103,10 @@ class GraphFixedPoint(nn.Module):
             TypeError, ValueError: for a graph that does not fit.
             SolveError: where weights are not finite.
         """
-        return self.decoder(self.solve(graph).y1.mT)
+        return self.decoder(self.solve(graph).y1.mT.to(self._dtype))
 
-    def solve(self, graph: Graph) -> Any:
-        """The fixed points: a `kutta.Solution` with ``y1`` of shape ``(heads, N)``, and iterations for each head."""
+    def solve(self, graph: Graph) -> Solution:
+        """The fixed points: ``y1`` of shape ``(heads, N)``, in float32 at least, and iterations for each head."""
         contraction = self.contraction(graph)
         default = 1e-10 if self._dtype == torch.float64 else 1e-6
         return contraction.fixed_point(self.method, default if self.rtol is None else self.rtol)
@@ -114,7 +115,8 @@ class GraphFixedPoint(nn.Module):
         """What the network makes of a graph."""
         self._check(graph)
         x, e = self.encoder(graph)
-        weights, bias = (one.mT.contiguous().to(self._dtype) for one in (self.of_edges(e), self.of_nodes(x)))
+        exact = torch.promote_types(self._dtype, torch.float32)
+        weights, bias = (one.mT.contiguous().to(exact) for one in (self.of_edges(e), self.of_nodes(x)))
         return Contraction(graph.edges, weights, bias, self.gamma, self.activation)
 
     @property

@@ -87,6 +87,20 @@ def test_gradients_in_float32_are_those_in_float64():
     assert float((single - exact).norm() / exact.norm()) < 2e-5
 
 
+@torch.no_grad()
+def test_narrow_dtypes_are_solved_in_float32():
+    graph, model = random_graph(), layer(gamma=0.9)
+    exact = model(graph)
+    single = graph.to(torch.float32)
+    model = model.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(single)
+    narrow = model.bfloat16()(graph.to(torch.bfloat16))
+    assert narrow.dtype == torch.bfloat16
+    for one in (mixed, narrow):
+        assert float((one - exact).norm() / exact.norm()) < 0.05
+
+
 def test_loops_lonely_nodes_and_no_edges_are_graphs():
     model = layer()
     features = torch.randn(3, 3, dtype=F64)
