@@ -7,6 +7,13 @@ from kutta.operators.cno import CNO
 from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
 from kutta.operators.constraints.conservation_projection import ConservationProjection
+from kutta.operators.constraints.estimated_error import EstimatedError
+from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, MixtureOfExperts
+from kutta.operators.constraints.prediction import Prediction
+from kutta.operators.constraints.routing.boxes import Boxes
+from kutta.operators.constraints.routing.gate import Gate
+from kutta.operators.constraints.soft_constraint import SoftConstraint
+from kutta.operators.constraints.training import train_on_equation
 from kutta.operators.deeponet import DeepONet, FieldDeepONet, PODDeepONet, SequenceDeepONet
 from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.exporting import export_onnx
@@ -36,26 +43,33 @@ __all__ = [
     "T1",
     "T1U",
     "Band",
+    "Boxes",
     "Calibration",
     "Coarsened",
     "ConservationProjection",
+    "ConstrainedBasis",
     "DeepONet",
     "Ensemble",
+    "EstimatedError",
     "FactorisedFNO",
     "FieldDeepONet",
+    "Gate",
     "Graph",
     "GraphFixedPoint",
     "MgNO",
+    "MixtureOfExperts",
     "NeuralStagger",
     "Normalisation",
     "Operator",
     "PODDeepONet",
     "PODRegression",
     "Persistence",
+    "Prediction",
     "SchemeResidual",
     "Scope",
     "Selection",
     "SequenceDeepONet",
+    "SoftConstraint",
     "Surrogate",
     "TrainedOperator",
     "UNet",
@@ -69,4 +83,5 @@ __all__ = [
     "save",
     "select_modes",
     "train",
+    "train_on_equation",
 ]

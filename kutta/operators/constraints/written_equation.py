@@ -59,6 +59,9 @@ class Writing(Discretisation):
     def convection(self, law: Law, u: Field) -> Field:
         return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
 
+    def points(self, u: Field) -> Tensor:
+        return self.grid.points()
+
     def data(self, values: Any, u: Field) -> Field:
         return Given(values) if isinstance(values, Tensor) and values.dim() else values
 
@@ -76,8 +79,13 @@ class Writing(Discretisation):
         return u
 
 
-def written(problem: PDEProblem, ops: Discretisation) -> Expression:
+def written(problem: PDEProblem, ops: Discretisation, t: Any) -> Expression:
     """The right-hand side of a problem with one unknown.
+
+    Args:
+        problem: with its equation.
+        ops: the operations of its scheme.
+        t: the time, or a tensor of several that is seen as fields are.
 
     Raises:
         NotImplementedError: for several unknowns, and what an equation does that has no values at a point.
@@ -89,7 +97,7 @@ def written(problem: PDEProblem, ops: Discretisation) -> Expression:
             f"{', '.join(equation.components)}"
         )
     writing, u = Writing(ops), Image()
-    parts = equation.linear(writing, u), equation.nonlinear(writing, problem.t_span[0], u)
+    parts = equation.linear(writing, u), equation.nonlinear(writing, t, u)
     return total(part for part in parts if part is not None)
 
 

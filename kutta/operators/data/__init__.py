@@ -3,7 +3,7 @@
 from kutta.operators.data.decisions import DecisionProcess, decision_process, decision_processes
 from kutta.operators.data.diesel_engine import DieselEngine, driving
 from kutta.operators.data.diffusion_reaction import DiffusionReaction, diffusion_reaction
-from kutta.operators.data.families import burgers, darcy, navier_stokes
+from kutta.operators.data.families import burgers, darcy, diffusion_sorption, navier_stokes
 from kutta.operators.data.family import Family
 from kutta.operators.data.fields import Data
 from kutta.operators.data.forced import Forced, antiderivative, nonlinear_decay, pendulum
@@ -29,6 +29,7 @@ __all__ = [
     "decision_process",
     "decision_processes",
     "diffusion_reaction",
+    "diffusion_sorption",
     "driving",
     "generate",
     "navier_stokes",

@@ -12,14 +12,16 @@ from kutta.operators.data.family import Family
 from kutta.operators.data.gaussian_fields import GaussianField, two_phase
 from kutta.pde.equations.burgers import Burgers
 from kutta.pde.equations.darcy import Darcy
+from kutta.pde.equations.diffusion_sorption import DiffusionSorption
 from kutta.pde.equations.navier_stokes_vorticity import NavierStokesVorticity
-from kutta.pde.grids.boundary import Dirichlet, Neumann
+from kutta.pde.grids.boundary import Dirichlet, Neumann, Robin
 from kutta.pde.grids.grid import Grid
 from kutta.pde.problem import PDEProblem
 from kutta.pde.steady import SteadyProblem
 from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
 from kutta.solvers.exponential.runge_kutta import ETDRK4
+from kutta.solvers.stabilised.rkc import RKC2
 
 # The last digits of solutions are far below what networks learn.
 TOLERANCE = 1e-8
@@ -142,3 +144,69 @@ def navier_stokes(
     draw = _NavierStokes(points, viscosity, end, field or GaussianField(2.5, 7.0, 7.0**1.5))
     options = {"rtol": 1e-5, "atol": 1e-7}
     return Family(draw, ("u0",), ETDRK4(), options, times, f"navier-stokes {points}, viscosity {viscosity:g}")
+
+
+# Diffusivity, partition and exponent of the varied family: in these ranges, uniformly.
+_SORPTION = {"diffusivity": (3.5e-4, 7e-4), "partition": (2.8e-4, 4.2e-4), "exponent": (0.85, 0.9)}
+_HIGHEST_START, _LEVELS, _CUTOFF = 0.2, 0.5, 0.01
+
+
+@dataclass(frozen=True)
+class _Sorption:
+    """Draws initial concentrations that are the same everywhere."""
+
+    points: int
+    end: float
+
+    def __call__(self, count: int, generator: torch.Generator) -> PDEProblem:
+        level = _HIGHEST_START * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+        return DiffusionSorption(cutoff=_CUTOFF).problem(self.grid, level.expand(-1, self.points), (0.0, self.end))
+
+    @property
+    def grid(self) -> Grid:
+        """That of PDEBench."""
+        return Grid(self.points, boundary=(Dirichlet(1.0), Robin(1.0, 5e-4)))
+
+
+@dataclass(frozen=True)
+class _VariedSorption(_Sorption):
+    """Draws initial concentrations that vary in space, and coefficients."""
+
+    def __call__(self, count: int, generator: torch.Generator) -> PDEProblem:
+        coefficients = {
+            name: low + (high - low) * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+            for name, (low, high) in _SORPTION.items()
+        }
+        level = _HIGHEST_START * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+        field = GaussianField(2.0, 8.0, 50.0).draw(Grid(self.points, boundary=Neumann()), count, generator)
+        u0 = level * (1.0 + _LEVELS * torch.tanh(field))
+        return DiffusionSorption(cutoff=_CUTOFF, **coefficients).problem(self.grid, u0, (0.0, self.end))
+
+
+def diffusion_sorption(points: int = 128, end: float = 500.0, varied: bool = True, times: int = 1) -> Family:
+    """A dissolved substance that enters ground which holds it back; see `kutta.pde.DiffusionSorption`.
+
+    Initial concentrations are up to 0.2. In PDEBench they are the same everywhere, so that all problems are one with a
+    single parameter, and interpolation between a few solutions is better than any network. Here by default they vary in
+    space by half of themselves at most, and coefficients vary, too: the diffusivity from 3.5e-4 to 7e-4, the partition
+    from 2.8e-4 to 4.2e-4, the exponent from 0.85 to 0.9. The cutoff of the isotherm is 0.01: with that of PDEBench,
+    1e-6, the retardation is as good as discontinuous where the substance runs out.
+
+    Args:
+        points: cells.
+        end: the final time.
+        varied: as above, or as in PDEBench but for the cutoff.
+        times: see `Family`.
+
+    Source: Takamoto et al., PDEBench: An extensive benchmark for scientific machine learning, 2022.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> problem = kt.operators.data.diffusion_sorption(32).draw(5, torch.Generator().manual_seed(0))
+        >>> problem.u0.shape, problem.equation.diffusivity.shape
+        (torch.Size([5, 32]), torch.Size([5, 1]))
+    """
+    inputs = ("u0", *_SORPTION) if varied else ("u0",)
+    draw = (_VariedSorption if varied else _Sorption)(points, end)
+    name = f"diffusion and sorption {points}{', varied' * varied}"
+    return Family(draw, inputs, RKC2(), {"rtol": 1e-6, "atol": 1e-8}, times, name)

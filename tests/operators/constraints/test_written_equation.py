@@ -53,7 +53,7 @@ CASES = {
 def right_hand_side(problem, u):
     """By the expression, and how many different images that has."""
     ops = operations(problem)
-    expression = written(problem, ops)
+    expression = written(problem, ops, 0.0)
 
     def of(leaf):
         return leaf.tensor if isinstance(leaf, Given) else ops.leave(followed(ops, leaf.path, ops.enter(u)))
@@ -86,7 +86,7 @@ def test_what_is_refused():
     u = vortices(PLANE)
     several = kt.pde.GrayScott().problem(PLANE, torch.stack([u, u]), (0.0, 1.0))
     with pytest.raises(NotImplementedError, match="equations of one unknown; GrayScott has u, v"):
-        written(several, operations(several))
+        written(several, operations(several), 0.0)
     nonlocal_ = kt.pde.PDEProblem(lambda ops, t, u: ops.inverse_laplacian(u * u), PLANE, u, (0.0, 1.0))
     with pytest.raises(NotImplementedError, match="inverse of the Laplacian of what is linear in the unknown"):
-        written(nonlocal_, operations(nonlocal_))
+        written(nonlocal_, operations(nonlocal_), 0.0)

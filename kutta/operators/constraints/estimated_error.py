@@ -1,0 +1,126 @@
+"""What a residual makes of the solution, if changes spread by diffusion.
+
+    D_t z - kappa laplace(z) = r / T,    z(t_0) = 0,    nothing given at the sides
+
+The residual of a field is large where it is rough, and small where it is wrong but smooth: what makes residuals least
+is smeared out. ``z`` is about what the field is off by, all of it: rough and smooth parts have the weight that they
+have in the field. In the waves ``v`` of second differences between the sides, with numbers ``lambda``, this is a small
+system in time for each wave,
+
+    (D_t - kappa lambda) z^ = r^ / T
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kutta.operators.constraints.space_time import SpaceTime
+from kutta.operators.constraints.time_differences import backward_differences
+from kutta.operators.operator import check_counts
+from kutta.pde.grids.boundary import Condition, Periodic
+from kutta.pde.grids.given import is_data
+from kutta.pde.grids.grid import Grid
+
+
+@dataclass(frozen=True)
+class EstimatedError:
+    """Measures residuals by the error that they stand for, with changes that spread by diffusion.
+
+    Attributes:
+        diffusivity: ``kappa``, about that of the equation; its order of magnitude will do.
+        waves: how many of the longest along each axis count; by default all. Short ones, which diffusion takes away at
+            once, hardly do, and cost as much as long ones.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> backbone = kt.operators.FNO(1, 8, modes=(8, 8), width=8, layers=2)
+        >>> measure = kt.operators.EstimatedError(0.05)
+        >>> model = kt.operators.ConstrainedBasis(backbone, steps=16, measure=measure)
+        >>> grid = kt.pde.Grid(32)
+        >>> problem = kt.pde.Burgers(0.05).problem(grid, lambda x: torch.sin(2 * torch.pi * x[0]), (0.0, 0.5))
+        >>> bool(model(problem).error.abs().max() < 2.0)
+        True
+    """
+
+    diffusivity: float
+    waves: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.waves is not None:
+            check_counts(waves=self.waves)
+        if isinstance(self.diffusivity, bool) or not isinstance(self.diffusivity, int | float) or self.diffusivity < 0:
+            raise ValueError(f"diffusivity must be a number of at least 0; got {self.diffusivity!r}")
+
+    def on(self, space_time: SpaceTime) -> Propagator:
+        """Ready for a grid of time and space."""
+        return Propagator(space_time, float(self.diffusivity), self.waves)
+
+
+class Propagator:
+    """``r -> z``, linear, for fields ``(..., Q, *shape)``.
+
+    Attributes:
+        waves: of second differences along each axis, ``(N, waves)``: orthonormal columns.
+        green: what becomes of each wave, ``(waves, Q, Q)``.
+    """
+
+    def __init__(self, space_time: SpaceTime, diffusivity: float, count: int | None = None):
+        grid, device = space_time.grid, space_time.times.device
+        pairs = [_longest(_second_differences(grid, axis), count) for axis in range(grid.dim)]
+        numbers = torch.zeros((), dtype=torch.float64)
+        for one, _ in pairs:
+            numbers = numbers.unsqueeze(-1) + one
+        self.dim, self.unknown = grid.dim, space_time.unknown.to(device)
+        self.waves = [vectors.to(device) for _, vectors in pairs]
+        unit = torch.eye(space_time.steps + 1, dtype=torch.float64, device=device)[1:]
+        padded = torch.nn.functional.pad(unit[:, 1:], (1, 0)).mT
+        rates = backward_differences(padded, -2, space_time.h)
+        eye = torch.eye(space_time.steps, dtype=torch.float64, device=device)
+        system = rates - diffusivity * numbers.reshape(-1, 1, 1).to(device) * eye
+        self.green = torch.linalg.solve_triangular(system, eye.expand_as(system), upper=False) / space_time.duration
+
+    def __call__(self, r: Tensor) -> Tensor:
+        r = torch.where(self.unknown, r, 0.0)
+        for axis, vectors in enumerate(self.waves):
+            r = _along(r, axis - self.dim, vectors)
+        shape = r.shape
+        of_waves = r.reshape(-1, self.green.shape[-1], self.green.shape[0]).permute(2, 1, 0).contiguous()
+        r = (self.green @ of_waves).permute(2, 1, 0).reshape(shape)
+        for axis, vectors in enumerate(self.waves):
+            r = _along(r, axis - self.dim, vectors.mT)
+        return r
+
+
+def _along(u: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """A product with a matrix ``(N, M)`` along an axis."""
+    return (u.movedim(axis, -1) @ matrix).movedim(-1, axis)
+
+
+def _longest(matrix: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
+    """The numbers and the waves of second differences, the longest ones: their numbers are the highest."""
+    numbers, vectors = torch.linalg.eigh(matrix)
+    kept = len(numbers) if count is None else min(count, len(numbers))
+    return numbers[-kept:], vectors[:, -kept:]
+
+
+def _second_differences(grid: Grid, axis: int) -> Tensor:
+    """Along an axis, with nothing given at its sides: a symmetric matrix ``(N, N)``."""
+    count, h = grid.shape[axis], grid.spacing[axis]
+    ones = torch.ones(count - 1, dtype=torch.float64)
+    matrix = torch.diag(ones, 1) + torch.diag(ones, -1) - 2.0 * torch.eye(count, dtype=torch.float64)
+    for side, condition in enumerate(grid.boundary[axis]):
+        if isinstance(condition, Periodic):
+            matrix[-side, side - 1] += 1.0
+        elif is_data(grid, axis, side):
+            matrix[-side, :] = matrix[:, -side] = 0.0
+        else:
+            matrix[-side, -side] += _ghost(condition, h)  # type: ignore[arg-type]
+    return matrix / h**2
+
+
+def _ghost(condition: Condition, h: float) -> float:
+    """What ``a u + b du/dn = 0`` makes of the value beyond a side, in units of the one before it."""
+    return (condition.b / h - 0.5 * condition.a) / (condition.b / h + 0.5 * condition.a)

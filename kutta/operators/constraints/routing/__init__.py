@@ -1,0 +1,1 @@
+"""Which expert predicts where."""

@@ -1,0 +1,93 @@
+"""Training of networks that know an equation, on random problems and without solutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from kutta.operators.constraints.space_time_network import SpaceTimeNetwork
+from kutta.operators.data.family import Family
+from kutta.operators.operator import check_counts
+from kutta.optional import needed
+
+if TYPE_CHECKING:
+    from kutta.training import Figures
+
+# Of the seeds of problems: far from those that tests are drawn with.
+_FIRST = 10**6
+
+
+def train_on_equation(
+    model: SpaceTimeNetwork,
+    family: Family,
+    steps: int,
+    *,
+    batch: int = 6,
+    lr: float = 1e-3,
+    schedule: Any = None,
+    seed: int = 0,
+    constants: bool = True,
+    balance: float = 0.0,
+    **options: Any,
+) -> Figures:
+    """Train a network on problems that are drawn anew for every step, in place (needs the extra ``training``).
+
+    The loss is by how much its predictions miss the equation, `Prediction.loss`. No problem is solved.
+
+    Args:
+        model: such as a `MixtureOfExperts`.
+        family: draws the problems.
+        steps: of the optimiser, Adam.
+        batch: problems in a step.
+        lr: the largest learning rate.
+        schedule: of the learning rate; by default `kutta.training.schedules.one_cycle`.
+        seed: of the problems and of the points.
+        constants: whether samples whose weights were not found in time count with these as constants, see
+            `Prediction.loss_of_all`; else they are left out. They are counted either way, in the figure ``unsolved``.
+        balance: what `Prediction.imbalance` is multiplied with, where shares are learned.
+        options: of `kutta.training.fit`: ``folder``, ``every``, ``resume``, ``progress``, ``devices`` and the like.
+
+    Returns:
+        the figures of every epoch.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> _ = torch.manual_seed(0)
+        >>> model = kt.operators.ConstrainedBasis(kt.operators.FNO(1, 4, (4, 4), width=4, layers=1), steps=4)
+        >>> family = kt.operators.data.burgers(points=16)
+        >>> figures = kt.operators.train_on_equation(model, family, 3, batch=2, progress=False)
+        >>> sorted(figures)
+        ['epoch', 'loss', 'step', 'unsolved']
+    """
+    training = needed("kutta.training", "kutta.operators.train_on_equation", "training")
+    schedules = needed("kutta.training.schedules", "kutta.operators.train_on_equation", "training")
+    check_counts(steps=steps, batch=batch)
+    task = training.Task(
+        model,
+        partial(_loss, family, batch, constants, balance),
+        optimizer=partial(_adam, lr=lr),
+        schedule=schedules.one_cycle() if schedule is None else schedule,
+    )
+    torch.manual_seed(seed)
+    seeds = _FIRST + steps * seed + torch.arange(steps)
+    return training.fit(task, training.Batches(seeds, 1, shuffle=False), steps, **options)
+
+
+def _adam(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+    return Adam(parameters, lr=lr)
+
+
+def _loss(
+    family: Family, count: int, constants: bool, balance: float, model: Any, seed: Tensor, progress: float
+) -> tuple[Tensor, dict[str, Any]]:
+    problem = family.draw(count, torch.Generator().manual_seed(int(seed)))
+    predicted = model(problem)
+    loss = predicted.loss_of_all if constants else predicted.loss
+    if balance:
+        loss = loss + balance * predicted.imbalance
+    return loss, {"unsolved": predicted.unsolved}

@@ -1,0 +1,169 @@
+"""The weights of basis functions with which an equation holds best at some points: batches of small least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from kutta.operators.constraints.estimated_error import Propagator
+from kutta.operators.constraints.space_time import SpaceTime
+from kutta.pde.grids.values import total
+from kutta.problems import LeastSquaresProblem
+from kutta.solution import Result
+from kutta.solve import solve
+from kutta.solvers.algebra.nonlinear.derivatives import Implicit
+from kutta.solvers.algebra.nonlinear.iteration import chosen
+from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
+
+# Iterations after which problems that are solved are left alone.
+_ROUND = 6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the residual of each of ``B`` problems is made of.
+
+    Attributes:
+        guess: rates and images of the guess, ``(B, images, m)``.
+        basis: those of the basis functions, ``(B, images, N, m)``.
+        data: of the equation, ``(B, data, m)``.
+        weight: of each point, ``(B, m)``.
+    """
+
+    guess: Tensor
+    basis: Tensor
+    data: Tensor
+    weight: Tensor
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All of them."""
+        return self.guess, self.basis, self.data, self.weight
+
+    def only(self, index: Tensor) -> Self:
+        """Those of some problems."""
+        return self if len(index) == len(self.weight) else type(self)(*(one[index] for one in self.parts))
+
+    def but(self, left_out: Tensor, other: int) -> Self:
+        """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
+        return type(self)(*(chosen(left_out, one[other].detach().expand_as(one), one) for one in self.parts))
+
+
+@dataclass(frozen=True)
+class Residual:
+    """``(weight M r(w), ridge w)``, whose squares are made least.
+
+    Attributes:
+        space_time: the equation.
+        ridge: what holds weights back that the equation says nothing of.
+        measure: ``M``, of residuals at all points; nothing where these count themselves.
+    """
+
+    space_time: SpaceTime
+    ridge: float
+    measure: Propagator | None = None
+
+    def problem(self, rows: Rows, start: Tensor) -> LeastSquaresProblem:
+        """For `kutta.solve`, beginning with the weights `start`, ``(B, N)``."""
+        return LeastSquaresProblem(self.residual, start, rows.parts, batched=True, jacobian=self.jacobian)
+
+    def residual(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
+        """``(B, m + N)``."""
+        r = self.space_time.residual(_images(w, guess, basis).unbind(1), data.unbind(1))
+        return torch.cat([weight * self._measured(r), self.ridge * w], 1)
+
+    def jacobian(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
+        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``: ``r`` is made point by point, so one backward pass has all slopes."""
+
+        def of_images(*images: Tensor) -> Tensor:
+            return self.space_time.residual(images, data.unbind(1))
+
+        r, pull = torch.func.vjp(of_images, *_images(w, guess, basis).unbind(1))  # pyright: ignore[reportAssignmentType]
+        slopes = pull(torch.ones_like(r))
+        eye = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
+        columns = total(slope.unsqueeze(1) * one for slope, one in zip(slopes, basis.unbind(1), strict=True))
+        columns = weight.unsqueeze(1) * self._measured(columns)
+        return torch.cat([columns, (self.ridge * eye).expand(len(w), -1, -1)], 2).mT
+
+    def _measured(self, r: Tensor) -> Tensor:
+        """``M r`` of residuals ``(..., m)``."""
+        if self.measure is None:
+            return r
+        shaped = r.unflatten(-1, (self.space_time.steps, *self.space_time.grid.shape))
+        return self.measure(shaped).flatten(-self.space_time.grid.dim - 1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How weights are found.
+
+    Attributes:
+        method: for least squares.
+        options: of `kutta.solve`.
+    """
+
+    method: LeastSquaresMethod | None
+    options: Mapping[str, Any]
+
+    def __call__(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights ``(B, N)``, how each problem ended, a code of `kutta.Result`, and its iterations, ``(B,)``.
+
+        Weights that are solutions have derivatives; others are constants.
+
+        Args:
+            residual: what makes a problem of rows and a beginning: a `Residual`, or several that are `Coupled`.
+            rows: of all problems.
+            start: of the search, ``(B, N)``.
+        """
+        with torch.no_grad():
+            w, codes, steps = self._searched(residual, rows, start.detach())
+        if torch.is_grad_enabled():
+            w, codes = self._differentiable(residual, rows, w, codes)
+        return w, codes, steps
+
+    def _differentiable(self, residual: Any, rows: Rows, w: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights with derivatives, and codes: also of those whose derivatives lead to a singular system.
+
+        Others do not see derivatives, which may be no numbers: in their place another problem is solved.
+        """
+        solved = codes < int(Result.MAX_STEPS)
+        if not bool(solved.any()):
+            return w, codes
+        other = int(solved.int().argmax())
+        found = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])), self.max_steps)
+        singular = solved & ~found.y1.detach().isfinite().all(1)
+        if bool(singular.any()):
+            return self._differentiable(residual, rows, w, torch.where(singular, int(Result.SINGULAR), codes))
+        return chosen(solved, found.y1, w), codes
+
+    def _searched(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, codes and iterations, in rounds, each of the problems that are not yet solved."""
+        w, steps = start.clone(), torch.zeros(len(start), dtype=torch.long, device=start.device)
+        codes = torch.full_like(steps, int(Result.MAX_STEPS))
+        left = torch.arange(len(start), device=start.device)
+        for done in range(0, self.max_steps, _ROUND):
+            found = self._solve(residual.problem(rows.only(left), w[left]), min(_ROUND, self.max_steps - done))
+            w[left] = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
+            codes[left], steps[left] = found.result.codes, steps[left] + found.stats.steps
+            left = left[codes[left] == int(Result.MAX_STEPS)]
+            if not len(left):
+                break
+        return w, codes, steps
+
+    @property
+    def max_steps(self) -> int:
+        """Iterations at most."""
+        return self.options.get("max_steps", 50)
+
+    def _solve(self, problem: LeastSquaresProblem, max_steps: int) -> Any:
+        given = {"rtol": 1e-5, "adjoint": Implicit(orders=1), **self.options, "max_steps": max_steps}
+        return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
+
+
+def _images(w: Tensor, guess: Tensor, basis: Tensor) -> Tensor:
+    """Of the sum of the guess and of weighted basis functions."""
+    return guess + (w[:, None, None, :] @ basis).squeeze(-2)

@@ -1,0 +1,327 @@
+"""Bases with the weights for which an equation holds best: exactness, derivatives, experts, hostile input."""
+
+import math
+
+import pytest
+import torch
+
+import kutta as kt
+from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, MixtureOfExperts
+from kutta.solution import Result
+from tests._helpers import F64, relative_error
+from tests.operators.constraints._networks import (
+    STEPS,
+    U0,
+    Fields,
+    burgers,
+    cubic,
+    heat,
+    marched,
+    pointwise,
+    random_fields,
+    tiny,
+    transported,
+    with_solution,
+)
+
+MEASURES = {"residual": None, "estimated error": kt.operators.EstimatedError(0.05)}
+EXACT = {"ridge": 1e-9, "ramp": 0.0, "rtol": 1e-10, "max_steps": 100}
+
+
+def fixed(fields, cls=ConstrainedBasis, **options):
+    return cls(Fields(fields), STEPS, **{**EXACT, **options}).eval()
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_linear_equation_whose_solution_is_in_the_basis_takes_one_step(measure):
+    problem = heat()
+    model = fixed(with_solution(problem, 6), measure=MEASURES[measure], rtol=1e-6)
+    predicted = model(problem)
+    assert bool(predicted.solved.all()) and int(predicted.iterations.max()) == 1
+    assert relative_error(predicted.u.detach(), marched(problem)) < 1e-10
+
+
+@pytest.mark.parametrize("equation", [transported, cubic])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_nonlinear_equation_whose_solution_is_in_the_basis(equation, measure):
+    problem = pointwise(equation)
+    predicted = fixed(with_solution(problem, 8), measure=MEASURES[measure])(problem)
+    assert bool(predicted.solved.all()) and int(predicted.iterations.max()) < 20
+    assert relative_error(predicted.u.detach(), marched(problem)) < 1e-8
+
+
+def directional(model, problem, direction, h):
+    """A derivative by central differences, all solved again."""
+    fields, values = model.backbone.fields, []
+    with torch.no_grad():
+        start = fields.clone()
+        for sign in (1.0, -1.0):
+            fields.copy_(start + sign * h * direction)
+            predicted = model(problem)
+            assert bool(predicted.solved.all())
+            values.append((predicted.u * TARGET).sum())
+        fields.copy_(start)
+    return (values[0] - values[1]) / (2.0 * h)
+
+
+TARGET = torch.randn(STEPS + 1, 2, 16, generator=torch.Generator().manual_seed(3), dtype=F64)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("residual", ["small", "large"])
+def test_derivatives_are_those_of_solutions_solved_again(measure, residual):
+    problem = pointwise(cubic, 1.5 * U0, 2.0)
+    fields = with_solution(problem, 6) if residual == "small" else random_fields(3)
+    direction, errors = random_fields(fields.shape[1], seed=5), {}
+    for curvature in (True, False):
+        adjoint = kt.Implicit(orders=1, curvature=curvature)
+        options = {"rtol": 1e-13, "ridge": 1e-4, "adjoint": adjoint, "max_steps": 400}
+        model = fixed(fields.clone(), measure=MEASURES[measure], **options)
+        predicted = model(problem)
+        assert bool(predicted.solved.all())
+        (gradient,) = torch.autograd.grad((predicted.u * TARGET).sum(), model.backbone.fields)
+        found = (gradient * direction).sum()
+        exact = directional(model, problem, direction, 1e-5)
+        errors[curvature] = float((found - exact).abs() / exact.abs())
+    size = float(predicted.sizes.detach().mean())
+    print(f"size {size:.1e}: full {errors[True]:.1e}, published shortcut {errors[False]:.1e}")
+    assert errors[True] < 1e-6
+    assert (errors[False] > 1e-3) == (residual == "large")
+
+
+def test_one_expert_is_the_constrained_basis_bit_for_bit():
+    found = []
+    for make in (
+        lambda net: ConstrainedBasis(net, STEPS, points=40),
+        lambda net: MixtureOfExperts(net, STEPS, kt.operators.Boxes((1, 1)), points=40),
+    ):
+        model = make(tiny(4))
+        torch.manual_seed(1)
+        predicted = model(burgers())
+        predicted.loss.backward()
+        found.append((predicted.u, [one.grad for one in model.parameters()]))
+    assert torch.equal(found[0][0], found[1][0])
+    assert all(torch.equal(*pair) for pair in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.3])
+def test_permuted_experts_have_permuted_weights_and_predict_the_same(overlap):
+    boxes, permuted = kt.operators.Boxes((2, 2), overlap), kt.operators.Boxes((2, 2), overlap)
+    order = [2, 0, 3, 1]
+    permuted.intervals = [boxes.intervals[number] for number in order]
+    one, other = (
+        fixed(random_fields(4), MixtureOfExperts, routing=routing)(burgers()) for routing in (boxes, permuted)
+    )
+    assert torch.allclose(one.weights[:, order], other.weights, rtol=1e-7, atol=1e-9)
+    assert torch.allclose(one.u, other.u, atol=1e-9)
+
+
+def test_members_of_a_batch_do_not_depend_on_each_other():
+    fields = random_fields(4)
+    both = fixed(fields)(burgers())
+    for sample in range(2):
+        alone = fixed(fields[sample : sample + 1])(burgers(U0[sample]))
+        assert alone.u.shape == (STEPS + 1, 16)
+        assert torch.allclose(alone.u, both.u[:, sample], atol=1e-9)
+
+
+def rooted(ops, t, u):
+    """An equation that has no values below zero."""
+    return 0.05 * ops.laplacian(u) - torch.sqrt(u)
+
+
+def test_a_member_without_numbers_is_named_and_does_not_harm_the_others():
+    u0 = torch.stack([2.0 + U0[0], U0[1]])
+    problem = pointwise(rooted, u0)
+    fields = 0.1 * random_fields(4)
+    model = fixed(fields, ridge=1e-4)
+    predicted = model(problem)
+    assert predicted.results[:, 0].tolist() == [int(Result.SUCCESS), int(Result.NON_FINITE)]
+    assert predicted.solved.tolist() == [True, False] and predicted.unsolved == 0.5
+    alone = fixed(fields[:1], ridge=1e-4)
+    of_one = alone(pointwise(rooted, u0[:1]))
+    assert torch.allclose(predicted.u[:, 0], of_one.u[:, 0], atol=1e-9)
+    for loss in ("loss", "loss_of_all"):
+        gradient, exact = (
+            torch.autograd.grad(getattr(one, loss), net.backbone.fields, retain_graph=True)[0]
+            for one, net in ((predicted, model), (of_one, alone))
+        )
+        assert torch.allclose(gradient[0], exact[0], atol=1e-9)
+        assert bool((gradient[1] == 0.0).all())
+
+
+def test_a_singular_normal_matrix_is_named_and_does_not_harm_the_others():
+    fields = random_fields(3)
+    fields[1, 2] = fields[1, 1]  # of one member only
+    model = fixed(fields, ridge=0.0)
+    with pytest.warns(RuntimeWarning, match="SINGULAR in system 1"):
+        without = model(heat())
+    assert without.results[:, 0].tolist() == [int(Result.SUCCESS), int(Result.SINGULAR)]
+    assert bool(torch.isfinite(without.u).all())
+    (gradient,) = torch.autograd.grad(without.loss, model.backbone.fields)
+    assert bool((gradient[0] != 0.0).any()) and bool((gradient[1] == 0.0).all())
+    with_ridge = fixed(fields, ridge=1e-6)(heat())
+    assert bool(with_ridge.solved.all())
+    assert torch.allclose(with_ridge.weights[1, 0, 1], with_ridge.weights[1, 0, 2], rtol=1e-4)
+    assert torch.allclose(without.u, with_ridge.u, atol=1e-6)
+
+
+def test_samples_that_are_not_solved_are_left_out_and_counted():
+    model = fixed(random_fields(6, scale=2.0), max_steps=2, rtol=1e-12)
+    easy = torch.stack([torch.zeros(16, dtype=F64), 5.0 * U0[0]])
+    problem = pointwise(cubic, easy, 2.0)
+    model.backbone.fields.data[0] = 0.0
+    predicted = model(problem)
+    assert predicted.solved.tolist() == [True, False] and predicted.unsolved == 0.5
+    (left_out,) = torch.autograd.grad(predicted.loss, model.backbone.fields, retain_graph=True)
+    (as_constants,) = torch.autograd.grad(predicted.loss_of_all, model.backbone.fields)
+    assert bool((left_out[1] == 0.0).all()) and bool((as_constants[1] != 0.0).any())
+
+
+def test_an_expert_without_points_is_refused():
+    boxes = kt.operators.Boxes((1, 40))
+    with pytest.raises(ValueError, match=r"at least one point of the grid; expert \d+ of 40 has none"):
+        fixed(random_fields(3), MixtureOfExperts, routing=boxes, points=5)(burgers())
+
+
+def test_points_are_drawn_anew_in_training_only():
+    model = MixtureOfExperts(tiny(4), STEPS, kt.operators.Boxes((1, 2)), points=20)
+    assert not torch.equal(model(burgers()).weights, model(burgers()).weights)
+    model.eval()
+    assert torch.equal(model(burgers()).weights, model(burgers()).weights)
+
+
+def test_a_network_in_single_precision_is_solved_in_double():
+    model = ConstrainedBasis(tiny(4), STEPS)
+    predicted = model(burgers(U0.float()))
+    assert predicted.u.dtype == torch.float64
+    predicted.loss.backward()
+    gradients = [one.grad for one in model.parameters()]
+    assert all(one.dtype == torch.float32 and bool(torch.isfinite(one).all()) for one in gradients)
+
+
+def test_without_derivatives_nothing_is_kept_for_them():
+    with torch.no_grad():
+        assert not ConstrainedBasis(tiny(4), STEPS)(burgers()).u.requires_grad
+
+
+def test_it_begins_where_it_is_told():
+    model = fixed(random_fields(4))
+    first = model(burgers())
+    again = model(burgers(), start=first.weights)
+    assert int(again.iterations.max()) == 0
+    with pytest.raises(ValueError, match=r"start must have the shape \(2, 1, 4\)"):
+        model(burgers(), start=first.weights[:1])
+
+
+def jumps(predicted, face):
+    """Of values and slopes across a face, over those beside it."""
+    first, second = predicted.u[1:].detach().diff(), predicted.u[1:].detach().diff(n=2)
+    values = first[..., face - 1].square().mean() / first[..., [face - 3, face + 1]].square().mean()
+    slopes = second[..., [face - 2, face - 1]].square().mean() / second[..., [face - 4, face + 1]].square().mean()
+    return float(values.sqrt()), float(slopes.sqrt())
+
+
+FINE = kt.pde.Grid(64, boundary=kt.pde.Neumann())
+ROUTINGS = {
+    "boxes": (kt.operators.Boxes((1, 2)), {}),
+    "overlap": (kt.operators.Boxes((1, 2), 0.4), {}),
+    "continuity": (kt.operators.Boxes((1, 2)), {"continuity": 1e4}),
+}
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_seams(routing):
+    boxes, options = ROUTINGS[routing]
+    x, t = FINE.points()[0], torch.linspace(0.0, 1.0, STEPS + 1, dtype=F64)[:, None]
+    waves = torch.stack([torch.cos(torch.pi * number * x) for number in range(1, 6)])
+    fields = (waves[:, None] * (1.0 + t))[None] * 0.1
+    u0 = torch.exp(-20.0 * (x - 0.3) ** 2)[None]
+    model = MixtureOfExperts(Fields(fields), STEPS, boxes, ridge=1e-6, **options).eval()
+    predicted = model(kt.pde.Heat(0.05).problem(FINE, u0, (0.0, 0.5)))
+    values, slopes = jumps(predicted, 32)
+    print(f"jump of u {values:.2f}, of u_x {slopes:.2f}")
+    if routing == "boxes":
+        assert slopes > 2.0
+    else:
+        assert values < 2.0 and slopes < 2.0
+
+
+def test_experts_that_agree_everywhere_are_one():
+    """With much continuity all weights are those of an equation for all, if the functions are independent at faces."""
+    fields, problem = random_fields(2), heat()
+    together = fixed(fields, MixtureOfExperts, routing=kt.operators.Boxes((1, 2)), continuity=1e5, rtol=1e-6)(problem)
+    assert bool(together.solved.all())
+    assert torch.allclose(together.weights[:, 0], together.weights[:, 1], atol=1e-4)
+    assert torch.allclose(together.u, fixed(fields)(problem).u, atol=1e-3)
+
+
+def test_derivatives_of_experts_that_agree():
+    problem, routing = pointwise(cubic, U0, 1.0), kt.operators.Boxes((1, 2))
+    options = {"routing": routing, "continuity": 1.0, "ridge": 1e-4, "rtol": 1e-13, "max_steps": 400}
+    model = fixed(random_fields(3), MixtureOfExperts, **options)
+    (gradient,) = torch.autograd.grad((model(problem).u * TARGET).sum(), model.backbone.fields)
+    direction = random_fields(3, seed=5)
+    exact = directional(model, problem, direction, 1e-5)
+    assert abs(float((gradient * direction).sum() - exact)) < 1e-6 * abs(float(exact))
+
+
+def test_a_gate_learns_its_shares():
+    gate = kt.operators.Gate(tiny(3), 3)
+    model = MixtureOfExperts(Fields(random_fields(3)), STEPS, gate, ridge=1e-3)
+    predicted = model(burgers())
+    assert predicted.shares.shape == (2, 3, STEPS + 1, 16)
+    (predicted.loss_of_all + predicted.imbalance).backward()
+    assert any(bool((one.grad != 0.0).any()) for one in gate.parameters())
+    assert set(dict(model.named_parameters())) > {"backbone.fields"}
+
+
+def test_imbalance_is_none_for_equal_shares_and_most_for_one_expert():
+    def prediction(shares):
+        u = torch.zeros(2, 1, 4)
+        return kt.operators.Prediction(u, u, u, u, torch.zeros(1, 3), shares=shares)
+
+    equal = torch.full((1, 3, 2, 4), 1.0 / 3.0)
+    alone = torch.zeros(1, 3, 2, 4)
+    alone[:, 1] = 1.0
+    assert math.isclose(float(prediction(equal).imbalance), 0.0, abs_tol=1e-6)
+    assert math.isclose(float(prediction(alone).imbalance), 2.0, abs_tol=1e-6)
+    with pytest.raises(ValueError, match="has no experts"):
+        kt.operators.SoftConstraint(tiny(1), STEPS)(burgers()).imbalance  # noqa: B018
+
+
+def test_boxes_are_split_where_the_error_is():
+    model = fixed(random_fields(3), MixtureOfExperts, routing=kt.operators.Boxes((1, 2)))
+    predicted = model(burgers())
+    errors = predicted.error_of_experts
+    sizes = [predicted.error.detach()[..., part].square().mean().sqrt() for part in (slice(0, 8), slice(8, 16))]
+    assert torch.allclose(errors, torch.stack(sizes))
+    finer = fixed(random_fields(3), MixtureOfExperts, routing=model.routing.split(errors))(burgers())
+    assert finer.weights.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: ConstrainedBasis(tiny(2), 0), ValueError, "steps must be a whole number of at least 1"),
+        (lambda: ConstrainedBasis("net", 4), TypeError, "backbone must be a network"),
+        (lambda: ConstrainedBasis(tiny(2), 4, routing=None), TypeError, "has one expert"),
+        (lambda: ConstrainedBasis(tiny(2), 4, ridge=-1.0), ValueError, "ridge must be a number of at least 0"),
+        (lambda: ConstrainedBasis(tiny(2), 4, ramp=2.0), ValueError, "ramp must be a number from 0 to 1"),
+        (lambda: ConstrainedBasis(tiny(2), 4, measure=1.0), TypeError, "measure must be None or"),
+        (
+            lambda: ConstrainedBasis(tiny(2), 4, points=3, measure=kt.operators.EstimatedError(1.0)),
+            ValueError,
+            "takes all of them",
+        ),
+        (lambda: ConstrainedBasis(tiny(2), 4, continuity=1.0), ValueError, "continuity is for experts in Boxes"),
+        (lambda: ConstrainedBasis(tiny(2), 4, processes=True), ValueError, "init_process_group"),
+        (lambda: ConstrainedBasis(tiny(2), 4)(kt.pde.Grid(4)), TypeError, "problem must be such as"),
+        (lambda: ConstrainedBasis(Fields(torch.zeros(2, 3, 4, 16)), STEPS)(burgers()), ValueError, "backbone must ret"),
+        (lambda: ConstrainedBasis(tiny(2), 4, inputs=("nu",))(burgers()), ValueError, "the model reads 'nu'"),
+        (lambda: ConstrainedBasis(tiny(2), 4, rtoll=1.0)(burgers()), TypeError, "rtoll"),
+    ],
+)
+def test_what_is_refused(make, kind, message):
+    with pytest.raises(kind, match=message):
+        make()
