@@ -6,6 +6,7 @@ from kutta.operators.baselines.pod_regression import PODRegression
 from kutta.operators.cno import CNO
 from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
+from kutta.operators.constraints.conservation_projection import ConservationProjection
 from kutta.operators.constraints.estimated_error import EstimatedError
 from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, MixtureOfExperts
 from kutta.operators.constraints.prediction import Prediction
@@ -18,6 +19,8 @@ from kutta.operators.ensemble import Band, Ensemble
 from kutta.operators.exporting import export_onnx
 from kutta.operators.factorised_fno import FactorisedFNO
 from kutta.operators.fno import FNO
+from kutta.operators.graphs.graph import Graph
+from kutta.operators.graphs.graph_fixed_point import GraphFixedPoint
 from kutta.operators.learning import evaluate, train
 from kutta.operators.mgno import MgNO
 from kutta.operators.normalisation import Normalisation
@@ -43,6 +46,7 @@ __all__ = [
     "Boxes",
     "Calibration",
     "Coarsened",
+    "ConservationProjection",
     "ConstrainedBasis",
     "DeepONet",
     "Ensemble",
@@ -50,6 +54,8 @@ __all__ = [
     "FactorisedFNO",
     "FieldDeepONet",
     "Gate",
+    "Graph",
+    "GraphFixedPoint",
     "MgNO",
     "MixtureOfExperts",
     "NeuralStagger",

@@ -40,6 +40,7 @@ BENCHMARKS = {
     "learned_relaxation": (),
     "poisson": ("pyamg",),
     "deeponet": ("deepxde", "pytorch_lightning"),
+    "graph_fixed_point": (),
     "operators_darcy": ("pytorch_lightning",),
     "operators_online": ("pytorch_lightning",),
     "operators_peers": ("deepxde", "neuralop", "pytorch_lightning"),
