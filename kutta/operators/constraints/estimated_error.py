@@ -73,7 +73,7 @@ class Propagator:
         numbers = torch.zeros((), dtype=torch.float64)
         for one, _ in pairs:
             numbers = numbers.unsqueeze(-1) + one
-        self.dim, self.unknown = grid.dim, space_time.unknown.to(device)
+        self.dim, self.unknown = grid.dim, space_time.unknown
         self.waves = [vectors.to(device) for _, vectors in pairs]
         unit = torch.eye(space_time.steps + 1, dtype=torch.float64, device=device)[1:]
         padded = torch.nn.functional.pad(unit[:, 1:], (1, 0)).mT

@@ -124,12 +124,12 @@ class SpaceTime:
     @cached_property
     def unknown(self) -> Tensor:
         """Which points of a time have a residual, ``(*shape)``."""
-        return unknowns(self.grid).bool()
+        return unknowns(self.grid).bool().to(self.times.device)
 
     @cached_property
     def walls(self) -> Tensor:
         """Which points are next to a side that does not wrap around, ``(*shape)``: with the unknowns nearest to it."""
-        found = torch.zeros(self.grid.shape, dtype=torch.bool)
+        found = torch.zeros(self.grid.shape, dtype=torch.bool, device=self.times.device)
         for axis, side, _ in conditions(self.grid):
             nearest = int(is_data(self.grid, axis, side))
             found.select(axis, nearest if side == 0 else -1 - nearest).fill_(True)

@@ -62,7 +62,7 @@ def train_on_equation(
         >>> family = kt.operators.data.burgers(points=16)
         >>> figures = kt.operators.train_on_equation(model, family, 3, batch=2, progress=False)
         >>> sorted(figures)
-        ['epoch', 'loss', 'step', 'unsolved']
+        ['loss', 'unsolved']
     """
     training = needed("kutta.training", "kutta.operators.train_on_equation", "training")
     schedules = needed("kutta.training.schedules", "kutta.operators.train_on_equation", "training")

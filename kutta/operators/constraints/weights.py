@@ -77,7 +77,7 @@ class Residual:
         return torch.cat([weight * self._measured(r), self.ridge * w], 1)
 
     def jacobian(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
-        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``; as ``r`` is made point by point, one backward pass has all slopes."""
+        """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``, with all slopes from one backward pass, as ``r`` is pointwise."""
 
         def of_images(*images: Tensor) -> Tensor:
             return self.space_time.residual(images, data.unbind(1))

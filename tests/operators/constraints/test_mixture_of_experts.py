@@ -266,6 +266,31 @@ def test_derivatives_of_experts_that_agree():
     assert abs(float((gradient * direction).sum() - exact)) < 1e-6 * abs(float(exact))
 
 
+def test_a_flow_in_the_plane_whose_solution_is_in_the_basis():
+    """Vortices of Taylor and Green decay as ``exp(-2 nu t)``, times what backward differences make of that."""
+    grid = kt.pde.Grid((8, 8), 2.0 * torch.pi)
+    x, y = grid.points()
+    w0 = torch.stack([2.0 * torch.cos(x) * torch.cos(y), torch.cos(x + y) + torch.sin(x - y)])
+    problem = kt.pde.NavierStokesVorticity(0.1).problem(grid, w0, (0.0, 1.0))
+    decay = marched_number(0.2, 1.0)
+    generator = torch.Generator().manual_seed(0)
+    fields = 0.1 * torch.randn(2, 3, STEPS + 1, 8, 8, generator=generator, dtype=F64)
+    fields[:, 0] = (decay - 1.0)[None, :, None, None] * w0[:, None]
+    model = fixed(fields, MixtureOfExperts, routing=kt.operators.Boxes((1, 2, 2)), points=100)
+    predicted = model(problem)
+    assert predicted.weights.shape == (2, 4, 3) and bool(predicted.solved.all())
+    assert torch.allclose(predicted.u, decay[:, None, None, None] * w0, atol=1e-8)
+    predicted.loss.backward()
+
+
+def marched_number(rate, end):
+    """What backward differences make of ``du/dt = -rate u``, ``u(0) = 1``."""
+    h, u = end / STEPS, [1.0, 1.0 / (1.0 + rate * end / STEPS)]
+    for _ in range(STEPS - 1):
+        u.append((2.0 * u[-1] - 0.5 * u[-2]) / (1.5 + rate * h))
+    return torch.tensor(u, dtype=F64)
+
+
 def test_a_gate_learns_its_shares():
     gate = kt.operators.Gate(tiny(3), 3)
     model = MixtureOfExperts(Fields(random_fields(3)), STEPS, gate, ridge=1e-3)
