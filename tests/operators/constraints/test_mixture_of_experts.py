@@ -301,6 +301,25 @@ def test_a_gate_learns_its_shares():
     assert set(dict(model.named_parameters())) > {"backbone.fields"}
 
 
+class Decided(torch.nn.Module):
+    """Shares of a gate that are next to nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.field = torch.nn.Parameter(torch.tensor([200.0, 0.0]))
+
+    def forward(self, a, grid):
+        return self.field[None, :, None, None].expand(len(a), 2, *grid.shape)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_gate_that_has_decided_has_finite_derivatives(measure):
+    gate = kt.operators.Gate(Decided(), 2)
+    model = fixed(random_fields(3), MixtureOfExperts, routing=gate, measure=MEASURES[measure], ridge=1e-3)
+    model(heat()).loss_of_all.backward()
+    assert all(bool(torch.isfinite(one.grad).all()) for one in model.parameters())
+
+
 def test_imbalance_is_none_for_equal_shares_and_most_for_one_expert():
     def prediction(shares):
         u = torch.zeros(2, 1, 4)

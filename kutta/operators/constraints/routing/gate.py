@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from kutta.operators.operator import check_counts
 from kutta.pde.grids.grid import Grid
 
+# What each expert has of each point at least: weights of the residual are roots of shares, which have slopes there.
+_LEAST = 1e-6
+
 
 class Gate(nn.Module):
     """The share of each expert is what a network says, ``g_k = softmax_k c_k(t, x)``.
@@ -38,4 +41,4 @@ class Gate(nn.Module):
         found = self.network(a.to(next(self.network.parameters(), a)), grid)
         if found.shape[1] != self.experts:
             raise ValueError(f"network must return a field for each of {self.experts} experts; got {found.shape[1]}")
-        return torch.softmax(found, 1)
+        return (torch.softmax(found, 1) + _LEAST) / (1.0 + self.experts * _LEAST)
