@@ -165,7 +165,7 @@ class _Sorption:
     @property
     def grid(self) -> Grid:
         """That of PDEBench."""
-        return Grid(self.points, boundary=(Dirichlet(1.0), Robin(1.0, 5e-4)))
+        return Grid((self.points,), boundary=(Dirichlet(1.0), Robin(1.0, 5e-4)))
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class _VariedSorption(_Sorption):
             for name, (low, high) in _SORPTION.items()
         }
         level = _HIGHEST_START * torch.rand(count, 1, generator=generator, dtype=torch.float64)
-        field = GaussianField(2.0, 8.0, 50.0).draw(Grid(self.points, boundary=Neumann()), count, generator)
+        field = GaussianField(2.0, 8.0, 50.0).draw(Grid((self.points,), boundary=Neumann()), count, generator)
         u0 = level * (1.0 + _LEVELS * torch.tanh(field))
         return DiffusionSorption(cutoff=_CUTOFF, **coefficients).problem(self.grid, u0, (0.0, self.end))
 
