@@ -19,10 +19,13 @@ from torch import Tensor
 
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.time_differences import backward_differences
-from kutta.operators.operator import check_counts
+from kutta.operators.operator import check_counts, checked_at_least_zero
 from kutta.pde.grids.boundary import Condition, Periodic
 from kutta.pde.grids.given import is_data
 from kutta.pde.grids.grid import Grid
+
+# Of what is given, in units of 1 / h^2: below all numbers of waves, so that these are the last to be left out.
+_SHORTEST = -8.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,7 @@ class EstimatedError:
     def __post_init__(self) -> None:
         if self.waves is not None:
             check_counts(waves=self.waves)
-        if isinstance(self.diffusivity, bool) or not isinstance(self.diffusivity, int | float) or self.diffusivity < 0:
-            raise ValueError(f"diffusivity must be a number of at least 0; got {self.diffusivity!r}")
+        checked_at_least_zero("diffusivity", self.diffusivity)
 
     def on(self, space_time: SpaceTime) -> Propagator:
         """Ready for a grid of time and space."""
@@ -63,18 +65,20 @@ class Propagator:
     """``r -> z``, linear, for fields ``(..., Q, *shape)``.
 
     Attributes:
-        waves: of second differences along each axis, ``(N, waves)``: orthonormal columns.
+        forward: from points to the waves of second differences, along each axis, ``(N, waves)``.
+        backward: and back, ``(waves, N)``.
         green: what becomes of each wave, ``(waves, Q, Q)``.
     """
 
     def __init__(self, space_time: SpaceTime, diffusivity: float, count: int | None = None):
         grid, device = space_time.grid, space_time.times.device
-        pairs = [_longest(_second_differences(grid, axis), count) for axis in range(grid.dim)]
+        pairs = [_waves(grid, axis, count) for axis in range(grid.dim)]
         numbers = torch.zeros((), dtype=torch.float64)
-        for one, _ in pairs:
+        for one, _, _ in pairs:
             numbers = numbers.unsqueeze(-1) + one
         self.dim, self.unknown = grid.dim, space_time.unknown
-        self.waves = [vectors.to(device) for _, vectors in pairs]
+        self.forward = [forward.to(device) for _, forward, _ in pairs]
+        self.backward = [backward.to(device) for _, _, backward in pairs]
         unit = torch.eye(space_time.steps + 1, dtype=torch.float64, device=device)[1:]
         padded = torch.nn.functional.pad(unit[:, 1:], (1, 0)).mT
         rates = backward_differences(padded, -2, space_time.h)
@@ -84,13 +88,13 @@ class Propagator:
 
     def __call__(self, r: Tensor) -> Tensor:
         r = torch.where(self.unknown, r, 0.0)
-        for axis, vectors in enumerate(self.waves):
+        for axis, vectors in enumerate(self.forward):
             r = _along(r, axis - self.dim, vectors)
         shape = r.shape
         of_waves = r.reshape(-1, self.green.shape[-1], self.green.shape[0]).permute(2, 1, 0).contiguous()
         r = (self.green @ of_waves).permute(2, 1, 0).reshape(shape)
-        for axis, vectors in enumerate(self.waves):
-            r = _along(r, axis - self.dim, vectors.mT)
+        for axis, vectors in enumerate(self.backward):
+            r = _along(r, axis - self.dim, vectors)
         return r
 
 
@@ -99,23 +103,39 @@ def _along(u: Tensor, axis: int, matrix: Tensor) -> Tensor:
     return (u.movedim(axis, -1) @ matrix).movedim(-1, axis)
 
 
-def _longest(matrix: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
-    """The numbers and the waves of second differences, the longest ones: their numbers are the highest."""
-    numbers, vectors = torch.linalg.eigh(matrix)
+def _waves(grid: Grid, axis: int, count: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The numbers of the longest waves along an axis, which are the highest; the products that lead there and back."""
+    matrix, weights = _second_differences(grid, axis), _weights(grid, axis).sqrt()
+    numbers, vectors = torch.linalg.eigh(weights[:, None] * matrix / weights)
     kept = len(numbers) if count is None else min(count, len(numbers))
-    return numbers[-kept:], vectors[:, -kept:]
+    vectors = vectors[:, -kept:]
+    return numbers[-kept:], weights[:, None] * vectors, vectors.mT / weights
+
+
+def _weights(grid: Grid, axis: int) -> Tensor:
+    """Lengths of points, in which second differences are symmetric: half of one for nodes at sides."""
+    weights = torch.ones(grid.shape[axis], dtype=torch.float64)
+    for side, condition in enumerate(grid.boundary[axis]):
+        if grid.centring[axis] == "node" and not isinstance(condition, Periodic):  # type: ignore[index]
+            weights[-side] = 0.5
+    return weights
 
 
 def _second_differences(grid: Grid, axis: int) -> Tensor:
-    """Along an axis, with nothing given at its sides: a symmetric matrix ``(N, N)``."""
+    """Along an axis, with nothing given at its sides, ``(N, N)``."""
     count, h = grid.shape[axis], grid.spacing[axis]
     ones = torch.ones(count - 1, dtype=torch.float64)
     matrix = torch.diag(ones, 1) + torch.diag(ones, -1) - 2.0 * torch.eye(count, dtype=torch.float64)
     for side, condition in enumerate(grid.boundary[axis]):
+        inner = 1 - 3 * side  # the point beside the last one, from this side
         if isinstance(condition, Periodic):
             matrix[-side, side - 1] += 1.0
         elif is_data(grid, axis, side):
             matrix[-side, :] = matrix[:, -side] = 0.0
+            matrix[-side, -side] = _SHORTEST
+        elif grid.centring[axis] == "node":  # type: ignore[index]
+            matrix[-side, inner] += 1.0
+            matrix[-side, -side] -= 2.0 * h * condition.a / condition.b  # type: ignore[attr-defined]
         else:
             matrix[-side, -side] += _ghost(condition, h)  # type: ignore[arg-type]
     return matrix / h**2

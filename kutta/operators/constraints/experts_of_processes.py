@@ -71,6 +71,6 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        gradient = gradient.contiguous()
+        gradient = gradient.clone()
         distributed.all_reduce(gradient, group=ctx.group)
         return gradient[distributed.get_rank(ctx.group)], None, None

@@ -21,6 +21,15 @@ from torch import Tensor
 # Of expressions, these are sums.
 _SUMS = (operator.add, operator.sub, operator.neg)
 
+# What PyTorch computes point by point, by name.
+_POINTWISE = """
+    abs acos acosh add arctan asin asinh atan atan2 atanh ceil clamp clip cos cosh div divide elu erf
+    erfc exp exp2 expm1 floor ge gelu gt heaviside hypot le leaky_relu lerp lgamma log log10 log1p log2
+    logaddexp logit lt maximum minimum mul multiply nan_to_num neg negative positive pow reciprocal relu
+    rsqrt sgn sigmoid sign silu sin sinc sinh softplus sqrt square sub subtract tan tanh true_divide
+    where xlogy
+""".split()
+
 # What something linear is known by: what has been done to the unknown, one operation after the other.
 Path = tuple[Any, ...]
 
@@ -79,7 +88,13 @@ class Expression:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Expression:
-        """Functions of PyTorch, point by point."""
+        """Functions of PyTorch that are computed point by point."""
+        name = getattr(function, "__name__", str(function))
+        if name not in _POINTWISE:
+            raise NotImplementedError(
+                f"constraints need equations that are computed point by point from derivatives; got torch.{name}: take "
+                f"one of {', '.join(_POINTWISE)}"
+            )
         return Pointwise(function, tuple(args), kwargs)
 
 

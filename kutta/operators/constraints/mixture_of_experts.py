@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from kutta.operators.constraints.sampled_points import Points, drawn, everywhere
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.space_time_network import SpaceTimeNetwork, in_space_and_time
 from kutta.operators.constraints.weights import Residual, Rows, Weights
-from kutta.operators.operator import check_counts
+from kutta.operators.operator import check_counts, checked_at_least_zero
 from kutta.pde.problem import PDEProblem
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
 
@@ -104,6 +103,8 @@ class MixtureOfExperts(SpaceTimeNetwork):
             check_counts(points=points)
             if measure is not None:
                 raise ValueError("points are for residuals that count themselves; an EstimatedError takes all of them")
+        if not callable(getattr(routing, "shares", None)):
+            raise TypeError(f"routing must be such as kutta.operators.Boxes((1, 4)); got {routing!r}")
         self.routing, self.points = routing, points
         self.ridge = checked_at_least_zero("ridge", ridge)
         self.search = Weights(method, options)
@@ -180,7 +181,7 @@ class MixtureOfExperts(SpaceTimeNetwork):
 
     def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
         if self.measure is not None:
-            return everywhere(shares[:, :, 1:])
+            return everywhere(shares[:, :, 1:], space_time.unknown)
         return drawn(shares[:, :, 1:], space_time.unknown, space_time.walls, self.points, self.training)
 
 
@@ -207,13 +208,6 @@ class ConstrainedBasis(MixtureOfExperts):
         if "routing" in options:
             raise TypeError("a ConstrainedBasis has one expert; for a routing take a MixtureOfExperts")
         super().__init__(backbone, steps, Everywhere(), **options)
-
-
-def checked_at_least_zero(name: str, value: Any) -> float:
-    """A finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
-    return float(value)
 
 
 def _rows(space_time: SpaceTime, constant: Tensor, basis: Tensor, points: Points) -> Rows:

@@ -37,7 +37,9 @@ class Prediction:
     @property
     def sizes(self) -> Tensor:
         """The root of the mean square of `error` of each sample, ``(n,)``."""
-        return self.error.square().mean(0).flatten(1).mean(1).sqrt()
+        squares = self.error.square().mean(0).flatten(1).mean(1)
+        some = squares > 0.0  # a root has no slope at 0
+        return torch.where(some, torch.where(some, squares, 1.0).sqrt(), 0.0)
 
     @property
     def solved(self) -> Tensor:
@@ -56,8 +58,8 @@ class Prediction:
     def loss_of_all(self) -> Tensor:
         """The same with those that are not solved, but finite, whose weights are then constants.
 
-        Where weights make least what training makes small, derivatives through them vanish, and what is left is right
-        (the envelope theorem). Early in training it may be that nearly no sample can be solved.
+        Where weights make least what training makes small, derivatives through them vanish (the envelope theorem); so
+        what is left is about right where they nearly do. Early in training it may be that hardly a sample is solved.
         """
         return _mean(self.sizes, (self.results != int(Result.NON_FINITE)).all(1))
 

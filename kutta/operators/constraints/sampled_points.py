@@ -44,15 +44,10 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
     Raises:
         ValueError: for an expert without points.
     """
+    _check_none_is_empty(shares, unknown)
     shares = torch.maximum(shares, walls.to(shares))
     has = ((shares > 0.0).any(0) & unknown).flatten(1)
     counts = has.sum(1)
-    if not bool((counts > 0).all()):
-        empty = counts.argmin().item()
-        raise ValueError(
-            f"each expert must have at least one point of the grid; expert {empty} of {len(counts)} has none: take "
-            "fewer boxes, or a finer grid"
-        )
     most = int(counts.max())
     m = most if count is None else min(count, most)
     index = _shuffled(has, m, anew)
@@ -63,11 +58,22 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
     return Points(index, (share / here.sum(1, keepdim=True)).sqrt())
 
 
-def everywhere(shares: Tensor) -> Points:
+def everywhere(shares: Tensor, unknown: Tensor) -> Points:
     """All points for each expert, with the weight that it has there; arguments as of `drawn`."""
+    _check_none_is_empty(shares, unknown)
     flat = shares.flatten(2)
     index = torch.arange(flat.shape[2], device=flat.device).expand(flat.shape[1], -1)
     return Points(index, (flat / flat.sum(2, keepdim=True)).sqrt())
+
+
+def _check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
+    """Refuse experts without points."""
+    counts = ((shares > 0.0) & unknown).flatten(2).sum(2)
+    if not bool((counts > 0).all()):
+        raise ValueError(
+            f"each expert must have at least one point of the grid; expert {int(counts.amin(0).argmin())} of "
+            f"{counts.shape[1]} has none: take fewer boxes, or a finer grid"
+        )
 
 
 def _shuffled(has: Tensor, m: int, anew: bool) -> Tensor:

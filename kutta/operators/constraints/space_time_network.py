@@ -44,7 +44,10 @@ class SpaceTimeNetwork(nn.Module):
     def read(self, space_time: SpaceTime) -> Tensor:
         """What the network reads of a problem, lasting: ``(n, inputs, Q + 1, *shape)``."""
         a = read_inputs(space_time.problem, self.inputs)
-        a = a.to(next(self.backbone.parameters(), a))
+        of_network = next(self.backbone.parameters(), a)
+        if of_network.device != a.device:
+            raise ValueError(f"problem must be on the device of the network, {of_network.device}; got {a.device}")
+        a = a.to(of_network.dtype)
         return a.unsqueeze(2).expand(-1, -1, self.steps + 1, *a.shape[2:])
 
     def changes(self, a: Tensor, space_time: SpaceTime) -> Tensor:
@@ -67,10 +70,14 @@ class SpaceTimeNetwork(nn.Module):
         self, space_time: SpaceTime, u: Tensor, measure: Propagator | None, results: Tensor, **details: Any
     ) -> Prediction:
         """A field ``(Q + 1, n, *shape)``, and how well it fulfils the equation."""
-        # What is no number has no derivatives, not even such as are zero times it.
-        finite = (results != int(Result.NON_FINITE)).all(1)
-        known = torch.where(finite.reshape(-1, *[1] * space_time.grid.dim), u, u.detach())
-        residual = space_time.residual_of(known)
+        residual = space_time.residual_of(u)
+        finite = residual.detach().isfinite().transpose(0, 1).flatten(1).all(1)
+        results = torch.where(finite[:, None], results, int(Result.NON_FINITE))
+        if not bool(finite.all()):
+            # What is no number has no derivatives, not even such as are zero times it.
+            residual = space_time.residual_of(
+                torch.where(finite.reshape(-1, *[1] * space_time.grid.dim), u, u.detach())
+            )
         error = residual if measure is None else measure(residual.movedim(1, 0)).movedim(0, 1)
         shown = u.reshape(self.steps + 1, *space_time.lead, *space_time.grid.shape)
         return Prediction(space_time.times, shown, residual, error, results, **details)

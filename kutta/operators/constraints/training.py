@@ -67,6 +67,11 @@ def train_on_equation(
     training = needed("kutta.training", "kutta.operators.train_on_equation", "training")
     schedules = needed("kutta.training.schedules", "kutta.operators.train_on_equation", "training")
     check_counts(steps=steps, batch=batch)
+    if getattr(model, "processes", None) is not None:
+        raise ValueError(
+            "train_on_equation gives each process other problems, and experts of several processes need the same ones: "
+            "train such a model in a loop of your own, and average its gradients over the processes"
+        )
     task = training.Task(
         model,
         partial(_loss, family, batch, constants, balance),

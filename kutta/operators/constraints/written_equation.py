@@ -7,8 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from kutta.operators.constraints.expressions import Expression, Given, Image, Path
+from kutta.pde.grids.boundary import Periodic
 from kutta.pde.grids.values import total
 from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_volume import Cells
 from kutta.pde.schemes.scheme import Discretisation, Field, Law
 
 
@@ -47,16 +49,23 @@ class Writing(Discretisation):
         return written
 
     def diffusion(self, u: Field, coefficient: Any) -> Field:
+        coefficient = coefficient.tensor if isinstance(coefficient, Given) else coefficient
         written = None if isinstance(coefficient, Expression) else self._linear(u, "diffusion", coefficient)
         return super().diffusion(u, coefficient) if written is None else written
 
     def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
+        if self.ops.has_data:
+            self._check_walls("a function", ("derivative", axis))
         return self.homogeneous().derivative(function(u), axis, order)
 
     def laplacian_of(self, function: Any, u: Field) -> Field:
+        if self.ops.has_data:
+            self._check_walls("a function", ("laplacian",))
         return self.homogeneous().laplacian(function(u))
 
     def convection(self, law: Law, u: Field) -> Field:
+        if isinstance(self.ops, Cells):
+            raise NotImplementedError("constraints are not for limited fluxes: take kutta.pde.FiniteDifference()")
         return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
 
     def points(self, u: Field) -> Tensor:
@@ -70,10 +79,23 @@ class Writing(Discretisation):
         if isinstance(u, Image):
             return Image((*u.path, (self.with_data, *operation)))
         if isinstance(u, Given):
+            self._check_walls("data", operation)
             return Given(followed(self.ops, ((False, *operation),), u.tensor))
+        if self.with_data and self.ops.has_data:
+            self._check_walls("a sum or a product", operation)
         return u.linear(lambda part: self.homogeneous()._linear(part, *operation))
 
+    def _check_walls(self, what: str, operation: tuple[Any, ...]) -> None:
+        """Refuse what a wall says nothing of: its conditions are those of the unknown."""
+        axes = operation[1:2] if operation[0] == "derivative" else range(self.grid.dim)
+        if not all(isinstance(self.grid.boundary[axis][0], Periodic) for axis in axes):
+            raise NotImplementedError(
+                f"constraints take derivatives between walls of the unknown alone; got {operation[0]} of {what}: write "
+                "the term with derivatives of the unknown, such as u * ops.derivative(u, 0)"
+            )
+
     def _by_the_chain_rule(self, u: Expression, axis: int, order: int) -> Expression:
+        self._check_walls("a product or a function", ("derivative", axis))
         for _ in range(order):
             u = u.derivative(lambda leaf: self.derivative(leaf, axis))
         return u

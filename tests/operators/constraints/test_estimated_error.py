@@ -14,6 +14,7 @@ GRIDS = {
     "cells between slopes": kt.pde.Grid(16, boundary=kt.pde.Neumann(0.3)),
     "cells that cool": kt.pde.Grid(16, boundary=(kt.pde.Dirichlet(1.0), kt.pde.Robin(2.0, 0.3))),
     "nodes between values": kt.pde.Grid(17, centring="node", boundary=kt.pde.Dirichlet()),
+    "nodes between slopes": kt.pde.Grid(17, centring="node", boundary=kt.pde.Neumann(0.2)),
     "plane": kt.pde.Grid((8, 6), (1.0, 2.0), boundary=(kt.pde.Periodic(), kt.pde.Dirichlet())),
 }
 
@@ -53,7 +54,17 @@ def test_long_waves_are_those_that_count():
     assert float(every(rough).abs().max()) < 0.1 * float(every(smooth).abs().max())
 
 
-@pytest.mark.parametrize("given", [{"diffusivity": -1.0}, {"diffusivity": "1"}, {"diffusivity": 1.0, "waves": 0}])
+def test_what_is_given_is_the_last_to_count():
+    space_time = posed(GRIDS["nodes between values"], torch.zeros(1, 17, dtype=F64))
+    smooth = torch.sin(torch.pi * space_time.grid.points()[0]).expand(6, 17)
+    every, one = (kt.operators.EstimatedError(KAPPA, waves).on(space_time) for waves in (None, 1))
+    assert torch.allclose(one(smooth), every(smooth), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"diffusivity": float("nan")}, {"diffusivity": -1.0}, {"diffusivity": "1"}, {"diffusivity": 1.0, "waves": 0}],
+)
 def test_what_is_refused(given):
     with pytest.raises(ValueError, match="must be"):
         kt.operators.EstimatedError(**given)

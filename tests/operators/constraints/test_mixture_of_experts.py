@@ -178,10 +178,25 @@ def test_samples_that_are_not_solved_are_left_out_and_counted():
     assert bool((left_out[1] == 0.0).all()) and bool((as_constants[1] != 0.0).any())
 
 
-def test_an_expert_without_points_is_refused():
-    boxes = kt.operators.Boxes((1, 40))
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("boundary", [kt.pde.Periodic(), kt.pde.Neumann()], ids=["ring", "walls"])
+def test_an_expert_without_points_is_refused(boundary, measure):
+    model = fixed(random_fields(3), MixtureOfExperts, routing=kt.operators.Boxes((1, 40)), measure=MEASURES[measure])
+    problem = kt.pde.Heat(0.05).problem(kt.pde.Grid(16, boundary=boundary), U0, (0.0, 0.5))
     with pytest.raises(ValueError, match=r"at least one point of the grid; expert \d+ of 40 has none"):
-        fixed(random_fields(3), MixtureOfExperts, routing=boxes, points=5)(burgers())
+        model(problem)
+
+
+def test_a_residual_of_zero_and_one_that_is_no_number_have_derivatives_of_zero():
+    still = torch.stack([torch.ones(16, dtype=F64), U0[0]])
+    model = fixed(torch.zeros(2, 3, STEPS + 1, 16, dtype=F64), ridge=1e-3)
+    (gradient,) = torch.autograd.grad(model(heat(still)).loss_of_all, model.backbone.fields)
+    assert bool(torch.isfinite(gradient).all())
+    soft = kt.operators.SoftConstraint(Fields(0.01 * random_fields(1)), STEPS)
+    predicted = soft(pointwise(rooted, torch.stack([2.0 + U0[0], U0[1]])))
+    assert predicted.solved.tolist() == [True, False]
+    (gradient,) = torch.autograd.grad(predicted.loss, soft.backbone.fields)
+    assert bool(torch.isfinite(gradient).all()) and bool((gradient[1] == 0.0).all())
 
 
 def test_points_are_drawn_anew_in_training_only():
@@ -359,6 +374,7 @@ def test_boxes_are_split_where_the_error_is():
             "takes all of them",
         ),
         (lambda: ConstrainedBasis(tiny(2), 4, continuity=1.0), ValueError, "continuity is for experts in Boxes"),
+        (lambda: MixtureOfExperts(tiny(2), 4, "boxes"), TypeError, "routing must be such as"),
         (lambda: ConstrainedBasis(tiny(2), 4, processes=True), ValueError, "init_process_group"),
         (lambda: ConstrainedBasis(tiny(2), 4)(kt.pde.Grid(4)), TypeError, "problem must be such as"),
         (lambda: ConstrainedBasis(Fields(torch.zeros(2, 3, 4, 16)), STEPS)(burgers()), ValueError, "backbone must ret"),

@@ -90,3 +90,28 @@ def test_what_is_refused():
     nonlocal_ = kt.pde.PDEProblem(lambda ops, t, u: ops.inverse_laplacian(u * u), PLANE, u, (0.0, 1.0))
     with pytest.raises(NotImplementedError, match="inverse of the Laplacian of what is linear in the unknown"):
         written(nonlocal_, operations(nonlocal_), 0.0)
+
+
+def beside_walls(equation, boundary=None, scheme=None):
+    boundary = kt.pde.Dirichlet(1.0) if boundary is None else boundary
+    problem = kt.pde.PDEProblem(equation, kt.pde.Grid(16, boundary=boundary), torch.ones(16), (0.0, 1.0), scheme)
+    return lambda: written(problem, operations(problem), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            beside_walls(kt.pde.Burgers(0.05)),
+            "between walls of the unknown alone; got derivative of a sum or a product",
+        ),
+        (beside_walls(lambda ops, t, u: ops.laplacian(u**2)), "got laplacian of a sum or a product"),
+        (beside_walls(lambda ops, t, u: ops.laplacian(2.0 * u)), "got laplacian of a sum or a product"),
+        (beside_walls(lambda ops, t, u: ops.diffusion(u, 1.0 + u**2), kt.pde.Neumann()), "of a product or a function"),
+        (beside_walls(kt.pde.Burgers(0.05), kt.pde.Periodic(), kt.pde.FiniteVolume()), "not for limited fluxes"),
+        (beside_walls(lambda ops, t, u: u - torch.mean(u)), "point by point from derivatives; got torch.mean"),
+    ],
+)
+def test_what_has_other_values_at_walls_or_none_at_points_is_refused(make, message):
+    with pytest.raises(NotImplementedError, match=message):
+        make()

@@ -55,7 +55,7 @@ class Boxes:
         """The same boxes, but the one with the largest error in two halves.
 
         Args:
-            error: of each box, such as `Prediction.residual_of_experts`.
+            error: of each box, such as `Prediction.error_of_experts`.
             axis: that is cut; by default the one along which the box is widest.
 
         Raises:
@@ -68,7 +68,7 @@ class Boxes:
         box = self.intervals[worst]
         widths = [right - left for left, right in box]
         along = widths.index(max(widths)) if axis is None else axis
-        if not 0 <= along < len(box):
+        if isinstance(along, bool) or along not in range(len(box)):
             raise ValueError(f"axis must be from 0 to {len(box) - 1}; got {axis!r}")
         left, right = box[along]
         middle = 0.5 * (left + right)
