@@ -22,13 +22,16 @@ from torch import Tensor
 _SUMS = (operator.add, operator.sub, operator.neg)
 
 # What PyTorch computes point by point, by name.
-_POINTWISE = """
-    abs acos acosh add arctan asin asinh atan atan2 atanh ceil clamp clip cos cosh div divide elu erf
-    erfc exp exp2 expm1 floor ge gelu gt heaviside hypot le leaky_relu lerp lgamma log log10 log1p log2
-    logaddexp logit lt maximum minimum mul multiply nan_to_num neg negative positive pow reciprocal relu
-    rsqrt sgn sigmoid sign silu sin sinc sinh softplus sqrt square sub subtract tan tanh true_divide
-    where xlogy
-""".split()
+# fmt: off
+_POINTWISE = (
+    "abs", "acos", "acosh", "add", "arctan", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "clamp", "clip",
+    "cos", "cosh", "div", "divide", "elu", "erf", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gelu", "gt",
+    "heaviside", "hypot", "le", "leaky_relu", "lerp", "lgamma", "log", "log10", "log1p", "log2", "logaddexp",
+    "logit", "lt", "maximum", "minimum", "mul", "multiply", "nan_to_num", "neg", "negative", "positive", "pow",
+    "reciprocal", "relu", "rsqrt", "sgn", "sigmoid", "sign", "silu", "sin", "sinc", "sinh", "softplus", "sqrt",
+    "square", "sub", "subtract", "tan", "tanh", "true_divide", "where", "xlogy",
+)
+# fmt: on
 
 # What something linear is known by: what has been done to the unknown, one operation after the other.
 Path = tuple[Any, ...]
