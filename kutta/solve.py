@@ -18,6 +18,7 @@ from kutta.pde.problem import PDEProblem
 from kutta.pde.solving import solve_pde
 from kutta.pde.steady import SteadyProblem, solve_steady
 from kutta.problems import (
+    ConstrainedProblem,
     DiffusionProblem,
     EnsembleProblem,
     FixedPointProblem,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from kutta.solution import Solution
 
 
-Nonlinear = RootProblem | FixedPointProblem | LeastSquaresProblem
+Nonlinear = RootProblem | FixedPointProblem | LeastSquaresProblem | ConstrainedProblem
 Problem = ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | Nonlinear | PDEProblem
 
 
