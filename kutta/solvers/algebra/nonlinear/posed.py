@@ -141,7 +141,7 @@ class Constrained(Posed):
         return -self.equations.image(x)
 
     def besides(self, x: Tensor) -> dict[str, Any]:
-        multipliers = x[:, self.equations.unknowns :]
+        multipliers = self.equations.multipliers(x)
         return {"multipliers": multipliers if self.equations.single.batch is not None else multipliers[0]}
 
 

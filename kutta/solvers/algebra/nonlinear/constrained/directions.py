@@ -34,7 +34,7 @@ class Direction(NamedTuple):
         d: ``(B, n + m)``.
         merits: the parts of ``M`` at the point, ``(B, 3)``.
         slope: of ``M`` along the direction, ``(B,)``.
-        size: ``|(grad L, c)|`` there, ``(B,)``.
+        size: ``|(grad L, c)|`` there, with the constraints as the user has them, ``(B,)``.
         solved: whether its system was, ``(B,)``.
         falls: whether it leads down far enough.
     """
@@ -84,7 +84,7 @@ class Directions:
         slopes = _along(gradients, d)
         self._change_penalties(slopes, system.size, moved & solved)
         falls = self._falls(slopes, system.size)
-        return Direction(d, merits, self.merit(slopes), system.size, solved, falls)
+        return Direction(d, merits, self.merit(slopes), self.equations.norm(system.right), solved, falls)
 
     def _led_down(self, system: NewtonSystem, gradients: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Directions, whether their systems are solved, and with which shifts."""

@@ -34,6 +34,9 @@ class ExactAugmentedLagrangian(ConstrainedMethod):
     the direction leads down, ``grad M . d <= -eta2 / 2 |(grad L, c)|^2``. If it does not, ``theta`` is made smaller;
     and if that does not help, ``eta1`` is raised and ``eta2`` lowered.
 
+    Constraints are measured in units of their gradients at the beginning, where those are larger than 1; multipliers
+    that the solution holds are of the constraints themselves.
+
     It begins with the multipliers that make ``grad L`` least. What it comes to is stationary: a minimum, as a rule, but
     a maximum if it begins there. The unknowns are estimated to be off by the next step, ``d``, and what comes after it;
     and the multipliers likewise, by the largest of the tolerances.
@@ -107,7 +110,7 @@ class ExactAugmentedLagrangianIteration(Iteration):
         penalties = method.constraint_penalty, method.gradient_penalty
         self.directions = Directions(equations, method.inner, penalties, method.factor, method.accuracy)
         self.size = self.error = self.distance = torch.full_like(self.x[:, 0], torch.inf)
-        self.first = norm(equations(self.x))
+        self.first = equations.norm(equations(self.x))
         self._look(~self.broken)
 
     @property
@@ -128,7 +131,7 @@ class ExactAugmentedLagrangianIteration(Iteration):
         if read((stuck & rounded).any().reshape(1))[0]:
             # Where M does not tell points apart any more, the equations do.
             whole = self.x + d
-            nearer = stuck & rounded & (norm(self.equations(whole)) < self.size)
+            nearer = stuck & rounded & (self.equations.norm(self.equations(whole)) < self.size)
             moved, x = moved | nearer, chosen(nearer, whole, x)
         self._stuck(running & ~moved)
         self.x = x

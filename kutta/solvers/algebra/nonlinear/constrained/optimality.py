@@ -15,13 +15,18 @@ from torch import Tensor
 from kutta.solvers.algebra.implicit import undifferentiated
 from kutta.solvers.algebra.nonlinear.equations import Equations, check_real
 from kutta.solvers.algebra.nonlinear.jacobians import by_rows, products
+from kutta.solvers.magnitude import norm
 
 
 class Optimality(Equations):
     """``z -> (grad L, c)``, from ``(B, n + m)`` to ``(B, n + m)``, of which no row sees another.
 
+    Constraints are measured in units of their gradients at the beginning where those are larger than 1, and multipliers
+    in the inverse of these units: beside a steep constraint every merit is a narrow valley.
+
     Attributes:
-        constraints: ``c``.
+        constraints: ``c`` as the user has it.
+        units: of the constraints, ``(B, m)``.
         unknowns: how many there are, ``n``; what comes after them are multipliers.
         start: the unknowns at which iterations begin, and the multipliers for which ``grad L`` is least there.
     """
@@ -33,6 +38,8 @@ class Optimality(Equations):
         self.unknowns = self.start.shape[1]
         with undifferentiated():
             self._check_counts()
+            gradients = by_rows(self.constraints.image, self.start, self.constraints.count)[1]
+            self.units = torch.linalg.vector_norm(gradients, dim=2).nan_to_num(1.0, 1.0).clamp(min=1.0)
             self.start = torch.cat([self.start, self._first_multipliers()], 1)
 
     def shaped(self, x: Tensor) -> Any:
@@ -46,12 +53,25 @@ class Optimality(Equations):
         return torch.cat([gradient, values[:, 1:]], 1)
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Unknowns and multipliers."""
+        """What belongs to the unknowns, and what to the multipliers."""
         return z[:, : self.unknowns], z[:, self.unknowns :]
+
+    def multipliers(self, z: Tensor) -> Tensor:
+        """Those of the constraints as the user has them, ``(B, m)``."""
+        return self.parts(z)[1] / self.units
+
+    def norm(self, r: Tensor) -> Tensor:
+        """That of ``(grad L, c)`` with the constraints as the user has them, ``(B,)``."""
+        gradient, c = self.parts(r)
+        return norm(torch.cat([gradient, self.units * c], 1))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """``c`` in its units."""
+        return self.constraints.image(x) / self.units
 
     def normals(self, z: Tensor) -> Tensor:
         """``G``, ``(B, m, n)``, a backward pass for each constraint."""
-        return by_rows(self.constraints.image, self.parts(z)[0], z.shape[1] - self.unknowns)[1]
+        return by_rows(self.scaled, self.parts(z)[0], z.shape[1] - self.unknowns)[1]
 
     def merits(self, z: Tensor) -> Tensor:
         """``L``, ``|c|^2 / 2`` and ``|G grad L|^2 / 2``, ``(B, 3)``."""
@@ -59,13 +79,13 @@ class Optimality(Equations):
         values, pull = torch.func.vjp(self._both, x)  # pyright: ignore[reportAssignmentType]
         weights = torch.cat([torch.ones_like(values[:, :1]), multipliers], 1)
         gradient = pull(weights)[0]
-        _, across = products(self.constraints.image, x)(gradient)
+        _, across = products(self.scaled, x)(gradient)
         squares = [0.5 * part.square().sum(1) for part in (values[:, 1:], across)]
         return torch.stack([(weights * values).sum(1), *squares], 1)
 
     def _both(self, x: Tensor) -> Tensor:
         """``f`` and ``c``, ``(B, 1 + m)``."""
-        return torch.cat([Equations.image(self, x), self.constraints.image(x)], 1)
+        return torch.cat([Equations.image(self, x), self.scaled(x)], 1)
 
     def _check_counts(self) -> None:
         values, count = Equations.image(self, self.start), self.constraints.image(self.start).shape[1]
