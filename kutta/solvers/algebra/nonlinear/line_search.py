@@ -53,17 +53,21 @@ def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, running: Tenso
     unit = magnitude(r)
     r = r / unit
     slope = -2.0 * _half_square(r)
-    reached = backtrack(lambda point: equations(point) / unit, _half_square, x, r, slope, d, running)
+
+    def path(part: Tensor) -> Tensor:
+        return x + part[:, None] * d
+
+    reached = backtrack(lambda point: equations(point) / unit, _half_square, path, x, r, slope, running)
     return reached._replace(r=reached.r * unit)
 
 
 def backtrack(
     look: Callable[[Tensor], Tensor],
     merit: Callable[[Tensor], Tensor],
+    path: Callable[[Tensor], Tensor],
     x: Tensor,
     r: Tensor,
     slope: Tensor,
-    d: Tensor,
     running: Tensor,
 ) -> Reached:
     """The first of ever shorter steps that gains enough: the whole one, then the least point of a parabola.
@@ -71,10 +75,10 @@ def backtrack(
     Args:
         look: what the merit is made of at a point, ``(B, k)``.
         merit: of that, ``(B,)``.
+        path: the point after a part of the step, ``(B,)``; a line, or a curve.
         x: where it begins.
-        r: what it is made of there.
-        slope: of the merit along the direction, ``(B,)``.
-        d: the direction.
+        r: what the merit is made of there.
+        slope: of the merit along the path, ``(B,)``.
         running: problems that take a step.
     """
     value = merit(r)
@@ -82,7 +86,7 @@ def backtrack(
     reached = Reached(x, r, torch.zeros_like(value), torch.zeros_like(running))
     left = running & (slope < 0.0)
     for _ in range(_TRIALS):
-        point = torch.where(left[:, None], x + part[:, None] * d, reached.x)
+        point = torch.where(left[:, None], path(part), reached.x)
         there = look(point)
         now = merit(there)
         enough = left & (now <= value + _LEAST_GAIN * part * slope)

@@ -18,7 +18,7 @@ from kutta.solvers.algebra.nonlinear.jacobians import by_rows
 from kutta.solvers.magnitude import norm
 
 # By what theta is multiplied where a direction does not lead down, and how small it becomes.
-_TIGHTER, _LEAST_THETA = 0.1, 1e-3
+_TIGHTER, _LEAST_THETA = 0.1, 0.02
 # Of a system that confirms a solution.
 _CONFIRMED = 1e-3
 # How often a system is solved with another shift or theta, how often penalties change, and iterations for a system.
@@ -32,6 +32,7 @@ class Direction(NamedTuple):
 
     Attributes:
         d: ``(B, n + m)``.
+        bend: what leads back from its end to the constraints, likewise, if it is shorter.
         merits: the parts of ``M`` at the point, ``(B, 3)``.
         slope: of ``M`` along the direction, ``(B,)``.
         size: ``|(grad L, c)|`` there, with the constraints as the user has them, ``(B,)``.
@@ -40,6 +41,7 @@ class Direction(NamedTuple):
     """
 
     d: Tensor
+    bend: Tensor
     merits: Tensor
     slope: Tensor
     size: Tensor
@@ -52,7 +54,6 @@ class Directions:
 
     Attributes:
         weights: of the parts of ``M``: 1, ``eta1`` and ``eta2``, ``(B, 3)``.
-        theta: how much of a system may be left, in units of `accuracy`, ``(B,)``.
     """
 
     def __init__(
@@ -62,7 +63,6 @@ class Directions:
         start = equations.start
         self.weights = start.new_tensor([1.0, *penalties]).repeat(start.shape[0], 1)
         self.factors = start.new_tensor([1.0, factor**2, 1.0 / factor])
-        self.theta = torch.ones_like(start[:, 0])
 
     def merit(self, merits: Tensor) -> Tensor:
         """``M`` of its parts, ``(B,)``."""
@@ -84,30 +84,37 @@ class Directions:
         slopes = _along(gradients, d)
         self._change_penalties(slopes, system.size, moved & solved)
         falls = self._falls(slopes, system.size)
-        return Direction(d, merits, self.merit(slopes), self.equations.norm(system.right), solved, falls)
+        return Direction(d, self._bend(system, z, d), merits, self.merit(slopes), self.equations.norm(system.right), solved, falls)
+
+    def _bend(self, system: NewtonSystem, z: Tensor, d: Tensor) -> Tensor:
+        """A correction of second order, without which curved constraints make steps short."""
+        bend = system.onto(self.equations.scaled(self.equations.parts(z + d)[0]))
+        return torch.where((norm(bend) < norm(d))[:, None], bend, 0.0)
 
     def _led_down(self, system: NewtonSystem, gradients: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Directions, whether their systems are solved, and with which shifts."""
         d, solved = torch.zeros_like(system.right), torch.zeros_like(moved)
-        shift, again = system.first_shift(), moved
+        shift, again, theta = system.first_shift(), moved, torch.ones_like(system.size)
         for _ in range(_TRIALS):
-            found = self._solve(system, shift, again, self.theta * self.accuracy)
+            found = self._solve(system, shift, again, theta * self.accuracy, d)
             d, solved = chosen(again, found.x, d), torch.where(again, _is_solved(found), solved)
             larger = self._larger(system, shift, d, solved)
-            bent = again & (larger > shift)
-            loose = again & ~bent & ~self._falls(_along(gradients, d), system.size) & (self.theta > _LEAST_THETA)
-            shift = torch.where(bent, larger, shift)
-            again = bent if self.inner.direct else bent | loose
+            curved = again & (larger > shift)
+            loose = again & ~curved & ~self._falls(_along(gradients, d), system.size) & (theta > _LEAST_THETA)
+            shift = torch.where(curved, larger, shift)
+            again = curved if self.inner.direct else curved | loose
             if not read(again.any().reshape(1))[0]:
                 break
-            self.theta = torch.where(again & ~bent, _TIGHTER * self.theta, self.theta)
+            theta = torch.where(again & ~curved, _TIGHTER * theta, theta)
         return d, solved, shift
 
-    def _solve(self, system: NewtonSystem, shift: Tensor, where: Tensor, accuracy: Tensor | float) -> Outcome:
+    def _solve(
+        self, system: NewtonSystem, shift: Tensor, where: Tensor, accuracy: Tensor | float, guess: Tensor
+    ) -> Outcome:
         operator = system.operator(shift)
         self.inner.check(operator, system.right)
         solver = self.inner.solver(operator, system.right, Goal(rtol=0.0, max_steps=_MOST_ITERATIONS))
-        return solver.solve(system.right, None, torch.where(where, accuracy * system.size, torch.inf))
+        return solver.solve(system.right, guess, torch.where(where, accuracy * system.size, torch.inf))
 
     def _confirmed(
         self, system: NewtonSystem, shift: Tensor, near: Tensor, d: Tensor, solved: Tensor
@@ -115,22 +122,22 @@ class Directions:
         """The same, and known well for those that may be the last: what is left may be much of some unknowns."""
         if not read(near.any().reshape(1))[0]:
             return d, solved
-        found = self._solve(system, shift, near, _CONFIRMED)
+        found = self._solve(system, shift, near, _CONFIRMED, d)
         return chosen(near, found.x, d), torch.where(near, _is_solved(found), solved)
 
     def _larger(self, system: NewtonSystem, shift: Tensor, d: Tensor, solved: Tensor) -> Tensor:
-        """The shift itself where it does, and a larger one where the system is singular, or bent down along the step.
+        """The shift itself where it does, and a larger one where the system is singular, or curved down along the step.
 
         What of a step is tangential to the constraints is looked at, if there is more of it than rounding.
         """
         u = system.tangential(d)
         image = system.operator(shift).apply(u)
-        bend, square = (u * image).sum(1), u.square().sum(1)
+        curvature, square = (u * image).sum(1), u.square().sum(1)
         some = square > torch.finfo(d.dtype).eps * d.square().sum(1)
         scale = norm(image[:, : system.unknowns]) / norm(u)
         scale = torch.where(torch.isfinite(scale) & (scale > 0.0), scale, 1.0)
-        wrong = ~solved | (some & (bend <= 0.0))
-        downwards = torch.where(some, (-2.0 * bend / square).clamp(min=0.0), 0.0)
+        wrong = ~solved | (some & (curvature <= 0.0))
+        downwards = torch.where(some, (-2.0 * curvature / square).clamp(min=0.0), 0.0)
         larger = torch.maximum(_GROWTH * shift, _FIRST_SHIFT * scale) + downwards
         return torch.where(wrong & torch.isfinite(larger), larger, shift)
 

@@ -25,12 +25,14 @@ from kutta.solvers.tolerance import Tolerance
 class ExactAugmentedLagrangian(ConstrainedMethod):
     """Newton's steps for unknowns and multipliers at once, as far as an exact augmented Lagrange function falls.
 
-        [B G^T; G 0] (dx, dlambda) = -(grad L, c),      (x, lambda) <- (x, lambda) + s (dx, dlambda),
+        [B G^T; G 0] (dx, dlambda) = -(grad L, c),
+        x <- x + s dx - s^2 G^+ c(x + dx),    lambda <- lambda + s dlambda,
         M(x, lambda) = L + eta1 / 2 |c|^2 + eta2 / 2 |G grad L|^2,      L = f + lambda . c,      G = dc/dx
 
     ``B`` is the Hessian of ``L``, with a multiple of the identity added where it is not positive definite on the null
     space of ``G``. ``M`` is smooth, and for a large ``eta1`` and a small ``eta2`` has its minima where the solutions
-    are, so that whole steps are taken near one. A system may be left unsolved to ``theta accuracy |(grad L, c)|``, if
+    are, so that whole steps are taken near one; the last term for ``x``, which is of second order, keeps it
+    near curved constraints. A system may be left unsolved to ``theta accuracy |(grad L, c)|``, if
     the direction leads down, ``grad M . d <= -eta2 / 2 |(grad L, c)|^2``. If it does not, ``theta`` is made smaller;
     and if that does not help, ``eta1`` is raised and ``eta2`` lowered.
 
@@ -68,8 +70,8 @@ class ExactAugmentedLagrangian(ConstrainedMethod):
     """
 
     inner: LinearMethod = field(default_factory=LU)
-    constraint_penalty: float = 1.0
-    gradient_penalty: float = 0.1
+    constraint_penalty: float = 10.0
+    gradient_penalty: float = 1.0
     factor: float = 2.0
     accuracy: float = 0.1
     source = (
@@ -124,18 +126,23 @@ class ExactAugmentedLagrangianIteration(Iteration):
         return self.directions.merit(self.next.merits)
 
     def advance(self, running: Tensor) -> None:
-        d, merits, slope = self.next.d, self.next.merits, self.next.slope
-        reached = backtrack(self.equations.merits, self.directions.merit, self.x, merits, slope, d, running)
+        merits, slope = self.next.merits, self.next.slope
+        reached = backtrack(self.equations.merits, self.directions.merit, self._path, self.x, merits, slope, running)
         stuck, rounded = running & ~reached.gained, self._rounded()
         moved, x = running & reached.gained, reached.x
         if read((stuck & rounded).any().reshape(1))[0]:
             # Where M does not tell points apart any more, the equations do.
-            whole = self.x + d
+            whole = self.x + self.next.d
             nearer = stuck & rounded & (self.equations.norm(self.equations(whole)) < self.size)
             moved, x = moved | nearer, chosen(nearer, whole, x)
         self._stuck(running & ~moved)
         self.x = x
         self._look(moved)
+
+    def _path(self, part: Tensor) -> Tensor:
+        """A parabola, which follows the constraints."""
+        part = part[:, None]
+        return self.x + part * self.next.d + part.square() * self.next.bend
 
     def _look(self, moved: Tensor) -> None:
         """Where to go from here, and how far the solution is, for those that have moved."""

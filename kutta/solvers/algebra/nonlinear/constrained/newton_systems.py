@@ -30,7 +30,7 @@ class NewtonSystem:
         right: ``-(grad L, c)``, ``(B, n + m)``.
         size: its norms, ``(B,)``.
         normals: ``G^T``, ``(B, n, m)``.
-        basis: orthonormal columns that span the same.
+        basis, triangle: orthonormal columns that span the same, and ``R`` with ``G^T = Q R``.
     """
 
     def __init__(self, equations: Optimality, z: Tensor):
@@ -38,7 +38,7 @@ class NewtonSystem:
         equations.jacobians += 1
         self.size = norm(self.right)
         self.normals = equations.normals(z).mT
-        self.basis = torch.linalg.qr(self.normals)[0]
+        self.basis, self.triangle = torch.linalg.qr(self.normals)
 
     def operator(self, shift: Tensor) -> LinearOperator:
         """``K`` with ``shift``, ``(B,)``, times the identity added to the Hessian."""
@@ -53,6 +53,16 @@ class NewtonSystem:
         step = d[:, : self.unknowns].unsqueeze(-1)
         along = step - self.basis @ (self.basis.mT @ step)
         return torch.nn.functional.pad(along.squeeze(-1), (0, d.shape[1] - self.unknowns))
+
+    def onto(self, c: Tensor) -> Tensor:
+        """The shortest step of the unknowns that takes away `c` by the first derivatives, and none of the multipliers.
+
+        Zero where the rows of ``G`` depend on each other.
+        """
+        parts = torch.linalg.solve_triangular(self.triangle.mT, -c.unsqueeze(-1), upper=False)
+        step = (self.basis @ parts).squeeze(-1)
+        step = torch.where(torch.isfinite(step).all(1, keepdim=True), step, 0.0)
+        return torch.nn.functional.pad(step, (0, c.shape[1]))
 
     def diagonal(self, shift: Tensor) -> Tensor:
         """The shift for unknowns and nothing for multipliers, ``(B, n + m)``."""
