@@ -93,6 +93,7 @@ class _Projections(Recurrence):
     Attributes:
         draw: the next sketches, ``(count, size, n)``.
         back: ``A^T``.
+        matrix: ``A^H`` written out, where that takes no more products than an iteration; or nothing.
     """
 
     def __init__(self, method: Sketch, generator: torch.Generator, system: System, x: Tensor, residual: Tensor):
@@ -101,10 +102,12 @@ class _Projections(Recurrence):
         size = min(method.size, system.size)
         self.draw = partial(_SKETCHES[method.kind], max(1, _AT_ONCE // size), system.size, size, generator)
         self.back = system.operator.transposed()
+        units = torch.eye(system.size, dtype=x.dtype, device=x.device)
+        self.matrix = self._images(units[None])[0] if system.size <= _AT_ONCE else None
 
     def advance(self, running: Tensor) -> None:
         sketches = self.draw().to(self.x.device, self.x.dtype)
-        basis, wanted = _orthonormal(self._images(sketches), torch.einsum("ksn,...n->k...s", sketches, self.r))
+        basis, wanted = _orthonormal(self._combined(sketches), torch.einsum("ksn,...n->k...s", sketches, self.r))
         # What is added to x, beginning at zero: its projections lose no digits to those that x has already.
         step = torch.zeros_like(self.x)
         for q, parts in zip(basis, wanted, strict=True):
@@ -117,8 +120,15 @@ class _Projections(Recurrence):
     def solution(self) -> Tensor:
         return self.x
 
+    def _combined(self, sketches: Tensor) -> Tensor:
+        """``A^H S``, ``(count, *batch, n, size)``."""
+        if self.matrix is None:
+            return self._images(sketches)
+        columns = sketches.mT.reshape(-1, *[1] * len(self.system.lead), *sketches.mT.shape[1:])
+        return self.matrix @ columns
+
     def _images(self, sketches: Tensor) -> Tensor:
-        """``A^H S`` for real ``S``, ``(count, *batch, n, size)``."""
+        """The same by products, for real ``S``."""
         directions = sketches.flatten(0, 1)
         directions = directions.reshape(-1, *[1] * len(self.system.lead), self.system.size)
         directions = directions.expand(-1, *self.system.lead, self.system.size)

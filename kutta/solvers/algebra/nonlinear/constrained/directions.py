@@ -18,7 +18,7 @@ from kutta.solvers.algebra.nonlinear.jacobians import by_rows
 from kutta.solvers.magnitude import norm
 
 # By what theta is multiplied where a direction does not lead down, and how small it becomes.
-_TIGHTER, _LEAST_THETA = 0.1, 0.02
+_TIGHTER, _LEAST_THETA = 0.1, 2e-3
 # Of a system that confirms a solution.
 _CONFIRMED = 1e-3
 # How often a system is solved with another shift or theta, how often penalties change, and iterations for a system.
@@ -35,7 +35,7 @@ class Direction(NamedTuple):
         bend: what leads back from its end to the constraints, likewise, if it is shorter.
         merits: the parts of ``M`` at the point, ``(B, 3)``.
         slope: of ``M`` along the direction, ``(B,)``.
-        size: ``|(grad L, c)|`` there, with the constraints as the user has them, ``(B,)``.
+        right: ``-(grad L, c)`` there, ``(B, n + m)``.
         solved: whether its system was, ``(B,)``.
         falls: whether it leads down far enough.
     """
@@ -44,7 +44,7 @@ class Direction(NamedTuple):
     bend: Tensor
     merits: Tensor
     slope: Tensor
-    size: Tensor
+    right: Tensor
     solved: Tensor
     falls: Tensor
 
@@ -84,7 +84,7 @@ class Directions:
         slopes = _along(gradients, d)
         self._change_penalties(slopes, system.size, moved & solved)
         falls = self._falls(slopes, system.size)
-        return Direction(d, self._bend(system, z, d), merits, self.merit(slopes), self.equations.norm(system.right), solved, falls)
+        return Direction(d, self._bend(system, z, d), merits, self.merit(slopes), system.right, solved, falls)
 
     def _bend(self, system: NewtonSystem, z: Tensor, d: Tensor) -> Tensor:
         """A correction of second order, without which curved constraints make steps short."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from kutta.autodiff import read
 from kutta.solution import Result
 from kutta.solvers.algebra.direct.factorised import LU
 from kutta.solvers.algebra.method import LinearMethod
@@ -126,15 +125,13 @@ class ExactAugmentedLagrangianIteration(Iteration):
         return self.directions.merit(self.next.merits)
 
     def advance(self, running: Tensor) -> None:
-        merits, slope = self.next.merits, self.next.slope
-        reached = backtrack(self.equations.merits, self.directions.merit, self._path, self.x, merits, slope, running)
-        stuck, rounded = running & ~reached.gained, self._rounded()
-        moved, x = running & reached.gained, reached.x
-        if read((stuck & rounded).any().reshape(1))[0]:
-            # Where M does not tell points apart any more, the equations do.
-            whole = self.x + self.next.d
-            nearer = stuck & rounded & (self.equations.norm(self.equations(whole)) < self.size)
-            moved, x = moved | nearer, chosen(nearer, whole, x)
+        # Where M does not tell points apart any more, the equations do.
+        rounded = running & self._rounded()
+        whole = torch.where(rounded[:, None], self.x + self.next.d, self.x)
+        nearer = rounded & (norm(self.equations(whole)) < norm(self.next.right))
+        merits, slope, others = self.next.merits, self.next.slope, running & ~rounded
+        reached = backtrack(self.equations.merits, self.directions.merit, self._path, self.x, merits, slope, others)
+        moved, x = reached.gained | nearer, chosen(nearer, whole, reached.x)
         self._stuck(running & ~moved)
         self.x = x
         self._look(moved)
@@ -150,7 +147,7 @@ class ExactAugmentedLagrangianIteration(Iteration):
         there = self._long(found.d)
         error = there / (1.0 - (there / self.distance).clamp(max=LARGEST_RATE))
         error = torch.where(there == 0.0, 0.0, torch.where(found.solved & torch.isfinite(there), error, torch.inf))
-        self.size = torch.where(moved, found.size, self.size)
+        self.size = torch.where(moved, self.equations.norm(found.right), self.size)
         self.error, self.distance = chosen(moved, error, self.error), chosen(moved, there, self.distance)
         self.next = found
         self.breaks(moved & ~found.solved, int(Result.SINGULAR))
