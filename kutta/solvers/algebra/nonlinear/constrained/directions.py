@@ -12,7 +12,7 @@ from kutta.autodiff import read
 from kutta.solution import Result
 from kutta.solvers.algebra.method import Goal, LinearMethod, Outcome
 from kutta.solvers.algebra.nonlinear.constrained.newton_systems import AsMatrix, ByProducts, NewtonSystem
-from kutta.solvers.algebra.nonlinear.constrained.optimality import Optimality
+from kutta.solvers.algebra.nonlinear.constrained.optimality import Optimality, independent
 from kutta.solvers.algebra.nonlinear.iteration import chosen
 from kutta.solvers.algebra.nonlinear.jacobians import by_rows
 from kutta.solvers.magnitude import norm
@@ -22,7 +22,7 @@ _TIGHTER, _LEAST_THETA = 0.1, 2e-3
 # Of a system that confirms a solution.
 _CONFIRMED = 1e-3
 # How often a system is solved with another shift or theta, how often penalties change, and iterations for a system.
-_TRIALS, _CHANGES, _MOST_ITERATIONS = 12, 60, 2000
+_TRIALS, _CHANGES, _MOST_ITERATIONS = 12, 30, 2000
 # By what a multiple of the identity grows that does not do, and how large it is at first, beside the Hessian.
 _GROWTH, _FIRST_SHIFT = 10.0, 1e-3
 
@@ -78,11 +78,12 @@ class Directions:
         """
         system = (AsMatrix if self.inner.direct else ByProducts)(self.equations, z)
         merits, gradients = by_rows(self.equations.merits, z, 3)
-        d, solved, shift = self._led_down(system, gradients, moved)
+        d, solved, shift = self._led_down(system, gradients, moved & independent(system.triangle))
         if not self.inner.direct:
             d, solved = self._confirmed(system, shift, moved & solved & is_near(d), d, solved)
         slopes = _along(gradients, d)
-        self._change_penalties(slopes, system.size, moved & solved)
+        # The slope along what may be the last one is nothing but rounding.
+        self._change_penalties(slopes, system.size, moved & solved & ~is_near(d))
         falls = self._falls(slopes, system.size)
         return Direction(d, self._bend(system, z, d), merits, self.merit(slopes), system.right, solved, falls)
 
@@ -114,7 +115,8 @@ class Directions:
         operator = system.operator(shift)
         self.inner.check(operator, system.right)
         solver = self.inner.solver(operator, system.right, Goal(rtol=0.0, max_steps=_MOST_ITERATIONS))
-        return solver.solve(system.right, guess, torch.where(where, accuracy * system.size, torch.inf))
+        found = solver.solve(system.right, guess, torch.where(where, accuracy * system.size, torch.inf))
+        return found._replace(x=system.onto_constraints(found.x))
 
     def _confirmed(
         self, system: NewtonSystem, shift: Tensor, near: Tensor, d: Tensor, solved: Tensor

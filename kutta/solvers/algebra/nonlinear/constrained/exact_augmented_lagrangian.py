@@ -146,7 +146,8 @@ class ExactAugmentedLagrangianIteration(Iteration):
         found = self.directions.find(self.x, moved, self._is_near)
         there = self._long(found.d)
         error = there / (1.0 - (there / self.distance).clamp(max=LARGEST_RATE))
-        error = torch.where(there == 0.0, 0.0, torch.where(found.solved & torch.isfinite(there), error, torch.inf))
+        error = torch.where(there == 0.0, 0.0, error)
+        error = torch.where(found.solved & torch.isfinite(there), error, torch.inf)
         self.size = torch.where(moved, self.equations.norm(found.right), self.size)
         self.error, self.distance = chosen(moved, error, self.error), chosen(moved, there, self.distance)
         self.next = found

@@ -64,6 +64,14 @@ class NewtonSystem:
         step = torch.where(torch.isfinite(step).all(1, keepdim=True), step, 0.0)
         return torch.nn.functional.pad(step, (0, c.shape[1]))
 
+    def onto_constraints(self, d: Tensor) -> Tensor:
+        """A direction, changed so that ``G dx = -c``, however exactly its system was solved.
+
+        Then ``|c|^2`` falls along it, and a large ``eta1`` makes ``M`` fall.
+        """
+        image = (self.normals.mT @ d[:, : self.unknowns].unsqueeze(-1)).squeeze(-1)
+        return d + self.onto(image - self.right[:, self.unknowns :])
+
     def diagonal(self, shift: Tensor) -> Tensor:
         """The shift for unknowns and nothing for multipliers, ``(B, n + m)``."""
         return torch.nn.functional.pad(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kutta.solvers.algebra.implicit import undifferentiated
 from kutta.solvers.algebra.nonlinear.equations import Equations, check_real
-from kutta.solvers.algebra.nonlinear.jacobians import by_rows, products
+from kutta.solvers.algebra.nonlinear.jacobians import by_rows, by_transposes
 from kutta.solvers.magnitude import norm
 
 
@@ -79,7 +79,8 @@ class Optimality(Equations):
         values, pull = torch.func.vjp(self._both, x)  # pyright: ignore[reportAssignmentType]
         weights = torch.cat([torch.ones_like(values[:, :1]), multipliers], 1)
         gradient = pull(weights)[0]
-        _, across = products(self.scaled, x)(gradient)
+        # Not in forward mode: this is differentiated, and where tensors carry tangents there is no second one.
+        _, across = by_transposes(self.scaled, x)(gradient)
         squares = [0.5 * part.square().sum(1) for part in (values[:, 1:], across)]
         return torch.stack([(weights * values).sum(1), *squares], 1)
 
@@ -106,4 +107,11 @@ class Optimality(Equations):
         q, r = torch.linalg.qr(jacobian[:, 1:].mT)
         right = -(q.mT @ jacobian[:, 0].unsqueeze(-1))
         found = torch.linalg.solve_triangular(r, right, upper=True).squeeze(-1)
-        return torch.where(torch.isfinite(found).all(1, keepdim=True), found, 0.0)
+        usable = torch.isfinite(found).all(1) & independent(r)
+        return torch.where(usable[:, None], found, 0.0)
+
+
+def independent(triangle: Tensor) -> Tensor:
+    """Whether gradients of constraints are, by the ``R`` of ``G^T = Q R``, to more than rounding, ``(B,)``."""
+    sizes = triangle.diagonal(dim1=-2, dim2=-1).abs()
+    return sizes.amin(1) > 8.0 * triangle.shape[1] * torch.finfo(sizes.dtype).eps * sizes.amax(1)
