@@ -92,7 +92,8 @@ def solve(
             a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and
             `atol`), and as its probability-flow equation by the methods for `ODEProblem`. A `LinearProblem` is solved
             by methods such as `LU` and `CG`; by default by one that suits the operator. Nonlinear equations have
-            methods of their own: see `RootProblem`, `FixedPointProblem` and `LeastSquaresProblem`.
+            methods of their own: see `RootProblem`, `FixedPointProblem`, `LeastSquaresProblem` and
+            `ConstrainedProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory. An iteration for a `LinearProblem` ends at
             ``|b - A x| <= max(rtol |b|, atol)``, or where rounding stops it (``STAGNATION``). Of nonlinear equations it

@@ -31,9 +31,10 @@ class ExactAugmentedLagrangian(ConstrainedMethod):
     ``B`` is the Hessian of ``L``, with a multiple of the identity added where it is not positive definite on the null
     space of ``G``. ``M`` is smooth, and for a large ``eta1`` and a small ``eta2`` has its minima where the solutions
     are, so that whole steps are taken near one; the last term for ``x``, which is of second order, keeps it
-    near curved constraints. A system may be left unsolved to ``theta accuracy |(grad L, c)|``, if
-    the direction leads down, ``grad M . d <= -eta2 / 2 |(grad L, c)|^2``. If it does not, ``theta`` is made smaller;
-    and if that does not help, ``eta1`` is raised and ``eta2`` lowered.
+    near curved constraints. A system may be left unsolved to ``theta accuracy |(grad L, c)|``, but
+    for its rows ``G dx = -c``, which are then made true by the shortest change, if the direction leads down,
+    ``grad M . d <= -eta2 / 2 |(grad L, c)|^2``. If it does not, ``theta`` is made smaller, from 1 for each step; and if
+    that does not help, ``eta1`` is raised and ``eta2`` lowered.
 
     Constraints are measured in units of their gradients at the beginning, where those are larger than 1; multipliers
     that the solution holds are of the constraints themselves.
@@ -50,8 +51,8 @@ class ExactAugmentedLagrangian(ConstrainedMethod):
         factor: by what ``eta2`` is divided, and by whose square ``eta1`` is multiplied.
         accuracy: of systems, relative to their right-hand sides, with ``theta = 1`` at the beginning.
 
-    Source: Hong, Na, Mahoney and Kolar, Constrained optimization via exact augmented Lagrangian and randomized iterative
-    sketching, 2023.
+    Source: Hong, Na, Mahoney and Kolar, Constrained optimization via exact augmented Lagrangian and randomized
+    iterative sketching, 2023.
 
     Example:
         >>> import torch, kutta as kt

@@ -103,7 +103,7 @@ class Optimality(Equations):
 
     def _first_multipliers(self) -> Tensor:
         """The least squares of ``grad f + G^T lambda``; zero where there are no such."""
-        values, jacobian = by_rows(self._both, self.start, 1 + self.constraints.count)
+        _, jacobian = by_rows(self._both, self.start, 1 + self.constraints.count)
         q, r = torch.linalg.qr(jacobian[:, 1:].mT)
         right = -(q.mT @ jacobian[:, 0].unsqueeze(-1))
         found = torch.linalg.solve_triangular(r, right, upper=True).squeeze(-1)

@@ -1,5 +1,6 @@
-"""Constrained problems: known minima with every inner method, the merit, derivatives, batches, and what does not fit."""
+"""Constrained problems: known minima by every inner method, merit, derivatives, batches, and what does not fit."""
 
+import itertools
 import math
 
 import pytest
@@ -61,7 +62,7 @@ def test_known_minima_from_standard_starts(name, inner):
     assert float(case.f(sol.y1)) == pytest.approx(case.least, rel=1e-7, abs=1e-7)
 
 
-@pytest.mark.parametrize("inner", [kt.Sketch(1, "rows"), kt.Sketch(1), kt.Sketch(3)], ids=repr)
+@pytest.mark.parametrize("inner", [kt.Sketch(1, "rows"), kt.Sketch(3), kt.Sketch(100)], ids=repr)
 def test_sketches_of_any_size(inner):
     case = HS["HS42"]
     sol = kt.solve(kt.ConstrainedProblem(case.f, case.constraints, case.start), kt.ExactAugmentedLagrangian(inner))
@@ -107,7 +108,7 @@ def test_logistic_regression_as_by_another_method():
 @pytest.mark.parametrize("name", HS)
 def test_the_merit_falls_while_penalties_stay(name):
     history = [(one.merit.item(), one.penalties[0].tolist()) for one in steps(begun(HS[name]))]
-    for (before, old), (after, new) in zip(history, history[1:], strict=False):
+    for (before, old), (after, new) in itertools.pairwise(history):
         assert old != new or after <= before + 1e-13 * abs(before)
 
 
@@ -153,8 +154,8 @@ def test_derivatives_against_solving_again(inner):
 
 def test_there_are_two_derivatives_in_both_modes():
     a = tensor(2.0, 1.0, 0.5, 1.0, 2.0, 3.0).requires_grad_()
-    assert torch.autograd.gradcheck(nearest, (a,), check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(nearest, (a,))
+    assert torch.autograd.gradcheck(nearest, (a,), check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(nearest, (a,), fast_mode=True)
 
 
 def on_a_circle(x0, levels):
@@ -212,7 +213,9 @@ def test_what_has_ended_keeps_its_values_to_the_last_bit():
 
 
 def test_constraints_that_depend_on_each_other_are_told_of():
-    problem = kt.ConstrainedProblem(lambda x: x.square().sum(), lambda x: x.sum().expand(2) - 1.0, tensor(1.0, 2.0, 3.0))
+    problem = kt.ConstrainedProblem(
+        lambda x: x.square().sum(), lambda x: x.sum().expand(2) - 1.0, tensor(1.0, 2.0, 3.0)
+    )
     assert kt.solve(problem, throw=False).result is kt.Result.SINGULAR
 
 
@@ -282,7 +285,7 @@ def test_options_that_make_no_sense(options, kind, message):
 
 def test_methods_of_other_problems_are_refused():
     problem = kt.ConstrainedProblem(norm_of, lambda x: x[:1] - 1.0, torch.ones(2))
-    with pytest.raises(TypeError, match="must be such as kutta.ExactAugmentedLagrangian.*got Newton"):
+    with pytest.raises(TypeError, match=r"must be such as kutta\.ExactAugmentedLagrangian.*got Newton"):
         kt.solve(problem, kt.Newton())
     with pytest.raises(ValueError, match="curvature=False is for a LeastSquaresProblem"):
         kt.solve(problem, adjoint=kt.Implicit(curvature=False))
