@@ -11,6 +11,7 @@ from kutta import models, pde, regularizers
 from kutta.history import History
 from kutta.integrator import Integrator
 from kutta.problems import (
+    ConstrainedProblem,
     DiffusionProblem,
     EnsembleProblem,
     FixedPointProblem,
@@ -42,6 +43,7 @@ from kutta.solvers.algebra.krylov.cg import CG
 from kutta.solvers.algebra.krylov.gmres import GMRES
 from kutta.solvers.algebra.krylov.minres import MINRES
 from kutta.solvers.algebra.multigrid.multigrid import Multigrid
+from kutta.solvers.algebra.nonlinear.constrained.exact_augmented_lagrangian import ExactAugmentedLagrangian
 from kutta.solvers.algebra.nonlinear.decorators import implicit_fixed_point, implicit_root
 from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
@@ -52,6 +54,7 @@ from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import Le
 from kutta.solvers.algebra.nonlinear.roots.broyden import Broyden
 from kutta.solvers.algebra.nonlinear.roots.newton import Newton
 from kutta.solvers.algebra.nonlinear.roots.newton_krylov import NewtonKrylov
+from kutta.solvers.algebra.relaxation.sketch import Sketch
 from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.controllers import CFL, PI, PID, Fixed, I, StepTo, max_norm, rms_norm
 from kutta.solvers.diffusion.adaptive.adaptive_multistep import AdaptiveMultistep
@@ -150,6 +153,7 @@ __all__ = [
     "CarpenterKennedy54",
     "Cholesky",
     "Compiled",
+    "ConstrainedProblem",
     "CyclicReduction",
     "DPMSolver",
     "DPMSolverPP",
@@ -164,6 +168,7 @@ __all__ = [
     "Euler",
     "Event",
     "EventRecord",
+    "ExactAugmentedLagrangian",
     "ExponentialMultistep",
     "ExponentialRungeKutta",
     "Fehlberg2",
@@ -209,6 +214,7 @@ __all__ = [
     "RungeKutta",
     "Ruth3",
     "SemiImplicitEuler",
+    "Sketch",
     "Solution",
     "SolveError",
     "SolverSchedule",
@@ -252,8 +258,7 @@ _PLANNED = {
     "further stiff methods": "Kvaerno5",
     "root and least-squares problems": (
         "RootProblem FixedPointProblem LeastSquaresProblem "
-        "Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg "
-        "AugmentedLagrangian"
+        "Newton Broyden NewtonKrylov Picard Anderson GaussNewton LevenbergMarquardt Dogleg"
     ),
     "the reversible adjoint": "Reversible",
 }

@@ -297,3 +297,38 @@ class LeastSquaresProblem:
     args: tuple[Any, ...] = ()
     batched: bool = False
     jacobian: Any = None
+
+
+@dataclass(frozen=True)
+class ConstrainedProblem:
+    """The least ``f(x)`` where ``c(x) = 0``, of real unknowns, or a batch of such.
+
+    What is found is a point of Karush, Kuhn and Tucker: with multipliers ``lambda``, ``sol.multipliers``,
+
+        grad f + G^T lambda = 0,    c = 0,    G = dc/dx.
+
+    Both are differentiable by the implicit rule at these equations.
+
+    Attributes:
+        f: ``f(x, *args)``, one number, or of a batch ``B`` of them, each of its own problem.
+        constraints: ``c(x, *args)``: a tensor of any shape, or a pytree of such, whose entries are made zero; no more
+            than there are unknowns, whose derivatives are independent of each other at the solution.
+        x0: where iterations begin: a tensor, or a pytree of tensors. It need not fulfil the constraints.
+        args: further arguments of both.
+        batched: whether axis 0 of every tensor of ``x0``, and of what both functions return, counts problems; see
+            `RootProblem`.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> x0 = torch.ones(2, dtype=torch.float64)
+        >>> problem = kt.ConstrainedProblem(lambda x: x.sum(), lambda x: x @ x - 2.0, -2.0 * x0)
+        >>> sol = kt.solve(problem)
+        >>> sol.y1, sol.multipliers
+        (tensor([-1., -1.], dtype=torch.float64), tensor([0.5000], dtype=torch.float64))
+    """
+
+    f: Callable[..., Any]
+    constraints: Callable[..., Any]
+    x0: Any
+    args: tuple[Any, ...] = ()
+    batched: bool = False

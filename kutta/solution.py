@@ -276,8 +276,9 @@ class Stats:
         jacobian_evaluations: Jacobians ``df/dy``, for implicit methods; each comes from one of the calls above and
             one backward pass for every entry of the state.
         linear_solves: linear systems, for implicit methods.
-        residual_norms: of ``b - A x``, for linear systems; of ``F(x)`` for roots, of ``T(x) - x`` for fixed points, and
-            of what a change of one unknown could take away of ``F(x)`` for least squares.
+        residual_norms: of ``b - A x``, for linear systems; of ``F(x)`` for roots, of ``T(x) - x`` for fixed points,
+            of what a change of one unknown could take away of ``F(x)`` for least squares, and of the gradient of the
+            Lagrange function and the constraints together for constrained problems.
         engine: what executed the loop.
         reason: why this engine did.
         history: what every accepted step was like, with ``diagnostics=True``.
@@ -331,6 +332,7 @@ class Solution:
         space: of a partial differential equation, the grid and the names of the unknowns; see `kutta.pde.Space`.
         band: by how much `ys` may be off, with the sign of neither side, where the method knows: see
             `kutta.operators.Surrogate`.
+        multipliers: of a `kutta.ConstrainedProblem`, one for each constraint, ``(m,)``, or ``(B, m)`` of a batch.
     """
 
     ts: Tensor
@@ -345,6 +347,7 @@ class Solution:
     draws: dict[str, Any] = field(default_factory=dict)
     space: Any = None
     band: Tensor | None = None
+    multipliers: Tensor | None = None
 
     def plot(self) -> Any:
         """Draw the solution and, with ``diagnostics=True``, step sizes, error ratios and stiffness (needs matplotlib).

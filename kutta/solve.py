@@ -18,6 +18,7 @@ from kutta.pde.problem import PDEProblem
 from kutta.pde.solving import solve_pde
 from kutta.pde.steady import SteadyProblem, solve_steady
 from kutta.problems import (
+    ConstrainedProblem,
     DiffusionProblem,
     EnsembleProblem,
     FixedPointProblem,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from kutta.solution import Solution
 
 
-Nonlinear = RootProblem | FixedPointProblem | LeastSquaresProblem
+Nonlinear = RootProblem | FixedPointProblem | LeastSquaresProblem | ConstrainedProblem
 Problem = ODEProblem | SplitODEProblem | EnsembleProblem | DiffusionProblem | LinearProblem | Nonlinear | PDEProblem
 
 
@@ -91,7 +92,8 @@ def solve(
             a problem is solved by samplers, with `steps`, `grid` and `generator` (`AdaptiveMultistep`: with `rtol` and
             `atol`), and as its probability-flow equation by the methods for `ODEProblem`. A `LinearProblem` is solved
             by methods such as `LU` and `CG`; by default by one that suits the operator. Nonlinear equations have
-            methods of their own: see `RootProblem`, `FixedPointProblem` and `LeastSquaresProblem`.
+            methods of their own: see `RootProblem`, `FixedPointProblem`, `LeastSquaresProblem` and
+            `ConstrainedProblem`.
         rtol: relative tolerance of the local error: a number, or a tensor (or pytree) that broadcasts
             with the state; in an ensemble also one number a trajectory. An iteration for a `LinearProblem` ends at
             ``|b - A x| <= max(rtol |b|, atol)``, or where rounding stops it (``STAGNATION``). Of nonlinear equations it

@@ -23,6 +23,7 @@ from kutta.solvers.algebra.operators.diagonal import Diagonal
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator, Shifted, Sum, Transposed
 from kutta.solvers.algebra.operators.matrix_free import MatrixFree
 from kutta.solvers.algebra.operators.sparse import Sparse
+from kutta.solvers.algebra.relaxation.sketch import Sketch
 from kutta.solvers.algebra.relaxation.sor import SOR
 from kutta.solvers.algebra.tuning.binned import Binned
 from kutta.solvers.algebra.tuning.chebyshev_bandit import ChebyshevBandit
@@ -58,6 +59,7 @@ __all__ = [
     "Play",
     "RedBlack",
     "Shifted",
+    "Sketch",
     "Smoother",
     "Sparse",
     "Strategy",

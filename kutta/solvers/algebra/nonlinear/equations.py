@@ -23,6 +23,15 @@ def check_callable(name: str, function: Any) -> None:
         raise TypeError(f"{name} must be callable; got {type(function).__name__}")
 
 
+def check_real(problem: str, dtype: torch.dtype) -> None:
+    """Refuse complex unknowns of what has a least value."""
+    if dtype.is_complex:
+        raise TypeError(
+            f"x0 of a {problem} must be real; got {dtype}: take real and imaginary parts as unknowns, such as "
+            "torch.view_as_real(x0)"
+        )
+
+
 class Equations:
     """``x -> F(x)``, from ``(B, n)`` to ``(B, m)``, of which no row sees another.
 

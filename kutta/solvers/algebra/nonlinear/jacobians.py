@@ -19,14 +19,18 @@ Rows = Callable[[Tensor], Tensor]
 def products(f: Rows, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The function ``v -> (f(x), f'(x) v)``.
 
-    By derivatives in forward mode; and where tensors carry tangents already, so that PyTorch has none, by the transpose
-    of the transpose, two derivatives in reverse mode.
+    By derivatives in forward mode; and where tensors carry tangents already, so that PyTorch has none, by transposes.
     """
     if in_forward_mode() and not under_transform():
-        value, pull = torch.func.vjp(f, x)  # pyright: ignore[reportAssignmentType]
-        _, push = torch.func.vjp(lambda one: pull(one)[0], torch.zeros_like(value))  # pyright: ignore[reportAssignmentType]
-        return lambda v: (value, push(v)[0])
+        return by_transposes(f, x)
     return lambda v: torch.func.jvp(f, (x,), (v,))  # type: ignore[return-value]
+
+
+def by_transposes(f: Rows, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """The same by the transpose of the transpose: two derivatives in reverse mode."""
+    value, pull = torch.func.vjp(f, x)  # pyright: ignore[reportAssignmentType]
+    _, push = torch.func.vjp(lambda one: pull(one)[0], torch.zeros_like(value))  # pyright: ignore[reportAssignmentType]
+    return lambda v: (value, push(v)[0])
 
 
 def by_columns(f: Rows, x: Tensor) -> tuple[Tensor, Tensor]:

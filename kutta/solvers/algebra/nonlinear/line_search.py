@@ -1,4 +1,4 @@
-"""How far to go along a direction in which ``|F|^2`` falls.
+"""How far to go along a direction in which ``|F|^2``, or another merit, falls.
 
 Source: Dennis and Schnabel, Numerical methods for unconstrained optimization and nonlinear equations, 1983, section
 6.3.
@@ -6,6 +6,7 @@ Source: Dennis and Schnabel, Numerical methods for unconstrained optimization an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -26,9 +27,9 @@ class Reached(NamedTuple):
 
     Attributes:
         x: the unknowns, ``(B, n)``: as they were, where nothing was gained.
-        r: ``F`` there.
+        r: what was computed there, ``(B, k)``: ``F``.
         part: of the direction, ``(B,)``.
-        gained: whether ``|F|^2`` fell enough.
+        gained: whether the merit, ``|F|^2``, fell enough.
     """
 
     x: Tensor
@@ -38,9 +39,9 @@ class Reached(NamedTuple):
 
 
 def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, running: Tensor) -> Reached:
-    """The first of ever shorter steps that gains enough: the whole one, then the least point of a parabola.
+    """The first of ever shorter parts of Newton's step along which ``|F|^2`` falls enough.
 
-    Along Newton's step ``|F|^2 / 2`` falls by ``|F|^2`` at first.
+    Along it ``|F|^2 / 2`` falls by ``|F|^2`` at first.
 
     Args:
         equations: ``F``.
@@ -51,15 +52,43 @@ def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, running: Tenso
     """
     unit = magnitude(r)
     r = r / unit
-    value = _half_square(r)
-    slope = -2.0 * value
+    slope = -2.0 * _half_square(r)
+
+    def path(part: Tensor) -> Tensor:
+        return x + part[:, None] * d
+
+    reached = backtrack(lambda point: equations(point) / unit, _half_square, path, x, r, slope, running)
+    return reached._replace(r=reached.r * unit)
+
+
+def backtrack(
+    look: Callable[[Tensor], Tensor],
+    merit: Callable[[Tensor], Tensor],
+    path: Callable[[Tensor], Tensor],
+    x: Tensor,
+    r: Tensor,
+    slope: Tensor,
+    running: Tensor,
+) -> Reached:
+    """The first of ever shorter steps that gains enough: the whole one, then the least point of a parabola.
+
+    Args:
+        look: what the merit is made of at a point, ``(B, k)``.
+        merit: of that, ``(B,)``.
+        path: the point after a part of the step, ``(B,)``; a line, or a curve.
+        x: where it begins.
+        r: what the merit is made of there.
+        slope: of the merit along the path, ``(B,)``.
+        running: problems that take a step.
+    """
+    value = merit(r)
     part = torch.ones_like(value)
     reached = Reached(x, r, torch.zeros_like(value), torch.zeros_like(running))
     left = running & (slope < 0.0)
     for _ in range(_TRIALS):
-        point = torch.where(left[:, None], x + part[:, None] * d, reached.x)
-        there = equations(point) / unit
-        now = _half_square(there)
+        point = torch.where(left[:, None], path(part), reached.x)
+        there = look(point)
+        now = merit(there)
         enough = left & (now <= value + _LEAST_GAIN * part * slope)
         reached = Reached(
             chosen(enough, point, reached.x),
@@ -73,7 +102,7 @@ def search(equations: Equations, x: Tensor, r: Tensor, d: Tensor, running: Tenso
         least = -0.5 * slope * part.square() / (now - value - slope * part)
         least = torch.where(torch.isfinite(least), least, _SHORTEST * part)
         part = torch.where(left, least.clamp(_SHORTEST * part, _LONGEST * part), part)
-    return reached._replace(r=reached.r * unit)
+    return reached
 
 
 def _half_square(r: Tensor) -> Tensor:

@@ -38,3 +38,7 @@ class FixedPointMethod(NonlinearMethod):
 
 class LeastSquaresMethod(NonlinearMethod):
     """A method for a `kutta.LeastSquaresProblem`."""
+
+
+class ConstrainedMethod(NonlinearMethod):
+    """A method for a `kutta.ConstrainedProblem`."""

@@ -3,22 +3,31 @@
     roots              r = -F(x)              -dr/dx = F'
     fixed points       r = T(x) - x           -dr/dx = I - T'
     least squares      r = -J^T F             -dr/dx = J^T J + sum_i F_i F_i''
+    constrained        r = -(grad L, c)       -dr/dx = [H G^T; G 0], of the unknowns and the multipliers
 
 That is all that derivatives of solutions need, whatever was iterated on; see `kutta.solvers.algebra.implicit`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from kutta.problems import FixedPointProblem, LeastSquaresProblem, RootProblem
-from kutta.solvers.algebra.nonlinear.equations import Changes, Equations, SquareEquations
+from kutta.problems import ConstrainedProblem, FixedPointProblem, LeastSquaresProblem, RootProblem
+from kutta.solvers.algebra.nonlinear.constrained.exact_augmented_lagrangian import ExactAugmentedLagrangian
+from kutta.solvers.algebra.nonlinear.constrained.optimality import Optimality
+from kutta.solvers.algebra.nonlinear.equations import Changes, Equations, SquareEquations, check_real
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
 from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
-from kutta.solvers.algebra.nonlinear.method import FixedPointMethod, LeastSquaresMethod, NonlinearMethod, RootMethod
+from kutta.solvers.algebra.nonlinear.method import (
+    ConstrainedMethod,
+    FixedPointMethod,
+    LeastSquaresMethod,
+    NonlinearMethod,
+    RootMethod,
+)
 from kutta.solvers.algebra.nonlinear.roots.newton import Newton
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
@@ -29,11 +38,13 @@ class Posed:
     Attributes:
         methods: that solve it.
         default: the one that does if none is named.
+        symmetric: whether ``dr/dx`` is.
         equations: what is iterated on.
     """
 
     methods: ClassVar[tuple[type[NonlinearMethod], ...]]
     default: ClassVar[NonlinearMethod]
+    symmetric: ClassVar[bool] = False
     equations: Equations
 
     def residual(self, x: Tensor) -> Tensor:
@@ -47,6 +58,10 @@ class Posed:
     def without_curvature(self, x: Tensor) -> Posed:
         """The same with the Jacobian at `x` everywhere, for least squares."""
         raise NotImplementedError
+
+    def besides(self, x: Tensor) -> dict[str, Any]:
+        """What a `kutta.Solution` holds besides the unknowns, by its names there."""
+        return {}
 
 
 class Roots(Posed):
@@ -84,15 +99,12 @@ class LeastSquares(Posed):
 
     methods = (LeastSquaresMethod,)
     default = LevenbergMarquardt()
+    symmetric = True
 
     def __init__(self, problem: LeastSquaresProblem):
         given = problem.x0, problem.args, problem.batched, problem.jacobian
         self.equations = Equations("residual", problem.residual, *given)
-        if self.equations.layout.dtype.is_complex:
-            raise TypeError(
-                f"x0 of a LeastSquaresProblem must be real; got {self.equations.layout.dtype}: take real and imaginary "
-                "parts as unknowns, such as torch.view_as_real(x0)"
-            )
+        check_real("LeastSquaresProblem", self.equations.layout.dtype)
 
     def residual(self, x: Tensor) -> Tensor:
         r, pull = torch.func.vjp(self.equations.image, x)  # pyright: ignore[reportAssignmentType]
@@ -105,6 +117,8 @@ class LeastSquares(Posed):
 class WithoutCurvature(Posed):
     """``J^T F = 0`` with the Jacobian of one place, as if it depended on nothing."""
 
+    symmetric = True
+
     def __init__(self, equations: Equations, x: Tensor):
         self.equations = equations
         self.transposed = equations.linearised(x)[1].detach().mT
@@ -113,10 +127,32 @@ class WithoutCurvature(Posed):
         return -(self.transposed @ self.equations.image(x).unsqueeze(-1)).squeeze(-1)
 
 
-def posed(problem: RootProblem | FixedPointProblem | LeastSquaresProblem) -> Posed:
+class Constrained(Posed):
+    """``grad L = 0`` and ``c = 0``, of the unknowns and the multipliers together."""
+
+    methods = (ConstrainedMethod,)
+    default = ExactAugmentedLagrangian()
+    symmetric = True
+
+    def __init__(self, problem: ConstrainedProblem):
+        self.equations = Optimality(problem.f, problem.constraints, problem.x0, problem.args, problem.batched)
+
+    def residual(self, x: Tensor) -> Tensor:
+        return -self.equations.image(x)
+
+    def besides(self, x: Tensor) -> dict[str, Any]:
+        multipliers = self.equations.multipliers(x)
+        return {"multipliers": multipliers if self.equations.single.batch is not None else multipliers[0]}
+
+
+_KINDS: dict[type, type[Posed]] = {
+    RootProblem: Roots,
+    FixedPointProblem: FixedPoints,
+    LeastSquaresProblem: LeastSquares,
+    ConstrainedProblem: Constrained,
+}
+
+
+def posed(problem: RootProblem | FixedPointProblem | LeastSquaresProblem | ConstrainedProblem) -> Posed:
     """A problem of whatever kind."""
-    if isinstance(problem, RootProblem):
-        return Roots(problem)
-    if isinstance(problem, FixedPointProblem):
-        return FixedPoints(problem)
-    return LeastSquares(problem)
+    return next(posed for kind, posed in _KINDS.items() if isinstance(problem, kind))(problem)  # type: ignore[call-arg]

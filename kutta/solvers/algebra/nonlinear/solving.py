@@ -63,10 +63,9 @@ def _differentiable(kind: Posed, found: Found, rule: Implicit, throw: bool) -> T
     solved = found.codes < int(Result.MAX_STEPS)
     # Elsewhere it is not known that anything is finite but at the beginning.
     x = chosen(solved, found.x, kind.equations.start).detach()
-    symmetric = isinstance(kind, LeastSquares)
     kind = kind if rule.curvature else kind.without_curvature(x)
     told = partial(report, throw)
-    solver = AtSolution(kind.residual, x, solved, rule, told, kind.slope, symmetric)
+    solver = AtSolution(kind.residual, x, solved, rule, told, kind.slope, kind.symmetric)
 
     def residual(x: Tensor) -> Tensor:
         r = kind.residual(x)
@@ -132,4 +131,5 @@ def _solution(kind: Posed, x: Tensor, found: Found) -> Solution:
             reason="it solves nonlinear equations",
         ),
         result=results,
+        **kind.besides(x),
     )
