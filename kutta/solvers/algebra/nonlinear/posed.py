@@ -133,6 +133,7 @@ class Constrained(Posed):
     methods = (ConstrainedMethod,)
     default = ExactAugmentedLagrangian()
     symmetric = True
+    equations: Optimality
 
     def __init__(self, problem: ConstrainedProblem):
         self.equations = Optimality(problem.f, problem.constraints, problem.x0, problem.args, problem.batched)
