@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kutta.autodiff import under_transform
 from kutta.solution import Result
 from kutta.solvers.algebra.direct.direct import Direct, DirectMethod
 from kutta.solvers.algebra.method import LARGEST_WRITTEN_OUT
@@ -48,6 +49,9 @@ class LU(DenseMethod):
     def factorised(self, operator: LinearOperator, b: Tensor) -> Direct:
         factors, pivots, info = torch.linalg.lu_factor_ex(operator.regular().dense(b).detach())
         failure = torch.where(info == 0, int(Result.SUCCESS), int(Result.SINGULAR))
+        # PyTorch 2.13 solves wrongly by factors with column strides where torch.func.vmap maps both them and the right
+        # sides, as under vmap(jacrev(...)).
+        factors = factors.contiguous() if under_transform() else factors
 
         def eliminate(right: Tensor) -> Tensor:
             return torch.linalg.lu_solve(factors, pivots, right)

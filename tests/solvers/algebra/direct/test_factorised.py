@@ -102,3 +102,14 @@ def test_less_than_single_precision_is_refused(dtype):
     for operator in operators:
         with pytest.raises(TypeError, match=r"solves in single or double precision; got b of torch"):
             solved(operator, torch.ones(4, dtype=dtype))
+
+
+def test_jacobians_of_mapped_systems():
+    matrices, sides = general(4).expand(3, 4, 4) + random(3, 4, 4) / 10.0, random(3, 4)
+
+    def solution(matrix, b):
+        return kt.solve(kt.LinearProblem(matrix, torch.sin(b)), kt.LU()).y1
+
+    found = torch.func.vmap(torch.func.jacrev(solution, argnums=1))(matrices, sides)
+    wanted = torch.linalg.inv(matrices) * torch.cos(sides)[:, None, :]
+    assert relative_error(found, wanted) < 1e-12
