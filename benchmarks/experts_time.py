@@ -177,7 +177,7 @@ NOTES = (
     "As many weights: one constraint whose basis has as many functions as the experts have weights together, so that "
     "predictions are as free. As many functions: one with the functions of a single expert, which has a quarter of the "
     "weights: normal matrices then cost the same, and so do both.",
-    "Weights that are not found have no derivatives: a training step with few that are takes hardly more than inference.",
+    "Weights that are not found have no derivatives: a training step with few that are found is cheap.",
     "Times include the network and the images of its functions at all points.",
 )
 
