@@ -46,7 +46,7 @@ class ExactAugmentedLagrangian(ConstrainedMethod):
     Attributes:
         inner: the method for steps: a direct one, `LU` by default, factorises dense matrices; an iteration, such as
             `MINRES` or `Sketch`, is given products with the Hessian only. Of a batch all problems share its iterations.
-        constraint_penalty: ``eta1`` at the beginning: by default 10, which with 1 for ``eta2`` took few steps with `LU` on
+        constraint_penalty: ``eta1`` at the beginning: by default 10, which with 1 for ``eta2`` took few steps on
             eight problems of Hock and Schittkowski.
         gradient_penalty: ``eta2`` at the beginning.
         factor: by what ``eta2`` is divided, and by whose square ``eta1`` is multiplied.
