@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kutta.operators.constraints.space_time import at_points
 from kutta.operators.constraints.weights import Residual, Rows
 from kutta.pde.grids.boundary import Periodic
 from kutta.pde.grids.grid import Grid
@@ -94,13 +95,10 @@ class Coupled:
 
     def rows(self, rows: Rows, fields: Tensor) -> CoupledRows:
         """Those of all experts, ``(n K, ...)``, with the basis, fields ``(N, Q + 1, n, *shape)`` at the faces."""
-        dim = self.residual.space_time.grid.dim
-        flat = fields.transpose(-dim - 2, -dim - 1).flatten(-dim - 1)
-        before, after = (flat[..., self.faces.points[:, side]] for side in (0, 1))
+        before, after = at_points(fields, self.faces.points, self.residual.space_time.grid.dim).unbind(-1)
         both = torch.cat([0.5 * (before + after), self.faces.steepness * (after - before)], -1)
         scale = self.weight / math.sqrt(max(len(self.faces.points), 1))
-        samples = flat.shape[1]
-        guess, basis, data, weight = (one.unflatten(0, (samples, -1)) for one in rows.parts)
+        guess, basis, data, weight = (one.unflatten(0, (both.shape[1], -1)) for one in rows.parts)
         return CoupledRows(guess, basis, data, weight, scale * both.permute(1, 2, 0))
 
     def problem(self, rows: CoupledRows, start: Tensor) -> LeastSquaresProblem:

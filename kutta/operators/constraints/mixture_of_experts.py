@@ -15,8 +15,8 @@ from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.routing.boxes import Boxes
 from kutta.operators.constraints.routing.everywhere import Everywhere
 from kutta.operators.constraints.sampled_points import Points, drawn, everywhere
-from kutta.operators.constraints.space_time import SpaceTime
-from kutta.operators.constraints.space_time_network import SpaceTimeNetwork, in_space_and_time
+from kutta.operators.constraints.space_time import SpaceTime, at_points
+from kutta.operators.constraints.space_time_network import SpaceTimeNetwork
 from kutta.operators.constraints.weights import Residual, Rows, Weights
 from kutta.operators.operator import check_counts, checked_at_least_zero
 from kutta.pde.problem import PDEProblem
@@ -129,23 +129,16 @@ class MixtureOfExperts(SpaceTimeNetwork):
         space_time = SpaceTime(problem, self.steps)
         a, measure = self.read(space_time), self.measured_on(space_time)
         basis = self.changes(a, space_time)
-        shares = self.routing.shares(a, in_space_and_time(space_time)).double()
+        shares = self.routing.shares(a, space_time.whole_grid).double()
         points = self._points(shares, space_time)
-        constant = space_time.constant()
         residual = Residual(space_time, self.ridge, measure)
-        w, results, iterations = self._weights(residual, constant, basis, shares, points, start)
+        w, results, iterations = self._weights(residual, basis, shares, points, start)
         mixed = torch.einsum("nk...,nkj->jn...", shares.expand(len(w), *shares.shape[1:]), w)
-        u = constant + (basis * mixed.transpose(1, 2)).sum(0)
+        u = space_time.constant + (basis * mixed.transpose(1, 2)).sum(0)
         return self.predicted(space_time, u, measure, results, weights=w, iterations=iterations, shares=shares)
 
     def _weights(
-        self,
-        residual: Residual,
-        constant: Tensor,
-        basis: Tensor,
-        shares: Tensor,
-        points: Points,
-        start: Tensor | None,
+        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The weights ``(n, K, N)``, and how the search for those of each expert ended, and after how many steps."""
         count = shares.shape[1]
@@ -154,9 +147,9 @@ class MixtureOfExperts(SpaceTimeNetwork):
             raise ValueError(f"start must have the shape {shape}; got {tuple(start.shape)}")
         start = basis.new_ones(shape) if start is None else start.to(basis)
         if self.continuity:
-            return self._coupled(residual, constant, basis, shares, points, start)
+            return self._coupled(residual, basis, shares, points, start)
         own = list(range(count)) if self.processes is None else self.processes.own(count)
-        rows = _rows(residual.space_time, constant, basis, points.of(own))
+        rows = _rows(residual.space_time, basis, points.of(own))
         found = self.search(residual, rows, start[:, own].flatten(0, 1))
         w, results, iterations = (one.unflatten(0, (shape[0], len(own))) for one in found)
         if self.processes is None:
@@ -164,17 +157,11 @@ class MixtureOfExperts(SpaceTimeNetwork):
         return tuple(self.processes.gathered(one, count) for one in (w, results, iterations))  # type: ignore[return-value]
 
     def _coupled(
-        self,
-        residual: Residual,
-        constant: Tensor,
-        basis: Tensor,
-        shares: Tensor,
-        points: Points,
-        start: Tensor,
+        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same, of experts that agree at faces."""
-        coupled = Coupled(residual, faces_of(shares, in_space_and_time(residual.space_time)), self.continuity)
-        rows = coupled.rows(_rows(residual.space_time, constant, basis, points), basis)
+        coupled = Coupled(residual, faces_of(shares, residual.space_time.whole_grid), self.continuity)
+        rows = coupled.rows(_rows(residual.space_time, basis, points), basis)
         w, results, iterations = self.search(coupled, rows, start.flatten(1))
         every = (len(w), start.shape[1])
         return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
@@ -210,18 +197,12 @@ class ConstrainedBasis(MixtureOfExperts):
         super().__init__(backbone, steps, Everywhere(), **options)
 
 
-def _rows(space_time: SpaceTime, constant: Tensor, basis: Tensor, points: Points) -> Rows:
+def _rows(space_time: SpaceTime, basis: Tensor, points: Points) -> Rows:
     """Images and data at the points of each expert, for all samples."""
     dim = space_time.grid.dim
-    guess = _at(space_time.images(constant), points.index, dim)
-    changes = _at(space_time.images_of_changes(basis), points.index, dim).movedim(1, -2)
-    data = _at(space_time.data(), points.index, dim)
+    guess = at_points(space_time.images(space_time.constant), points.index, dim)
+    changes = at_points(space_time.images_of_changes(basis), points.index, dim).movedim(1, -2)
+    data = at_points(space_time.data(), points.index, dim)
     weight = points.weight.expand(basis.shape[2], -1, -1)
     guess, changes, data = (one.movedim(0, 2).flatten(0, 1) for one in (guess, changes, data))
     return Rows(guess, changes, data, weight.flatten(0, 1))
-
-
-def _at(fields: Tensor, index: Tensor, dim: int) -> Tensor:
-    """The values of ``(..., Q, n, *shape)`` at points, ``(..., n, K, m)``."""
-    flat = fields.transpose(-dim - 2, -dim - 1).flatten(-dim - 1)
-    return flat.index_select(-1, index.flatten()).unflatten(-1, index.shape)

@@ -53,4 +53,4 @@ class SoftConstraint(SpaceTimeNetwork):
         if len(fields) != 1:
             raise ValueError(f"backbone must return one field; got {len(fields)}")
         results = torch.full((fields.shape[2], 1), int(Result.SUCCESS), device=fields.device)
-        return self.predicted(space_time, space_time.constant() + fields[0], self.measured_on(space_time), results)
+        return self.predicted(space_time, space_time.constant + fields[0], self.measured_on(space_time), results)

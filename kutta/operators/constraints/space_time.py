@@ -20,6 +20,7 @@ from torch import Tensor
 from kutta.operators.constraints.expressions import Expression, Given, Image, Leaf, Path
 from kutta.operators.constraints.time_differences import backward_differences
 from kutta.operators.constraints.written_equation import followed, written
+from kutta.pde.grids.boundary import Neumann
 from kutta.pde.grids.given import filled, is_data, unknowns, where_unknown
 from kutta.pde.grids.grid import Grid, conditions
 from kutta.pde.lowering.forms import operations
@@ -54,6 +55,17 @@ class SpaceTime:
         return self.problem.grid
 
     @cached_property
+    def whole_grid(self) -> Grid:
+        """With the axis of times before those of space, from 0 to 1 in units of the duration."""
+        return Grid(
+            (self.steps + 1, *self.grid.shape),
+            (1.0, *self.grid.length),  # type: ignore[misc]
+            ("node", *self.grid.centring),  # type: ignore[misc]
+            (Neumann(), *self.grid.boundary),
+            (0.0, *self.grid.origin),  # type: ignore[misc]
+        )
+
+    @cached_property
     def right(self) -> Expression:
         """``f``, written down at all times but the first at once."""
         t = self.times[1:].reshape(-1, 1, *[1] * self.grid.dim)
@@ -69,6 +81,7 @@ class SpaceTime:
         """The data that it has."""
         return list({id(one): one for one in self.right.leaves() if isinstance(one, Given)}.values())
 
+    @cached_property
     def constant(self) -> Tensor:
         """The initial states, lasting: ``(Q + 1, n, *shape)``; at nodes whose values are the boundary's, these."""
         u0 = self.problem.u0
@@ -161,3 +174,18 @@ def _lead(problem: PDEProblem) -> tuple[int, ...]:
             f"u0 must have at most one axis of samples, with at least one; got the shape {tuple(problem.u0.shape)}"
         )
     return lead
+
+
+def at_points(fields: Tensor, index: Tensor, dim: int) -> Tensor:
+    """The values of fields at points among all of all their times.
+
+    Args:
+        fields: ``(..., times, n, *shape)``.
+        index: of any shape.
+        dim: axes of space.
+
+    Returns:
+        ``(..., n, *index.shape)``.
+    """
+    flat = fields.transpose(-dim - 2, -dim - 1).flatten(-dim - 1)
+    return flat.index_select(-1, index.flatten()).unflatten(-1, index.shape)

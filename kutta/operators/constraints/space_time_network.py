@@ -13,8 +13,6 @@ from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.operator import check_counts
 from kutta.operators.scope import read_inputs
-from kutta.pde.grids.boundary import Neumann
-from kutta.pde.grids.grid import Grid
 from kutta.solution import Result
 
 
@@ -52,7 +50,7 @@ class SpaceTimeNetwork(nn.Module):
 
     def changes(self, a: Tensor, space_time: SpaceTime) -> Tensor:
         """Fields that leave alone what is given, ``(N, Q + 1, n, *shape)``, in double precision."""
-        found = self.backbone(a, in_space_and_time(space_time))
+        found = self.backbone(a, space_time.whole_grid)
         wanted = (a.shape[0], *a.shape[2:])
         if not isinstance(found, Tensor) or (found.shape[0], *found.shape[2:]) != wanted:
             kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -81,15 +79,3 @@ class SpaceTimeNetwork(nn.Module):
         error = residual if measure is None else measure(residual.movedim(1, 0)).movedim(0, 1)
         shown = u.reshape(self.steps + 1, *space_time.lead, *space_time.grid.shape)
         return Prediction(space_time.times, shown, residual, error, results, **details)
-
-
-def in_space_and_time(space_time: SpaceTime) -> Grid:
-    """The grid of a problem with the axis of its times before those of space, from 0 to 1 in units of the duration."""
-    grid = space_time.grid
-    return Grid(
-        (space_time.steps + 1, *grid.shape),
-        (1.0, *grid.length),  # type: ignore[misc]
-        ("node", *grid.centring),  # type: ignore[misc]
-        (Neumann(), *grid.boundary),
-        (0.0, *grid.origin),  # type: ignore[misc]
-    )

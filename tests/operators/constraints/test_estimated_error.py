@@ -29,7 +29,7 @@ def test_of_diffusion_a_difference_of_residuals_is_one_of_fields(name):
     space_time = posed(grid, torch.rand(2, *grid.shape, generator=generator, dtype=F64))
     change = space_time.zero_at_sides(torch.rand(7, 2, *grid.shape, generator=generator, dtype=F64))
     change[0] = 0.0
-    u = space_time.constant()
+    u = space_time.constant
     difference = space_time.residual_of(u + change) - space_time.residual_of(u)
     found = kt.operators.EstimatedError(KAPPA).on(space_time)(difference.movedim(1, 0)).movedim(0, 1)
     assert relative_error(found, change[1:]) < 1e-10

@@ -73,7 +73,7 @@ def test_images_of_sums_are_sums_of_images(kind):
         problem = kt.pde.NavierStokesVorticity(0.01).problem(grid, u0, (0.0, 1.0))
     space_time = SpaceTime(problem, 4)
     basis = space_time.zero_at_sides(torch.rand(3, 5, 2, *grid.shape, generator=generator, dtype=F64))
-    w, constant = torch.tensor([0.5, -1.0, 2.0], dtype=F64), space_time.constant()
+    w, constant = torch.tensor([0.5, -1.0, 2.0], dtype=F64), space_time.constant
     sums = space_time.images(constant) + torch.einsum("k,ik...->i...", w, space_time.images_of_changes(basis))
     whole = space_time.images(constant + torch.einsum("k,k...->...", w, basis))
     assert torch.allclose(sums, whole, atol=1e-9 * float(whole.abs().max()))
@@ -84,10 +84,10 @@ def test_coefficients_differ_between_samples():
     u0 = torch.sin(2.0 * torch.pi * grid.points()[0]).expand(2, 16)
     nu = torch.tensor([[0.01], [0.1]], dtype=F64)
     space_time = SpaceTime(kt.pde.Burgers(nu).problem(grid, u0, (0.0, 1.0)), 3)
-    both = space_time.residual_of(space_time.constant())
+    both = space_time.residual_of(space_time.constant)
     for sample in range(2):
         alone = SpaceTime(kt.pde.Burgers(nu[sample, 0]).problem(grid, u0[:1], (0.0, 1.0)), 3)
-        assert torch.allclose(alone.residual_of(alone.constant())[:, 0], both[:, sample], atol=1e-10)
+        assert torch.allclose(alone.residual_of(alone.constant)[:, 0], both[:, sample], atol=1e-10)
 
 
 def test_what_is_next_to_walls():
