@@ -8,6 +8,7 @@ from kutta.operators.comparison.coarsened import Coarsened
 from kutta.operators.comparison.compare import compare
 from kutta.operators.constraints.conservation_projection import ConservationProjection
 from kutta.operators.constraints.estimated_error import EstimatedError
+from kutta.operators.constraints.joint_experts import JointExperts
 from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, MixtureOfExperts
 from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.routing.boxes import Boxes
@@ -56,6 +57,7 @@ __all__ = [
     "Gate",
     "Graph",
     "GraphFixedPoint",
+    "JointExperts",
     "MgNO",
     "MixtureOfExperts",
     "NeuralStagger",

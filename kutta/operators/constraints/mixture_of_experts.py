@@ -132,26 +132,23 @@ class MixtureOfExperts(SpaceTimeNetwork):
         shares = self.routing.shares(a, space_time.whole_grid).double()
         points = self._points(shares, space_time)
         residual = Residual(space_time, self.ridge, measure)
+        start = _checked(start, (basis.shape[2], shares.shape[1], len(basis)), basis)
         w, results, iterations = self._weights(residual, basis, shares, points, start)
         mixed = torch.einsum("nk...,nkj->jn...", shares.expand(len(w), *shares.shape[1:]), w)
         u = space_time.constant + (basis * mixed.transpose(1, 2)).sum(0)
         return self.predicted(space_time, u, measure, results, weights=w, iterations=iterations, shares=shares)
 
     def _weights(
-        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor | None
+        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The weights ``(n, K, N)``, and how the search for those of each expert ended, and after how many steps."""
-        count = shares.shape[1]
-        shape = (basis.shape[2], count, basis.shape[0])
-        if start is not None and tuple(start.shape) != shape:
-            raise ValueError(f"start must have the shape {shape}; got {tuple(start.shape)}")
-        start = basis.new_ones(shape) if start is None else start.to(basis)
         if self.continuity:
             return self._coupled(residual, basis, shares, points, start)
+        count = shares.shape[1]
         own = list(range(count)) if self.processes is None else self.processes.own(count)
-        rows = _rows(residual.space_time, basis, points.of(own))
+        rows = rows_at(points.of(own), residual.space_time, basis)
         found = self.search(residual, rows, start[:, own].flatten(0, 1))
-        w, results, iterations = (one.unflatten(0, (shape[0], len(own))) for one in found)
+        w, results, iterations = (one.unflatten(0, (len(start), len(own))) for one in found)
         if self.processes is None:
             return w, results, iterations
         return tuple(self.processes.gathered(one, count) for one in (w, results, iterations))  # type: ignore[return-value]
@@ -161,7 +158,7 @@ class MixtureOfExperts(SpaceTimeNetwork):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same, of experts that agree at faces."""
         coupled = Coupled(residual, faces_of(shares, residual.space_time.whole_grid), self.continuity)
-        rows = coupled.rows(_rows(residual.space_time, basis, points), basis)
+        rows = coupled.rows(rows_at(points, residual.space_time, basis), basis)
         w, results, iterations = self.search(coupled, rows, start.flatten(1))
         every = (len(w), start.shape[1])
         return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
@@ -197,8 +194,21 @@ class ConstrainedBasis(MixtureOfExperts):
         super().__init__(backbone, steps, Everywhere(), **options)
 
 
-def _rows(space_time: SpaceTime, basis: Tensor, points: Points) -> Rows:
-    """Images and data at the points of each expert, for all samples."""
+def _checked(start: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Where the search begins: by default at weights of 1."""
+    if start is not None and tuple(start.shape) != shape:
+        raise ValueError(f"start must have the shape {shape}; got {tuple(start.shape)}")
+    return like.new_ones(shape) if start is None else start.to(like)
+
+
+def rows_at(points: Points, space_time: SpaceTime, basis: Tensor) -> Rows:
+    """Images and data at the points of each expert, for all samples.
+
+    Args:
+        points: of each expert.
+        space_time: the equation.
+        basis: functions, ``(N, Q + 1, n, *shape)``.
+    """
     dim = space_time.grid.dim
     guess = at_points(space_time.images(space_time.constant), points.index, dim)
     changes = at_points(space_time.images_of_changes(basis), points.index, dim).movedim(1, -2)

@@ -19,9 +19,6 @@ from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.iteration import chosen
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
 
-# Iterations after which problems that are solved are left alone.
-_ROUND = 6
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -43,10 +40,6 @@ class Rows:
     def parts(self) -> tuple[Tensor, ...]:
         """All of them."""
         return self.guess, self.basis, self.data, self.weight
-
-    def only(self, index: Tensor) -> Self:
-        """Those of some problems."""
-        return self if len(index) == len(self.weight) else type(self)(*(one[index] for one in self.parts))
 
     def but(self, left_out: Tensor, other: int) -> Self:
         """The same, with those of another problem in place of such as are left out, so that nothing comes of these."""
@@ -134,33 +127,20 @@ class Weights:
         if not bool(solved.any()):
             return w, codes
         other = int(solved.int().argmax())
-        found = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])), self.max_steps)
+        found = self._solve(residual.problem(rows.but(~solved, other), chosen(solved, w, w[other])))
         singular = solved & ~found.y1.detach().isfinite().all(1)
         if bool(singular.any()):
             return self._differentiable(residual, rows, w, torch.where(singular, int(Result.SINGULAR), codes))
         return chosen(solved, found.y1, w), codes
 
     def _searched(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights, codes and iterations, in rounds, each of the problems that are not yet solved."""
-        w, steps = start.clone(), torch.zeros(len(start), dtype=torch.long, device=start.device)
-        codes = torch.full_like(steps, int(Result.MAX_STEPS))
-        left = torch.arange(len(start), device=start.device)
-        for done in range(0, self.max_steps, _ROUND):
-            found = self._solve(residual.problem(rows.only(left), w[left]), min(_ROUND, self.max_steps - done))
-            w[left] = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
-            codes[left], steps[left] = found.result.codes, steps[left] + found.stats.steps
-            left = left[codes[left] == int(Result.MAX_STEPS)]
-            if not len(left):
-                break
-        return w, codes, steps
+        """Weights, 0 where they are no numbers, codes and iterations."""
+        found = self._solve(residual.problem(rows, start))
+        w = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)
+        return w, found.result.codes, found.stats.steps
 
-    @property
-    def max_steps(self) -> int:
-        """Iterations at most."""
-        return self.options.get("max_steps", 50)
-
-    def _solve(self, problem: LeastSquaresProblem, max_steps: int) -> Any:
-        given = {"rtol": 1e-5, "adjoint": Implicit(orders=1), **self.options, "max_steps": max_steps}
+    def _solve(self, problem: LeastSquaresProblem) -> Any:
+        given = {"rtol": 1e-5, "max_steps": 50, "adjoint": Implicit(orders=1), **self.options}
         return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
 
 

@@ -4,8 +4,9 @@ By Freundlich's isotherm ground of density ``rho`` and porosity ``phi`` takes up
 
     R(u) = 1 + c u^(n - 1),    c = (1 - phi) / phi rho k n,
 
-holds it back. With ``n < 1`` that is without bound where there is nothing yet. With ``p = (u + delta)^(1 - n)``, and
-nothing for values below zero, the part that moves is ``1 / R = p / (p + c)``, which is bounded and has a slope.
+holds it back. With ``n < 1`` that is without bound where there is nothing yet. With ``p = (u_+ + delta)^(1 - n)`` the
+part that moves is ``1 / R = p / (p + c)``, which is bounded and has a slope. Here ``u_+`` is `u`, or 0 for values below
+zero, and from ``-delta`` to ``delta`` the parabola that joins both, ``(u + delta)^2 / (4 delta)``.
 
 Source: Takamoto et al., PDEBench: An extensive benchmark for scientific machine learning, 2022.
 """
@@ -36,7 +37,7 @@ class DiffusionSorption(Evolution):
         density: ``rho``, of the grains, 2880.
         partition: ``k`` of Freundlich, 3.5e-4.
         exponent: ``n`` of Freundlich, 0.874.
-        cutoff: ``delta``, which is added to `u` in ``R``: 1e-6, as there.
+        cutoff: ``delta``, which is added to `u` in ``R``: 1e-6, as there; more than 0.
 
     Example:
         >>> import torch, kutta as kt
@@ -68,5 +69,10 @@ class DiffusionSorption(Evolution):
     def moving(self, u: Field) -> Field:
         """``1 / R(u)``, the part of the substance that is dissolved."""
         c = (1.0 - self.porosity) / self.porosity * self.density * self.partition * self.exponent
-        power = (torch.clamp(u, min=0.0) + self.cutoff) ** (1.0 - self.exponent)
+        power = (self._positive(u) + self.cutoff) ** (1.0 - self.exponent)
         return power / (power + c)
+
+    def _positive(self, u: Field) -> Field:
+        """``u_+``, which has a continuous slope: searches for roots and minima stop at kinks."""
+        below = torch.clamp(u + self.cutoff, 0.0, 2.0 * self.cutoff)
+        return below * below / (4.0 * self.cutoff) + torch.clamp(u - self.cutoff, min=0.0)

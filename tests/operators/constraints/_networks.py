@@ -1,4 +1,4 @@
-"""Problems and small networks of which the solution is known."""
+"""Problems and small networks of which the solution is known, and derivatives by solving again."""
 
 import torch
 from torch import nn
@@ -10,6 +10,10 @@ from tests._helpers import F64
 GRID = kt.pde.Grid(16)
 STEPS = 8
 U0 = torch.stack([torch.sin(2.0 * torch.pi * GRID.points()[0]), torch.cos(2.0 * torch.pi * GRID.points()[0])])
+
+MEASURES = {"residual": None, "estimated error": kt.operators.EstimatedError(0.05)}
+EXACT = {"ridge": 1e-9, "ramp": 0.0, "rtol": 1e-10, "max_steps": 100}
+TARGET = torch.randn(STEPS + 1, 2, 16, generator=torch.Generator().manual_seed(3), dtype=F64)
 
 
 def burgers(u0=U0):
@@ -85,3 +89,22 @@ def tiny(functions, inputs=1):
     """A network in single precision."""
     torch.manual_seed(0)
     return kt.operators.FNO(inputs, functions, (4, 4), width=6, layers=2, lift=8, project=8)
+
+
+def fixed(fields, kind=kt.operators.ConstrainedBasis, **options):
+    """A constraint for a basis, with the weights to all digits."""
+    return kind(Fields(fields), STEPS, **{**EXACT, **options}).eval()
+
+
+def directional(model, problem, direction, h):
+    """A derivative by central differences, all solved again."""
+    fields, values = model.backbone.fields, []
+    with torch.no_grad():
+        start = fields.clone()
+        for sign in (1.0, -1.0):
+            fields.copy_(start + sign * h * direction)
+            predicted = model(problem)
+            assert bool(predicted.solved.all())
+            values.append((predicted.u * TARGET).sum())
+        fields.copy_(start)
+    return (values[0] - values[1]) / (2.0 * h)

@@ -10,11 +10,15 @@ from kutta.operators.constraints.mixture_of_experts import ConstrainedBasis, Mix
 from kutta.solution import Result
 from tests._helpers import F64, relative_error
 from tests.operators.constraints._networks import (
+    MEASURES,
     STEPS,
+    TARGET,
     U0,
     Fields,
     burgers,
     cubic,
+    directional,
+    fixed,
     heat,
     marched,
     pointwise,
@@ -23,13 +27,6 @@ from tests.operators.constraints._networks import (
     transported,
     with_solution,
 )
-
-MEASURES = {"residual": None, "estimated error": kt.operators.EstimatedError(0.05)}
-EXACT = {"ridge": 1e-9, "ramp": 0.0, "rtol": 1e-10, "max_steps": 100}
-
-
-def fixed(fields, cls=ConstrainedBasis, **options):
-    return cls(Fields(fields), STEPS, **{**EXACT, **options}).eval()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -48,23 +45,6 @@ def test_a_nonlinear_equation_whose_solution_is_in_the_basis(equation, measure):
     predicted = fixed(with_solution(problem, 8), measure=MEASURES[measure])(problem)
     assert bool(predicted.solved.all()) and int(predicted.iterations.max()) < 20
     assert relative_error(predicted.u.detach(), marched(problem)) < 1e-8
-
-
-def directional(model, problem, direction, h):
-    """A derivative by central differences, all solved again."""
-    fields, values = model.backbone.fields, []
-    with torch.no_grad():
-        start = fields.clone()
-        for sign in (1.0, -1.0):
-            fields.copy_(start + sign * h * direction)
-            predicted = model(problem)
-            assert bool(predicted.solved.all())
-            values.append((predicted.u * TARGET).sum())
-        fields.copy_(start)
-    return (values[0] - values[1]) / (2.0 * h)
-
-
-TARGET = torch.randn(STEPS + 1, 2, 16, generator=torch.Generator().manual_seed(3), dtype=F64)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -268,7 +248,7 @@ def test_experts_that_agree_everywhere_are_one():
     together = fixed(fields, MixtureOfExperts, routing=kt.operators.Boxes((1, 2)), continuity=1e5, rtol=1e-6)(problem)
     assert bool(together.solved.all())
     assert torch.allclose(together.weights[:, 0], together.weights[:, 1], atol=1e-4)
-    assert torch.allclose(together.u, fixed(fields)(problem).u, atol=1e-3)
+    assert torch.allclose(together.u, fixed(fields, ConstrainedBasis)(problem).u, atol=1e-3)
 
 
 def test_derivatives_of_experts_that_agree():

@@ -78,9 +78,19 @@ def test_what_moves_is_that_of_the_isotherm_and_bounded_below():
     u = torch.tensor([0.05, 0.2, 1.0], dtype=F64)
     retardation = 1 + (1 - 0.29) / 0.29 * 2880 * 3.5e-4 * 0.874 * (u + 1e-6) ** (0.874 - 1)
     assert relative_error(moving(u), 1.0 / retardation) < 1e-14
-    low = torch.tensor([0.0, -1e-9, -0.1], dtype=F64, requires_grad=True)
-    assert bool((moving(low) == moving(low)[0]).all())
+    low = torch.tensor([-1e-6, -1e-5, -0.1], dtype=F64, requires_grad=True)
+    assert bool((moving(low) == moving(low)[0]).all()) and float(moving(low)[0].detach()) > 0.0
     assert bool(torch.isfinite(torch.autograd.grad(moving(low).sum(), low)[0]).all())
+
+
+def test_what_moves_has_a_continuous_slope():
+    """Also where it begins to be cut off, and where it ends to be."""
+    moving = kt.pde.DiffusionSorption(cutoff=0.01).moving
+    slope = torch.func.vmap(torch.func.grad(moving))
+    for place in (-0.01, 0.0, 0.01):
+        beside = place + torch.tensor([-1e-9, 1e-9], dtype=F64)
+        assert float(moving(beside).diff().abs()) < 1e-7
+        assert float(slope(beside).diff().abs()) < 1e-4 * float(slope(torch.full((1,), 0.01, dtype=F64)))
 
 
 def test_what_comes_into_clean_ground_stays_positive():

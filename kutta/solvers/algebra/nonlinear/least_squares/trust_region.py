@@ -70,7 +70,10 @@ class TrustRegion(Iteration):
         self.scale = torch.where(taken[:, None], torch.maximum(self.scale, self.quadratic.scale), self.scale)
         self._look(taken)
         self.breaks(running & hopeless, int(Result.NOT_CONVERGED))
-        self.breaks(running & rounded & ~taken, int(Result.STAGNATION))
+        lost = running & rounded & ~taken
+        # Steps that gain nothing only because they are short, as at a kink, lead to no minimum.
+        least = self.quadratic.decrease(self.quadratic.nearest) <= _rounding(self.quadratic)
+        self.breaks(lost, torch.where(least, int(Result.STAGNATION), int(Result.NOT_CONVERGED)))
 
     def _quadratic(self, r: Tensor, jacobian: Tensor) -> Quadratic:
         """In a unit in which squares neither overflow nor vanish."""

@@ -1,0 +1,68 @@
+"""Experts whose weights are found together, so that the field that they make up fulfils the equation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kutta.operators.constraints.mixture_of_experts import MixtureOfExperts, rows_at
+from kutta.operators.constraints.routing.boxes import Boxes
+from kutta.operators.constraints.sampled_points import Points
+from kutta.operators.constraints.space_time import SpaceTime
+from kutta.operators.constraints.weights import Residual
+
+
+class JointExperts(MixtureOfExperts):
+    """Experts as in `MixtureOfExperts`, with the weights of all for which their blended field fulfils the equation.
+
+        u = u_0 + s sum_k g_k sum_j w_kj b_j,    w = argmin  sum_i r(t_i, x_i)^2 / m  +  ridge^2 |w|^2
+
+    The products ``g_k b_j`` are a basis of their own: that of a `ConstrainedBasis`, which they contain as the shares
+    add up to 1, and what varies from expert to expert. So for the same network the measured residual is never larger
+    than that of one constraint, and what is made least is what training makes small. Experts that are solved one by one
+    make the residuals of their own fields least instead, which are blended only afterwards, and which nothing holds
+    outside of their boxes; on the other hand they can be solved by several processes.
+
+    It is made with the arguments of `MixtureOfExperts` but `continuity` and `processes`. Shares must be continuous:
+    `Boxes` need an overlap. ``points`` are those of all experts together.
+
+    Source: Babuška, Melenk, The partition of unity method, 1997, for bases that are multiplied with shares.
+
+    Raises:
+        TypeError: for `continuity` and `processes`.
+        ValueError: for boxes without an overlap.
+
+    Example:
+        >>> import torch, kutta as kt
+        >>> grid = kt.pde.Grid(32)
+        >>> problem = kt.pde.Burgers(0.05).problem(grid, lambda x: torch.sin(2 * torch.pi * x[0]), (0.0, 0.5))
+        >>> backbone = kt.operators.FNO(1, 8, modes=(8, 8), width=8, layers=2)
+        >>> model = kt.operators.JointExperts(backbone, steps=16, routing=kt.operators.Boxes((1, 2), overlap=0.25))
+        >>> model(problem).weights.shape
+        torch.Size([1, 2, 8])
+    """
+
+    def __init__(self, backbone: nn.Module, steps: int, routing: Any, **options: Any):
+        for name in ("continuity", "processes"):
+            if name in options:
+                raise TypeError(f"{name} is for experts that are solved apart, a MixtureOfExperts; leave it out")
+        if isinstance(routing, Boxes) and routing.overlap == 0.0 and routing.experts > 1:
+            raise ValueError(
+                "routing must have shares that are continuous; got Boxes that do not overlap: take "
+                "Boxes(counts, overlap=0.25)"
+            )
+        super().__init__(backbone, steps, routing, **options)
+
+    def _weights(
+        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        blended = (shares.movedim(0, 2).unsqueeze(1) * basis).flatten(0, 1)
+        found = self.search(residual, rows_at(points, residual.space_time, blended), start.flatten(1))
+        w, results, iterations = found
+        every = start.shape[:2]
+        return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
+
+    def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
+        return super()._points(torch.ones_like(shares[:, :1]), space_time)
