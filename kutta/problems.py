@@ -282,6 +282,8 @@ class LeastSquaresProblem:
             `RootProblem`.
         jacobian: of `residual`, ``(m, n)``, ``(B, m, n)`` of a batch, on flattened unknowns and equations: a function
             of the same arguments. By default it is found by differentiation.
+        curvature: ``sum_i F_i F_i''`` of `residual`, ``(n, n)`` or ``(B, n, n)``: a function of the same arguments,
+            for derivatives of the solution; by default they are found by a backward pass for each unknown.
 
     Example:
         >>> import torch, kutta as kt
@@ -297,6 +299,7 @@ class LeastSquaresProblem:
     args: tuple[Any, ...] = ()
     batched: bool = False
     jacobian: Any = None
+    curvature: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Coupled:
 
     def problem(self, rows: CoupledRows, start: Tensor) -> LeastSquaresProblem:
         """For `kutta.solve`, beginning with the weights `start`, ``(n, K N)``."""
-        return LeastSquaresProblem(self._all, start, rows.parts, batched=True, jacobian=self._jacobian)
+        return LeastSquaresProblem(self._all, start, rows.parts, True, self._jacobian, self._curvature)
 
     def _all(self, w: Tensor, *parts: Tensor) -> Tensor:
         *of_experts, faces = parts
@@ -116,14 +116,27 @@ class Coupled:
         *of_experts, faces = parts
         count = of_experts[0].shape[1]
         each = w.unflatten(1, (count, -1)).flatten(0, 1)
-        own = self.residual.jacobian(each, *(one.flatten(0, 1) for one in of_experts)).unflatten(0, (-1, count))
-        blocks = torch.diag_embed(own.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2)
+        own = self.residual.jacobian(each, *(one.flatten(0, 1) for one in of_experts))
+        blocks = _blocks(own.unflatten(0, (-1, count)))
         places = torch.nn.functional.one_hot(torch.stack(self._sides), count).to(w)
         jumps = (places[0] - places[1])[:, :, None] * faces[:, :, None, :]
-        return torch.cat([blocks.flatten(1, 2).flatten(2), jumps.flatten(2)], 1)
+        return torch.cat([blocks, jumps.flatten(2)], 1)
+
+    def _curvature(self, w: Tensor, *parts: Tensor) -> Tensor:
+        """That of the experts: jumps are linear."""
+        *of_experts, _ = parts
+        count = of_experts[0].shape[1]
+        each = w.unflatten(1, (count, -1)).flatten(0, 1)
+        own = self.residual.curvature(each, *(one.flatten(0, 1) for one in of_experts))
+        return _blocks(own.unflatten(0, (-1, count)))
 
     @property
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The experts at both sides, for values and slopes."""
         twice = self.faces.experts.repeat(2, 1)
         return twice[:, 0], twice[:, 1]
+
+
+def _blocks(own: Tensor) -> Tensor:
+    """Matrices ``(n, K, a, b)`` as blocks on the diagonals of ``(n, K a, K b)``."""
+    return torch.diag_embed(own.permute(0, 2, 3, 1)).permute(0, 3, 1, 4, 2).flatten(1, 2).flatten(2)

@@ -76,7 +76,7 @@ class Propagator:
         numbers = torch.zeros((), dtype=torch.float64)
         for one, _, _ in pairs:
             numbers = numbers.unsqueeze(-1) + one
-        self.dim, self.unknown = grid.dim, space_time.unknown
+        self.unknown = space_time.unknown
         self.forward = [forward.to(device) for _, forward, _ in pairs]
         self.backward = [backward.to(device) for _, _, backward in pairs]
         unit = torch.eye(space_time.steps + 1, dtype=torch.float64, device=device)[1:]
@@ -88,19 +88,23 @@ class Propagator:
 
     def __call__(self, r: Tensor) -> Tensor:
         r = torch.where(self.unknown, r, 0.0)
-        for axis, vectors in enumerate(self.forward):
-            r = _along(r, axis - self.dim, vectors)
-        shape = r.shape
-        of_waves = r.reshape(-1, self.green.shape[-1], self.green.shape[0]).permute(2, 1, 0).contiguous()
-        r = (self.green @ of_waves).permute(2, 1, 0).reshape(shape)
-        for axis, vectors in enumerate(self.backward):
-            r = _along(r, axis - self.dim, vectors)
+        for vectors in reversed(self.forward):
+            r = _last_to_first(r, vectors)
+        waves = r.shape
+        r = (r.reshape(*self.green.shape[:1], -1, waves[-1]) @ self.green.mT).reshape(waves)
+        for vectors in self.backward:
+            r = _first_to_last(r, vectors)
         return r
 
 
-def _along(u: Tensor, axis: int, matrix: Tensor) -> Tensor:
-    """A product with a matrix ``(N, M)`` along an axis."""
-    return (u.movedim(axis, -1) @ matrix).movedim(-1, axis)
+def _last_to_first(u: Tensor, matrix: Tensor) -> Tensor:
+    """A product with a matrix ``(N, M)`` along the last axis, which becomes the first: nothing needs to be copied."""
+    return (matrix.mT @ u.reshape(-1, u.shape[-1]).mT).reshape(-1, *u.shape[:-1])
+
+
+def _first_to_last(u: Tensor, matrix: Tensor) -> Tensor:
+    """A product with a matrix ``(N, M)`` along the first axis, which becomes the last."""
+    return (u.reshape(u.shape[0], -1).mT @ matrix).reshape(*u.shape[1:], -1)
 
 
 def _waves(grid: Grid, axis: int, count: int | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -62,25 +62,48 @@ class Residual:
 
     def problem(self, rows: Rows, start: Tensor) -> LeastSquaresProblem:
         """For `kutta.solve`, beginning with the weights `start`, ``(B, N)``."""
-        return LeastSquaresProblem(self.residual, start, rows.parts, batched=True, jacobian=self.jacobian)
+        return LeastSquaresProblem(self.residual, start, rows.parts, True, self.jacobian, self.curvature)
 
     def residual(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
         """``(B, m + N)``."""
-        r = self.space_time.residual(_images(w, guess, basis).unbind(1), data.unbind(1))
+        r = self._of_images(data)(*_images(w, guess, basis).unbind(1))
         return torch.cat([weight * self._measured(r), self.ridge * w], 1)
 
     def jacobian(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
         """``sum_k dr/dl_k B_k``, ``(B, m + N, N)``, with all slopes from one backward pass, as ``r`` is pointwise."""
-
-        def of_images(*images: Tensor) -> Tensor:
-            return self.space_time.residual(images, data.unbind(1))
-
-        r, pull = torch.func.vjp(of_images, *_images(w, guess, basis).unbind(1))  # pyright: ignore[reportAssignmentType]
+        images = _images(w, guess, basis).unbind(1)
+        r, pull = torch.func.vjp(self._of_images(data), *images)  # pyright: ignore[reportAssignmentType]
         slopes = pull(torch.ones_like(r))
         eye = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
         columns = total(slope.unsqueeze(1) * one for slope, one in zip(slopes, basis.unbind(1), strict=True))
         columns = weight.unsqueeze(1) * self._measured(columns)
         return torch.cat([columns, (self.ridge * eye).expand(len(w), -1, -1)], 2).mT
+
+    def curvature(self, w: Tensor, guess: Tensor, basis: Tensor, data: Tensor, weight: Tensor) -> Tensor:
+        """``sum_kl B_k^T (p d^2r / dl_k dl_l) B_l`` with ``p = M^T weight^2 M r``, ``(B, N, N)``."""
+        images, of_images = _images(w, guess, basis).unbind(1), self._of_images(data)
+
+        def weighted(r: Tensor) -> Tensor:
+            return weight * self._measured(r)
+
+        measured, back = torch.func.vjp(weighted, of_images(*images))  # pyright: ignore[reportAssignmentType]
+        (p,) = back(measured)
+
+        def slopes(*images: Tensor) -> tuple[Tensor, ...]:
+            return torch.func.vjp(of_images, *images)[1](p)  # type: ignore[return-value]
+
+        _, bend = torch.func.vjp(slopes, *images)  # pyright: ignore[reportAssignmentType]
+        found = torch.zeros_like(basis[:, 0] @ basis[:, 0].mT)
+        for k in range(len(images)):
+            of_one = bend(tuple(torch.full_like(p, float(k == l)) for l in range(len(images))))
+            for row, other in zip(of_one, basis.unbind(1), strict=True):
+                if bool(row.any()):  # few images multiply each other
+                    found = found + (basis[:, k] * row.unsqueeze(1)) @ other.mT
+        return found
+
+    def _of_images(self, data: Tensor) -> Callable[..., Tensor]:
+        """``r`` as a function of rates and images."""
+        return lambda *images: self.space_time.residual(images, data.unbind(1))
 
     def _measured(self, r: Tensor) -> Tensor:
         """``M r`` of residuals ``(..., m)``."""

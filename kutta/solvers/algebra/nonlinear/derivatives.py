@@ -114,10 +114,13 @@ class AtSolution(Solver):
         if known is not None and not isinstance(known, Dense) and read(self.solved.all(0, keepdim=True))[0]:
             return known if self.rule.ridge == 0.0 else known.shifted(self.rule.ridge, 1.0)
         direct = self.rule.linear is not None and self.rule.linear.direct
-        return self._dense() if direct or self.x.shape[1] <= LARGEST_DENSE else self._matrix_free()
+        if isinstance(known, Dense):
+            return self._dense(known.matrix)
+        if direct or self.x.shape[1] <= LARGEST_DENSE:
+            return self._dense(by_rows(lambda x: -self.residual(x), self.x, self.x.shape[1])[1].detach())
+        return self._matrix_free()
 
-    def _dense(self) -> LinearOperator:
-        matrix = by_rows(lambda x: -self.residual(x), self.x, self.x.shape[1])[1].detach()
+    def _dense(self, matrix: Tensor) -> LinearOperator:
         eye = torch.eye(self.x.shape[1], dtype=matrix.dtype, device=matrix.device)
         return Dense(torch.where(self.solved[:, None, None], matrix + self.rule.ridge * eye, eye), self.symmetric)
 

@@ -112,13 +112,19 @@ class Equations:
         is_operator = isinstance(found, LinearOperator)
         return self._operator(found, x) if is_operator else Dense(self._matrix(found, x))
 
+    def square_matrix(self, name: str, found: Any, x: Tensor) -> Tensor:
+        """A user's matrices of as many rows as unknowns, as ``(B, n, n)``."""
+        return self._checked(name, found, x, x.shape[1])
+
     def _matrix(self, found: Any, x: Tensor) -> Tensor:
         """The user's Jacobian, as ``(B, m, n)``."""
-        m = self.count if self.count else self.image(x).shape[1]
+        return self._checked("jacobian", found, x, self.count if self.count else self.image(x).shape[1])
+
+    def _checked(self, name: str, found: Any, x: Tensor, m: int) -> Tensor:
         wanted = (self.rows, m, x.shape[1]) if self.single.batch is not None else (m, x.shape[1])
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted or found.dtype != x.dtype:
             kind = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"jacobian must return a tensor {x.dtype} of shape {wanted}; got {kind}")
+            raise ValueError(f"{name} must return a tensor {x.dtype} of shape {wanted}; got {kind}")
         return found.reshape(self.rows, m, x.shape[1])
 
     def _operator(self, found: LinearOperator, x: Tensor) -> LinearOperator:

@@ -18,7 +18,13 @@ from torch import Tensor
 from kutta.problems import ConstrainedProblem, FixedPointProblem, LeastSquaresProblem, RootProblem
 from kutta.solvers.algebra.nonlinear.constrained.exact_augmented_lagrangian import ExactAugmentedLagrangian
 from kutta.solvers.algebra.nonlinear.constrained.optimality import Optimality
-from kutta.solvers.algebra.nonlinear.equations import Changes, Equations, SquareEquations, check_real
+from kutta.solvers.algebra.nonlinear.equations import (
+    Changes,
+    Equations,
+    SquareEquations,
+    check_callable,
+    check_real,
+)
 from kutta.solvers.algebra.nonlinear.fixed_points.anderson import Anderson
 from kutta.solvers.algebra.nonlinear.least_squares.levenberg_marquardt import LevenbergMarquardt
 from kutta.solvers.algebra.nonlinear.method import (
@@ -29,6 +35,7 @@ from kutta.solvers.algebra.nonlinear.method import (
     RootMethod,
 )
 from kutta.solvers.algebra.nonlinear.roots.newton import Newton
+from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
 
 
@@ -105,10 +112,22 @@ class LeastSquares(Posed):
         given = problem.x0, problem.args, problem.batched, problem.jacobian
         self.equations = Equations("residual", problem.residual, *given)
         check_real("LeastSquaresProblem", self.equations.layout.dtype)
+        self.curvature = problem.curvature
+        if self.curvature is not None:
+            check_callable("curvature", self.curvature)
 
     def residual(self, x: Tensor) -> Tensor:
         r, pull = torch.func.vjp(self.equations.image, x)  # pyright: ignore[reportAssignmentType]
         return -pull(r)[0]
+
+    def slope(self, x: Tensor) -> LinearOperator | None:
+        """``J^T J + sum_i F_i F_i''``, where the problem says what the sum is."""
+        if self.curvature is None:
+            return None
+        equations = self.equations
+        found = equations.square_matrix("curvature", self.curvature(equations.shaped(x), *equations.args), x)
+        jacobian = equations.linearised(x)[1]
+        return Dense(jacobian.mT @ jacobian + found, symmetric=True)
 
     def without_curvature(self, x: Tensor) -> Posed:
         return WithoutCurvature(self.equations, x)

@@ -91,8 +91,16 @@ def test_slow_convergence_is_known_to_be_slow():
             r"jacobian must return an operator on flat.* unknowns, \(1, 3\): a matrix acts on vectors",
         ),
         (kt.LeastSquaresProblem(lambda x: x, torch.ones(2), jacobian=kt.algebra.Bands(1, 1)), "must be a function"),
+        (kt.LeastSquaresProblem(lambda x: x, torch.ones(2), curvature=1.0), "curvature must be callable; got float"),
     ],
 )
 def test_functions_that_do_not_fit(problem, message):
     with pytest.raises((TypeError, ValueError), match=message):
+        kt.solve(problem)
+
+
+def test_a_curvature_that_does_not_fit():
+    x0 = torch.ones(2, requires_grad=True)
+    problem = kt.LeastSquaresProblem(lambda x, a: x - a, torch.ones(2), (x0,), curvature=lambda x, a: torch.ones(3, 3))
+    with pytest.raises(ValueError, match=r"curvature must return a tensor torch.float32 of shape \(2, 2\); got"):
         kt.solve(problem)

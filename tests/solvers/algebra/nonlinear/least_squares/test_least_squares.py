@@ -94,6 +94,39 @@ def test_a_derivative_of_the_users():
     torch.testing.assert_close(by_hand.y1, kt.solve(kt.LeastSquaresProblem(problems.rosenbrock, start)).y1)
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_curvature_of_the_users_gives_the_same_derivatives(batched):
+    """``F = (x_0^2 - a, x_1 + x_0 x_1 - 1, x_0)``, which is not zero anywhere."""
+
+    def residual(x, a):
+        x0, x1 = x[..., 0], x[..., 1]
+        return torch.stack([x0**2 - a, x1 + x0 * x1 - 1.0, x0 + 0.0 * a], -1)
+
+    def curvature(x, a):
+        calls.append(1)
+        found, zero = residual(x, a), torch.zeros_like(x[..., 0])
+        rows = (2.0 * found[..., 0], found[..., 1]), (found[..., 1], zero)
+        return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+    calls, gradients = [], []
+    a = tensor(2.0, 3.0) if batched else tensor(2.0)[0]
+    start = tensor(1.0, 0.5).expand(*a.shape, 2)
+    for given in (None, curvature):
+        theta = a.clone().requires_grad_()
+        problem = kt.LeastSquaresProblem(residual, start, (theta,), batched, curvature=given)
+        sol = kt.solve(problem, rtol=1e-12)
+        gradients.append(torch.autograd.grad((sol.y1 * tensor(1.0, -2.0)).sum(), theta)[0])
+    assert calls and float(gradients[0].abs().min()) > 0.01
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=0.0)
+
+
+def test_a_kink_is_not_taken_for_a_minimum():
+    """``|x| + 1`` twice, and ``x - 1``: the slopes on both sides of 0 lead there, and none of them vanishes."""
+    problem = kt.LeastSquaresProblem(lambda x: torch.cat([x.abs() + 1.0, x.abs() + 1.0, x - 1.0]), tensor(0.5))
+    sol = kt.solve(problem, throw=False)
+    assert sol.result is kt.Result.NOT_CONVERGED and abs(float(sol.y1[0])) < 1e-6
+
+
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_a_large_residual_does_not_keep_it_from_the_minimum(method):
     problem = kt.LeastSquaresProblem(lambda x: torch.cat([x, torch.exp(x) - 20.0, 0.1 * x**2 - 5.0]), tensor(0.0))
