@@ -22,13 +22,18 @@ class Writing(Discretisation):
         with_data: whether they have the boundary data of the grid.
     """
 
-    product_rule = True
+    product_rule = pointwise = True
 
     def __init__(self, ops: Discretisation, with_data: bool = True):
         self.ops, self.grid, self.t, self.with_data = ops, ops.grid, ops.t, with_data
 
     def homogeneous(self) -> Writing:
         return Writing(self.ops, with_data=False)
+
+    def split(self, u: Field) -> tuple[Field, ...]:
+        if not isinstance(u, Given):
+            raise NotImplementedError("constraints are for one unknown; got one that is split into components")
+        return tuple(Given(part) for part in super().split(u.tensor))
 
     def derivative(self, u: Field, axis: int, order: int = 1) -> Field:
         written = self._linear(u, "derivative", axis, order)
@@ -80,7 +85,7 @@ class Writing(Discretisation):
             return Image((*u.path, (self.with_data, *operation)))
         if isinstance(u, Given):
             self._check_walls("data", operation)
-            return Given(followed(self.ops, ((False, *operation),), u.tensor))
+            return Given(self.ops.leave(followed(self.ops, ((False, *operation),), self.ops.enter(u.tensor))))
         if self.with_data and self.ops.has_data:
             self._check_walls("a sum or a product", operation)
         return u.linear(lambda part: self.homogeneous()._linear(part, *operation))

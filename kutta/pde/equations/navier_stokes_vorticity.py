@@ -86,7 +86,7 @@ class NavierStokesVorticity(Evolution):
         return decay if isinstance(self.drag, int | float) and self.drag == 0 else decay - _dragged(ops, u, self.drag)
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field:
-        transport = transport_by_products(ops, u) if ops.product_rule else transport_by_arakawa(ops, u)
+        transport = _transport_for(ops)(ops, u)
         if self.forcing is None:
             return -transport
         if isinstance(self.forcing, Tensor):
@@ -115,6 +115,19 @@ class NavierStokesVorticity(Evolution):
         ops = _waves(w, grid)
         field = ops.enter(w)
         return torch.stack([ops.leave(_velocity_x(ops, field)), ops.leave(_velocity_y(ops, field))], -3)
+
+
+def _transport_for(ops: Discretisation) -> Callable[[Discretisation, Field], Field]:
+    """The form that suits the operations."""
+    if ops.pointwise:
+        return transport_by_gradients
+    return transport_by_products if ops.product_rule else transport_by_arakawa
+
+
+def transport_by_gradients(ops: Discretisation, w: Field) -> Field:
+    """``u w_x + v w_y``."""
+    w_x, w_y = ops.gradient(w)
+    return _velocity_x(ops, w) * w_x + _velocity_y(ops, w) * w_y
 
 
 def transport_by_products(ops: Discretisation, w: Field) -> Field:

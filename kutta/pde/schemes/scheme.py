@@ -87,11 +87,14 @@ class Discretisation:
         grid: where the fields live.
         t: the time of the boundary values.
         product_rule: whether derivatives of products are those of Leibniz, so that all forms of a term are one.
+        pointwise: whether products are computed at points from derivatives, so that a term costs as much as there are
+            different derivatives in it, and not as many as are taken.
     """
 
     grid: Grid
     t: Any
     product_rule: ClassVar[bool] = False
+    pointwise: ClassVar[bool] = False
 
     def at(self, t: Any) -> Self:
         """The same with the boundary values of another time."""

@@ -35,6 +35,11 @@ def carried(ops, t, u):
     return ops.laplacian(u) + ops.derivative(SOURCE * u, 0) - SOURCE
 
 
+def stirred(x, t):
+    """A force with a curl."""
+    return torch.stack([torch.sin(x[1]), torch.cos(x[0] + x[1])])
+
+
 # The equation, its grid and state, the scheme, how many images it has, and by how much derivatives of products differ.
 CASES = {
     "diffusion and sorption": (kt.pde.DiffusionSorption(), WALLS, line(WALLS) ** 2, None, 2, 1e-14),
@@ -43,8 +48,17 @@ CASES = {
     "Kuramoto and Sivashinsky": (kt.pde.KuramotoSivashinsky(), PERIODIC, line(PERIODIC), None, 4, 1e-7),
     "Korteweg and de Vries": (kt.pde.KortewegDeVries(), PERIODIC, line(PERIODIC), None, 3, 1e-5),
     "Allen and Cahn": (kt.pde.AllenCahn(0.01), PERIODIC, line(PERIODIC), None, 2, 1e-5),
-    "vorticity, waves": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), None, 13, 1e-7),
-    "vorticity, differences": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), FINE, 13, 1e-4),
+    "vorticity, waves": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), None, 5, 1e-7),
+    "vorticity, differences": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), FINE, 5, 1e-4),
+    "driven vorticity": (kt.pde.NavierStokesVorticity(0.01, forcing=stirred), PLANE, vortices(PLANE), None, 5, 1e-7),
+    "vorticity driven by data": (
+        kt.pde.NavierStokesVorticity(0.01, forcing=stirred(PLANE.points(), 0.0)),
+        PLANE,
+        vortices(PLANE),
+        FINE,
+        5,
+        1e-4,
+    ),
     "one's own": (of_ones_own, PLANE, vortices(PLANE), FINE, 3, 1e-3),
     "data": (carried, PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
 }
