@@ -10,6 +10,7 @@ from kutta.operators.constraints.expressions import Expression, Given, Image, Pa
 from kutta.pde.grids.boundary import Periodic
 from kutta.pde.grids.values import total
 from kutta.pde.problem import PDEProblem
+from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.finite_volume import Cells
 from kutta.pde.schemes.scheme import Discretisation, Field, Law
 
@@ -59,19 +60,30 @@ class Writing(Discretisation):
         return super().diffusion(u, coefficient) if written is None else written
 
     def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
+        if isinstance(self.ops, CentralDifferences) and not self.grid.periodic and isinstance(u, Image):
+            return self._of_neighbours(function, u, axis, order)
         if self.ops.has_data:
             self._check_walls("a function", ("derivative", axis))
         return self.homogeneous().derivative(function(u), axis, order)
 
     def laplacian_of(self, function: Any, u: Field) -> Field:
-        if self.ops.has_data:
-            self._check_walls("a function", ("laplacian",))
-        return self.homogeneous().laplacian(function(u))
+        return total(self.derivative_of(function, u, axis, 2) for axis in range(self.grid.dim))
 
     def convection(self, law: Law, u: Field) -> Field:
         if isinstance(self.ops, Cells):
             raise NotImplementedError("constraints are not for limited fluxes: take kutta.pde.FiniteDifference()")
-        return total(self.derivative(law.flux(u, axis), axis) for axis in range(self.grid.dim))
+        return total(
+            self.derivative_of(lambda v, axis=axis: law.flux(v, axis), u, axis) for axis in range(self.grid.dim)
+        )
+
+    def _of_neighbours(self, function: Any, u: Image, axis: int, order: int) -> Field:
+        """``sum_j w_j f(u_j)``: beyond walls it is the unknown that is continued, not the function of it."""
+
+        def neighbour(offset: int) -> Any:
+            return self._linear(u, "neighbour", axis, order, offset) if offset else u
+
+        stencil = self.ops.stencil(axis, order)  # type: ignore[attr-defined]
+        return total(weight * function(neighbour(offset)) for offset, weight in stencil)
 
     def points(self, u: Field) -> Tensor:
         return self.grid.points()
@@ -96,7 +108,8 @@ class Writing(Discretisation):
         if not all(isinstance(self.grid.boundary[axis][0], Periodic) for axis in axes):
             raise NotImplementedError(
                 f"constraints take derivatives between walls of the unknown alone; got {operation[0]} of {what}: write "
-                "the term with derivatives of the unknown, such as u * ops.derivative(u, 0)"
+                "the term with derivatives of the unknown, such as u * ops.derivative(u, 0), or where differences are "
+                "central as ops.derivative_of(function, u, axis)"
             )
 
     def _by_the_chain_rule(self, u: Expression, axis: int, order: int) -> Expression:

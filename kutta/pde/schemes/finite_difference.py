@@ -128,9 +128,22 @@ class CentralDifferences(Discretisation):
         flux = law.flux(self._padded(u, axis, 1, directions(law)), axis)
         return differentiated(flux, self.prepared.weights[1], self.grid, axis, 1)  # type: ignore[union-attr]
 
+    def stencil(self, axis: int, order: int) -> list[tuple[int, float]]:
+        """Which neighbours a derivative takes, by how many points they are further on, and their weights."""
+        scale, width = self.grid.spacing[axis] ** -order, self._width(order)
+        weights = enumerate(self.prepared.weights[order], -width)  # type: ignore[union-attr]
+        return [(offset, scale * weight) for offset, weight in weights if weight != 0.0]
+
+    def neighbour(self, u: Tensor, axis: int, order: int, offset: int) -> Tensor:
+        """The values so many points further on, as a derivative sees them: beyond sides by their conditions."""
+        first = self._width(order) + offset
+        return self._padded(u, axis, order).narrow(axis - self.grid.dim, first, self.grid.shape[axis])
+
+    def _width(self, order: int) -> int:
+        return len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
+
     def _padded(self, u: Tensor, axis: int, order: int, directions: Sequence[int | None] = ()) -> Tensor:
-        width = len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
-        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
+        return pad(u, self.grid, self._width(order), axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
 
 
 class Prepared:

@@ -17,6 +17,10 @@ def driven(ops, t, u):
     return 0.1 * ops.laplacian(u) + torch.sin(3.0 * ops.points(u)[0] * t) - u**2
 
 
+def carried(ops, t, u):
+    return 0.1 * ops.laplacian(u) - ops.derivative_of(lambda v: v**3, u, 0)
+
+
 def test_backward_differences_are_exact_for_squares_and_converge_as_the_second_power():
     t = torch.linspace(0.0, 1.0, 11, dtype=F64)
     assert torch.allclose(backward_differences(t**2, -1, 0.1)[1:], 2.0 * t[2:], atol=1e-13)
@@ -47,10 +51,11 @@ def test_what_backward_differences_solve_has_no_residual():
     assert float(residual.abs().max()) < 1e-8
 
 
-def test_times_sources_and_moving_walls_are_those_of_each_step():
+@pytest.mark.parametrize("equation", [driven, carried])
+def test_times_sources_and_moving_walls_are_those_of_each_step(equation):
     grid = kt.pde.Grid(17, centring="node", boundary=MOVING)
     generator = torch.Generator().manual_seed(0)
-    problem = kt.pde.PDEProblem(driven, grid, torch.rand(3, 17, generator=generator, dtype=F64), (0.0, 1.0))
+    problem = kt.pde.PDEProblem(equation, grid, torch.rand(3, 17, generator=generator, dtype=F64), (0.0, 1.0))
     space_time, f = SpaceTime(problem, 10), problem.as_ode().f
     u = torch.rand(11, 3, 17, generator=generator, dtype=F64)
     u = torch.stack([filled(grid, one, t) for one, t in zip(u, space_time.times, strict=True)])

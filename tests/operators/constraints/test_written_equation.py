@@ -28,6 +28,11 @@ def of_ones_own(ops, t, u):
     return 0.1 * ops.laplacian(u) + torch.exp(-u) * ops.derivative(u**3, 0) + u * (1.0 - u) / (2.0 + u)
 
 
+def of_porous_ground(ops, t, u):
+    return ops.laplacian_of(lambda v: v**2, u) + 0.1 * u
+
+
+NODES = kt.pde.Grid(64, centring="node", boundary=(kt.pde.Neumann(-1.0), kt.pde.Neumann(0.5)))
 SOURCE = 2.0 + torch.cos(2.0 * torch.pi * PERIODIC.points()[0])
 
 
@@ -60,6 +65,9 @@ CASES = {
         1e-4,
     ),
     "one's own": (of_ones_own, PLANE, vortices(PLANE), FINE, 3, 1e-3),
+    "Burgers between walls": (kt.pde.Burgers(0.02), WALLS, line(WALLS), kt.pde.FiniteDifference(), 3, 1e-14),
+    "Burgers between nodes": (kt.pde.Burgers(0.02), NODES, line(NODES) + 2.0, kt.pde.FiniteDifference(4), 5, 1e-14),
+    "functions between walls": (of_porous_ground, WALLS, line(WALLS), None, 3, 1e-14),
     "data": (carried, PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
 }
 
@@ -116,9 +124,10 @@ def beside_walls(equation, boundary=None, scheme=None):
     ("make", "message"),
     [
         (
-            beside_walls(kt.pde.Burgers(0.05)),
+            beside_walls(lambda ops, t, u: ops.derivative(u**2, 0)),
             "between walls of the unknown alone; got derivative of a sum or a product",
         ),
+        (beside_walls(kt.pde.Burgers(0.05), scheme=kt.pde.FiniteVolume()), "not for limited fluxes"),
         (beside_walls(lambda ops, t, u: ops.laplacian(u**2)), "got laplacian of a sum or a product"),
         (beside_walls(lambda ops, t, u: ops.laplacian(2.0 * u)), "got laplacian of a sum or a product"),
         (beside_walls(lambda ops, t, u: ops.diffusion(u, 1.0 + u**2), kt.pde.Neumann()), "of a product or a function"),
