@@ -17,6 +17,7 @@ from torch import Tensor
 import kutta as kt
 from benchmarks._measure import Spread, ratio
 from benchmarks._report import Report, arguments, finish, verdict
+from kutta.demo.hard_constraints import seams
 
 operators = kt.operators
 POINTS, STEPS_IN_TIME, END, TESTS, SEED_OF_TESTS, SEEDS = 128, 32, 500.0, 32, 5, 3
@@ -103,20 +104,6 @@ def errors(u: Tensor, exact: Tensor) -> Tensor:
     return (u - exact).square().sum((0, 2)).sqrt() / exact.square().sum((0, 2)).sqrt()
 
 
-def seams(u: Tensor) -> tuple[float, float]:
-    """Root mean squares of first and of second differences across the inner faces, over those beside them."""
-    points = u.shape[-1]
-    faces = torch.tensor([points * number // EXPERTS for number in range(1, EXPERTS)])
-
-    def across(differences: Tensor, before: int) -> float:
-        at, left, right = (differences[..., faces - before + shift] for shift in (0, -2, 2))
-        beside = 0.5 * (left.square() + right.square())
-        return float((at.square().mean() / beside.mean()).sqrt())
-
-    first, second = u[1:].diff(), u[1:].diff(n=2)
-    return across(first, 1), max(across(second, 1), across(second, 2))
-
-
 def trained(name: str, varied: bool, size: Size, seed: int) -> tuple[Run, Tensor]:
     """One model from one seed, and what it predicts of the first test."""
     torch.set_num_threads(1)
@@ -134,7 +121,7 @@ def trained(name: str, varied: bool, size: Size, seed: int) -> tuple[Run, Tensor
     inference = (time.perf_counter() - begun) / size.tests
     error = 100.0 * float(errors(predicted.u, exact).mean())
     unsolved = 100.0 * predicted.unsolved
-    return Run(error, unsolved, training, inference, seams(predicted.u)), predicted.u[:, 0].detach()
+    return Run(error, unsolved, training, inference, seams(predicted.u, EXPERTS)), predicted.u[:, 0].detach()
 
 
 def interpolated(count: int, size: Size) -> float:
