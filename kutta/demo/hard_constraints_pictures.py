@@ -20,6 +20,9 @@ _TEST, _WHEN = 0, 0.25
 # The part of the values that colours tell apart.
 _SHOWN = 0.97
 
+# A grey that shows on dark colours and on light ones.
+_ON_COLOURS = "#8a8f98"
+
 
 def fields(study: hard_constraints.Study, theme: Theme) -> Figure:
     """The solution and the predictions; how far these are off; their residuals, and what these stand for."""
@@ -42,7 +45,7 @@ def fields(study: hard_constraints.Study, theme: Theme) -> Figure:
     for axis in axes[[0, 2, 3], 0]:
         axis.set(ylabel="t", yticks=[0.0, hard_constraints.END])
     for axis in axes[:, -1]:
-        _faces(axis, study, theme)
+        _faces(axis, study, _ON_COLOURS)
     return figure
 
 
@@ -78,9 +81,9 @@ def _start(axis: Any, study: hard_constraints.Study, theme: Theme) -> None:
     axis.set(ylabel="u at t = 0", ylim=(0.0, None))
 
 
-def _faces(axis: Any, study: hard_constraints.Study, theme: Theme) -> None:
+def _faces(axis: Any, study: hard_constraints.Study, colour: str) -> None:
     for place in study.faces:
-        axis.axvline(place, color=theme.ink, linewidth=0.6, linestyle=(0, (4, 3)))
+        axis.axvline(place, color=colour, linewidth=0.7, linestyle=(0, (4, 3)))
 
 
 def seams(study: hard_constraints.Study, theme: Theme) -> Figure:
@@ -105,7 +108,7 @@ def seams(study: hard_constraints.Study, theme: Theme) -> Figure:
         axis.set_ylabel(label)
         axis.grid(False, axis="x")
         axis.margins(x=0)
-        _faces(axis, study, theme)
+        _faces(axis, study, theme.ink)
     figure.align_ylabels()
     lower.set_xlabel("x")
     upper.legend(loc="upper right")

@@ -31,7 +31,7 @@ def section(study: hard_constraints.Study) -> Section:
             limit(study),
         ),
         equations=(
-            "R(u) ∂u/∂t = D ∂²u/∂x²,  u = 1 at x = 0,  u + 5·10⁻⁴ ∂u/∂x = 0 at x = 1",
+            "R(u) ∂u/∂t = D ∂²u/∂x²,  u = 1 at x = 0,  u + b ∂u/∂x = 0 at x = 1",
             "u(t, x) = u₀(x) + Σₖ gₖ(t, x) Σⱼ wₖⱼ bⱼ(t, x)",
         ),
         tables=(comparison_table(study), seams_table(study)),
