@@ -129,25 +129,6 @@ def errors(u: Tensor, exact: Tensor) -> Tensor:
     return (squares[0] / squares[1]).sqrt()
 
 
-def seams(u: Tensor, boxes: Sequence[int]) -> tuple[float, float]:
-    """Root mean squares of first and of second differences across the inner faces, over those beside them."""
-    found = [_across(u[1:].movedim(axis + 2, -1), count) for axis, count in enumerate(boxes[1:]) if count > 1]
-    return tuple(max(one) for one in zip(*found, strict=True))  # type: ignore[return-value]
-
-
-def _across(u: Tensor, boxes: int) -> tuple[float, float]:
-    points = u.shape[-1]
-    faces = torch.tensor([points * number // boxes for number in range(1, boxes)])
-
-    def of(differences: Tensor, before: int) -> float:
-        at, left, right = (differences[..., faces - before + shift] for shift in (0, -2, 2))
-        beside = 0.5 * (left.square() + right.square())
-        return float((at.square().mean() / beside.mean()).sqrt())
-
-    first, second = u.diff(), u.diff(n=2)
-    return of(first, 1), max(of(second, 1), of(second, 2))
-
-
 def between_constants(case: Case, count: int, tests: tuple[Any, Tensor]) -> float:
     """Errors, in percent, of interpolation between the solutions for so many constant initial states."""
     problem, exact = tests

@@ -43,7 +43,7 @@ class Run:
     unsolved: float
     training: float
     inference: float
-    seams: tuple[float, float]
+    seams: tuple[float, ...]
 
 
 def trained(place: int, small: bool, name: str, seed: int) -> tuple[Run, Tensor]:
@@ -63,7 +63,7 @@ def trained(place: int, small: bool, name: str, seed: int) -> tuple[Run, Tensor]
         predicted = model(problem)
     inference = 1e3 * (time.perf_counter() - begun) / count
     error = 100.0 * float(constrained.errors(predicted.u, exact).mean())
-    jumps = constrained.seams(predicted.u, case.boxes)
+    jumps = tuple(map(float, kt.operators.metrics.seams(predicted.u[1:], case.boxes[1:])))
     return Run(error, 100.0 * predicted.unsolved, training, inference, jumps), predicted.u[:, 0].detach()
 
 

@@ -65,7 +65,7 @@ def _add_demo(app: "typer.Typer") -> None:
         seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
         quick: Annotated[bool, typer.Option("--quick", help="Fewer draws, epochs and samples.")] = False,
     ) -> None:
-        """Fit an ODE to a record, train neural ODEs and surrogates, sample digits, and write a report."""
+        """Fit an ODE to a record, train neural ODEs and networks for PDEs, sample digits, and write a report."""
         _require("demo", _OF_DEMO)
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ from typing import Any
 from kutta.demo import (
     digits,
     digits_pictures,
+    hard_constraints,
+    hard_constraints_report,
     hare_lynx,
     hare_lynx_pictures,
     sampling,
@@ -220,7 +222,11 @@ def _version(package: str) -> str:
 
 
 def tiles_of(
-    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates
+    hares: hare_lynx.Study,
+    images: digits.Study,
+    samples: sampling.Study,
+    networks: Surrogates,
+    constrained: hard_constraints.Study,
 ) -> list[dict[str, str]]:
     """The headline figures."""
     fit, ahead = hares.fit, hares.ahead
@@ -243,11 +249,17 @@ def tiles_of(
         },
         *sampling_report.tiles(samples),
         *surrogates_report.tiles(networks),
+        *hard_constraints_report.tiles(constrained),
     ]
 
 
 def results_of(
-    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates, seed: int
+    hares: hare_lynx.Study,
+    images: digits.Study,
+    samples: sampling.Study,
+    networks: Surrogates,
+    constrained: hard_constraints.Study,
+    seed: int,
 ) -> dict[str, Any]:
     """The figures of all studies as plain numbers."""
     fit, ahead = hares.fit, hares.ahead
@@ -274,6 +286,7 @@ def results_of(
         },
         "sampling": sampling_report.results(samples),
         "surrogates": surrogates_report.results(networks),
+        "hard_constraints": hard_constraints_report.results(constrained),
     }
 
 
@@ -300,20 +313,22 @@ def content_of(
     images: digits.Study,
     samples: sampling.Study,
     networks: Surrogates,
+    constrained: hard_constraints.Study,
     seed: int,
     wall: float,
 ) -> Content:
     """The content of the page, pictures rendered."""
     return Content(
-        tiles=tiles_of(hares, images, samples, networks),
+        tiles=tiles_of(hares, images, samples, networks, constrained),
         sections=(
             hare_lynx_section(hares),
             digits_section(images),
             sampling_report.section(samples),
             surrogates_report.section(networks),
+            hard_constraints_report.section(constrained),
         ),
         provenance=provenance_table(seed, wall),
-        results=results_of(hares, images, samples, networks, seed),
+        results=results_of(hares, images, samples, networks, constrained, seed),
     )
 
 

@@ -7,7 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kutta.demo import digits, digits_flow, hare_lynx, report, sampling, sampling_report, surrogates
+from kutta.demo import (
+    digits,
+    digits_flow,
+    hard_constraints,
+    hard_constraints_report,
+    hare_lynx,
+    report,
+    sampling,
+    sampling_report,
+    surrogates,
+)
 from kutta.demo.classifier import Settings
 from kutta.surrogate_study.settings import read
 from kutta.surrogate_study.table import tables
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
 QUICK = Settings(epochs=6)
 QUICK_FLOW = digits_flow.Settings(width=128, steps=300, average=0.98)
+QUICK_CONSTRAINTS = hard_constraints.Settings(points=32, times=8, steps=30)
 MODEL = "digits-flow"
 """The folder of the model of digits, inside that of the report."""
 SURROGATES = "darcy-surrogates"
@@ -47,15 +58,21 @@ def run(folder: Path, seed: int = 0, quick: bool = False, progress: bool = True)
     samples = sampling.study(seed, QUICK_FLOW if quick else None, samples=200 if quick else 1000, progress=progress)
     few = read(surrogates.QUICK) if quick else None
     networks = surrogates.study(folder / SURROGATES, seed, few, progress=progress)
-    content = report.content_of(hares, images, samples, networks, seed, time.perf_counter() - began)
+    constrained = hard_constraints.study(seed, QUICK_CONSTRAINTS if quick else None, progress=progress)
+    content = report.content_of(hares, images, samples, networks, constrained, seed, time.perf_counter() - began)
     path = report.write(content, folder)
     digits_flow.save(samples.digits.model, samples.digits.settings, folder / MODEL)
-    _summarise(hares, images, samples, networks, path)
+    _summarise(hares, images, samples, networks, constrained, path)
     return path
 
 
 def _summarise(
-    hares: hare_lynx.Study, images: digits.Study, samples: sampling.Study, networks: Surrogates, path: Path
+    hares: hare_lynx.Study,
+    images: digits.Study,
+    samples: sampling.Study,
+    networks: Surrogates,
+    constrained: hard_constraints.Study,
+    path: Path,
 ) -> None:
     from rich.console import Console
 
@@ -67,6 +84,7 @@ def _summarise(
     console.print(sampling_summary(samples))
     for shown in tables(networks):
         console.print(in_terminal(replace(shown, title=f"Darcy flow by networks: {shown.title.lower()}")))
+    console.print(constraints_summary(constrained))
     console.print("Report:", str(path), soft_wrap=True, highlight=False)
 
 
@@ -118,3 +136,9 @@ def sampling_summary(samples: sampling.Study) -> Table:
     """The Fréchet distances of sampled digits, as a rich table."""
     shown = sampling_report.distance_table(samples.digits)
     return in_terminal(replace(shown, title="Sampled digits, Fréchet distance"))
+
+
+def constraints_summary(constrained: hard_constraints.Study) -> Table:
+    """Networks that know an equation, beside a solver, as a rich table."""
+    shown = hard_constraints_report.comparison_table(constrained)
+    return in_terminal(replace(shown, title="Diffusion and sorption by networks that know the equation"))

@@ -1,6 +1,6 @@
 import pytest
 
-from kutta.demo import digits, digits_flow, hare_lynx, sampling, surrogates
+from kutta.demo import digits, digits_flow, hard_constraints, hare_lynx, sampling, surrogates
 from kutta.demo.classifier import Settings
 from kutta.demo.report import Content, content_of
 from kutta.surrogate_study.settings import settings_of
@@ -17,6 +17,9 @@ SMALL_NETWORKS = {
     },
     "comparison": {"problems": 4, "rounds": 1},
 }
+SMALL_CONSTRAINTS = hard_constraints.Settings(
+    points=16, times=6, steps=4, batch=2, modes=4, width=8, functions=4, experts=2, tests=3
+)
 SMALL_FLOW = digits_flow.Settings(width=64, depth=2, steps=120, average=0.95)
 
 
@@ -42,8 +45,13 @@ def networks(tmp_path_factory) -> Surrogates:
 
 
 @pytest.fixture(scope="session")
-def content(hares, images, samples, networks) -> Content:
-    return content_of(hares, images, samples, networks, seed=0, wall=1.0)
+def constrained() -> hard_constraints.Study:
+    return hard_constraints.study(0, SMALL_CONSTRAINTS)
+
+
+@pytest.fixture(scope="session")
+def content(hares, images, samples, networks, constrained) -> Content:
+    return content_of(hares, images, samples, networks, constrained, seed=0, wall=1.0)
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ def test_pictures_load_and_nothing_overflows_or_complains(browser, page, tmp_pat
         browser, probed(page, tmp_path), tmp_path / "profile", "--dump-dom", f"--window-size={width},900", *dark
     )
     body = dict(re.findall(r'data-(\w+)="(-?\d+)"', visited.stdout))
-    assert body == {"images": "15", "shown": "15", "failed": "0", "fetched": "0", "overflow": "0"}
+    assert body == {"images": "18", "shown": "18", "failed": "0", "fetched": "0", "overflow": "0"}
     assert "CONSOLE" not in visited.stderr, visited.stderr
 
 
@@ -88,6 +88,6 @@ def test_the_tables_are_there(browser, page, tmp_path, hares, images):
 
 def test_a_screenshot_can_be_taken(browser, page, tmp_path):
     picture = tmp_path / "report.png"
-    visit(browser, page, tmp_path / "profile", f"--screenshot={picture}", "--window-size=1200,7600")
+    visit(browser, page, tmp_path / "profile", f"--screenshot={picture}", "--window-size=1200,9600")
     assert picture.read_bytes().startswith(b"\x89PNG\r\n")
     assert picture.stat().st_size > 100_000

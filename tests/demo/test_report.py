@@ -9,7 +9,17 @@ import pytest
 
 from kutta.demo import report
 
-TABLES = ("parameters", "coverage", "hare-lynx-cost", "digits", "digits-distance", "surrogates-costs", "provenance")
+TABLES = (
+    "parameters",
+    "coverage",
+    "hare-lynx-cost",
+    "digits",
+    "digits-distance",
+    "surrogates-costs",
+    "hard-constraints",
+    "seams",
+    "provenance",
+)
 VOID = {"meta", "link", "img", "source", "br", "hr"}
 
 
@@ -71,8 +81,8 @@ def test_the_page_adapts_to_small_screens_and_dark_mode(text, parsed):
 
 def test_every_picture_is_embedded_in_both_themes_with_a_description(content, parsed):
     pictures = [picture for section in content.sections for picture in section.pictures]
-    assert len(pictures) == 15
-    assert len({picture.name for picture in pictures}) == 15
+    assert len(pictures) == 18
+    assert len({picture.name for picture in pictures}) == 18
     assert parsed.attributes("img", "src") == [report.data_uri(picture.light) for picture in pictures]
     assert parsed.attributes("source", "srcset") == [report.data_uri(picture.dark) for picture in pictures]
     assert all(parsed.attributes("img", "alt"))
@@ -133,6 +143,7 @@ def test_everything_is_written(content, tmp_path):
     assert results["sampling"]["mixture"]["DDIM"]["evaluations"] == [5, 7, 10, 14, 20, 28, 40, 56]
     assert set(results["sampling"]["digits"]["UniPC"]) == {"4", "6", "10"}
     assert set(results["surrogates"]["networks"]) == {"FNO", "DeepONet"}
+    assert {"SoftConstraint", "ConstrainedBasis", "JointExperts", "RKC2"} <= set(results["hard_constraints"])
     assert results["hare_lynx"]["estimates"]["alpha"] == pytest.approx(0.54, abs=0.02)
 
 

@@ -1,23 +1,14 @@
 """The code samples of README.md and docs/ run: each page's ```python blocks, in order, in one namespace."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from docs.tutorial_pictures import blocks
 from kutta.solvers.engines.kernel.build import CompilerMissing
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path) -> list[tuple[int, str]]:
-    """The samples of a page, each with the number of the line it starts on."""
-    text = page.read_text(encoding="utf-8")
-    return [(text.count("\n", 0, match.start(1)) + 1, match.group(1)) for match in FENCE.finditer(text)]
-
-
 PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if blocks(page)]
 
 

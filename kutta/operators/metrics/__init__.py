@@ -9,6 +9,7 @@ from kutta.operators.metrics.errors import (
     rmse,
     vrmse,
 )
+from kutta.operators.metrics.seams import seams
 from kutta.operators.metrics.sobolev import published_h1, relative_h1
 from kutta.operators.metrics.spectra import energy_spectrum, fourier_errors, spectrum_distance
 from kutta.operators.metrics.trajectories import correlation, correlation_time
@@ -26,6 +27,7 @@ __all__ = [
     "relative_h1",
     "relative_l2",
     "rmse",
+    "seams",
     "spectrum_distance",
     "vrmse",
 ]
