@@ -1,31 +1,19 @@
 """Two processes against one: the same losses, the same weights, and a run that goes on."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from kutta.training import processes
+from tests._torchrun import found_by
 
 SCRIPT = Path(__file__).with_name("_two_processes.py")
-ROOT = SCRIPT.parents[2]
 LIKE = torch.zeros((), dtype=torch.float64)
 
 
 def run(folder, steps, count):
-    folder.mkdir(exist_ok=True)
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        environment.pop(name, None)
-    command = [sys.executable, *launch, str(SCRIPT), str(folder), str(steps)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads((folder / "found.json").read_text())
+    return found_by(SCRIPT, folder, count, steps)
 
 
 @pytest.mark.slow

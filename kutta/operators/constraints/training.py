@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +43,22 @@ def train_on_equation(
         model: such as a `MixtureOfExperts`.
         family: draws the problems.
         steps: of the optimiser, Adam.
-        batch: problems in a step.
+        batch: problems in a step, of each process if there are several.
         lr: the largest learning rate.
         schedule: of the learning rate; by default `kutta.training.schedules.one_cycle`.
         seed: of the problems and of the points.
         constants: whether samples whose weights were not found in time count with these as constants, see
             `Prediction.loss_of_all`; else they are left out. They are counted either way, in the figure ``unsolved``.
         balance: what `Prediction.imbalance` is multiplied with, where shares are learned.
-        options: of `kutta.training.fit`: ``folder``, ``every``, ``resume``, ``progress``, ``devices`` and the like.
+        options: of `kutta.training.fit`: ``folder``, ``every``, ``resume``, ``progress``, and under ``torchrun``
+            ``devices``, the number of processes. Each draws problems of its own; but experts of several processes are
+            given the same ones.
 
     Returns:
         the figures of every epoch.
+
+    Raises:
+        ValueError: for another number of processes than has experts.
 
     Example:
         >>> import torch, kutta as kt
@@ -67,11 +72,9 @@ def train_on_equation(
     training = needed("kutta.training", "kutta.operators.train_on_equation", "training")
     schedules = needed("kutta.training.schedules", "kutta.operators.train_on_equation", "training")
     check_counts(steps=steps, batch=batch)
-    if getattr(model, "processes", None) is not None:
-        raise ValueError(
-            "train_on_equation gives each process other problems, and experts of several processes need the same ones: "
-            "train such a model in a loop of your own, and average its gradients over the processes"
-        )
+    count, experts = _processes(options), getattr(model, "processes", None)
+    if experts is not None and experts.size != count:
+        raise ValueError(f"devices must be {experts.size}, the number of processes that have experts; got {count}")
     task = training.Task(
         model,
         partial(_loss, family, batch, constants, balance),
@@ -79,8 +82,31 @@ def train_on_equation(
         schedule=schedules.one_cycle() if schedule is None else schedule,
     )
     torch.manual_seed(seed)
-    seeds = _FIRST + steps * seed + torch.arange(steps)
-    return training.fit(task, training.Batches(seeds, 1, shuffle=False), steps, **options)
+    seeds = _seeds(steps, seed, count, alike=experts is not None)
+    return training.fit(task, training.Batches(seeds, count, shuffle=False), steps, **options)
+
+
+def _processes(options: Mapping[str, Any]) -> int:
+    """How many take part."""
+    devices, nodes = options.get("devices", 1), options.get("num_nodes", 1)
+    found = len(devices) if isinstance(devices, list | tuple) else devices
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise ValueError(f"devices must be a number of processes, of at least 1, or a list; got {devices!r}")
+    return found * nodes
+
+
+def _seeds(steps: int, seed: int, count: int, alike: bool) -> Tensor:
+    """Of problems, for each step as many as there are processes, which take one each.
+
+    Args:
+        steps: of the optimiser.
+        seed: of all.
+        count: of processes.
+        alike: whether all processes have the same problems, since each has a part of the experts.
+    """
+    if alike:
+        return (_FIRST + steps * seed + torch.arange(steps)).repeat_interleave(count)
+    return _FIRST + steps * count * seed + torch.arange(steps * count)
 
 
 def _adam(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:

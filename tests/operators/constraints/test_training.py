@@ -1,9 +1,14 @@
 """Training on an equation, without solutions."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 import torch
 
 import kutta as kt
 from tests._helpers import F64
+from tests._torchrun import found_by
 
 FAMILY = kt.operators.data.diffusion_sorption(32, 100.0)
 
@@ -41,3 +46,26 @@ def test_a_seed_gives_the_same_weights_and_samples_that_are_not_solved_are_count
     pairs = zip(one[0].parameters(), other[0].parameters(), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
     assert 0.0 <= one[1]["unsolved"][-1] <= 1.0
+
+
+@pytest.mark.slow
+def test_experts_of_two_processes_learn_what_those_of_one_do(tmp_path):
+    script = Path(__file__).with_name("_two_processes.py")
+    alone, together = found_by(script, tmp_path / "one", 1), found_by(script, tmp_path / "two", 2)
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-9)
+    for mine, other in zip(together["weights"], alone["weights"], strict=True):
+        torch.testing.assert_close(torch.tensor(mine, dtype=F64), torch.tensor(other, dtype=F64), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("devices", [0, "auto", True])
+def test_a_number_of_processes_is_asked_for(devices):
+    model = kt.operators.SoftConstraint(kt.operators.FNO(4, 1, (4, 4), width=4, layers=1), 4, inputs=FAMILY.inputs)
+    with pytest.raises(ValueError, match="devices must be a number of processes"):
+        kt.operators.train_on_equation(model, FAMILY, 1, devices=devices, progress=False)
+
+
+def test_as_many_processes_as_have_experts():
+    model = kt.operators.MixtureOfExperts(kt.operators.FNO(4, 1, (4, 4)), 4, kt.operators.Boxes((1, 2)))
+    model.processes = SimpleNamespace(size=2)
+    with pytest.raises(ValueError, match="devices must be 2, the number of processes that have experts; got 1"):
+        kt.operators.train_on_equation(model, FAMILY, 1, progress=False)
