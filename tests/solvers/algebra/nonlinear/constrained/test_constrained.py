@@ -171,6 +171,56 @@ def on_a_circle(x0, levels):
 STARTS = torch.tensor([[1.0, 0.5], [0.3, -2.0], [2.0, 1.0], [-1.0, -0.5]], dtype=F64)
 
 
+def test_under_vmap_it_is_what_it_is_alone():
+    def solved(a):
+        start = torch.tensor([-1.0, 0.3], dtype=F64)
+        problem = kt.ConstrainedProblem(
+            lambda x, a: (x[0] - a) ** 2 + x[1] ** 4 + x[0] * x[1], lambda x, a: x @ x - a, start, (a,)
+        )
+        return kt.solve(problem).y1
+
+    a = torch.tensor([1.5, 2.0, 3.0], dtype=F64)
+    for ask in (solved, torch.func.jacrev(solved), torch.func.jacfwd(solved)):
+        alone = torch.stack([ask(one) for one in a])
+        torch.testing.assert_close(torch.vmap(ask)(a), alone, rtol=1e-9, atol=0.0)
+
+
+def test_more_unknowns_than_a_dense_derivative_has():
+    places = torch.linspace(0.0, 1.0, 400, dtype=F64)
+
+    def seen(b):
+        problem = kt.ConstrainedProblem(
+            lambda x, b: ((x - b * places) ** 2).sum() + (x**4).sum(), lambda x, b: x.sum() - 1.0, 0.0 * places, (b,)
+        )
+        return (kt.solve(problem).y1 * places).sum()
+
+    b = torch.tensor(2.0, dtype=F64)
+    exact = (seen(b + 1e-4) - seen(b - 1e-4)) / 2e-4
+    assert abs(float(torch.func.grad(seen)(b) - exact)) < 1e-7 * abs(float(exact))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_random_problems_that_are_not_convex(scale):
+    """None of these decided about the default penalties."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return torch.randn(64, *shape, generator=generator, dtype=F64)
+
+    root, slope, linear, square, known = draw(6, 6), 3.0 * draw(6), draw(2, 6), 0.3 * draw(2, 6), draw(6)
+
+    def f(x):
+        quadratic = 0.5 * (root @ x[..., None]).square().sum((1, 2)) / 6.0
+        return scale * (quadratic + (slope * x + 0.1 * x**4 + torch.cos(2.0 * x)).sum(1))
+
+    def constraints(x):
+        return scale * (linear * (x - known)[:, None] + square * (x**2 - known**2)[:, None]).sum(2)
+
+    sol = kt.solve(kt.ConstrainedProblem(f, constraints, known + draw(6), batched=True), throw=False)
+    assert bool((sol.result.codes <= 0).all()) and int(sol.stats.steps.max()) < 60
+    assert float(constraints(sol.y1).abs().max()) < 1e-7 * scale
+
+
 @pytest.mark.parametrize("hostile", ["nan", "inconsistent", "singular"])
 def test_a_problem_that_fails_does_no_harm_to_the_others(hostile):
     levels, starts = tensor(1.0, 2.0, 3.0, 4.0), STARTS.clone()
