@@ -281,7 +281,8 @@ class LeastSquaresProblem:
         batched: whether axis 0 of every tensor of ``x0``, and of what `residual` returns, counts problems; see
             `RootProblem`.
         jacobian: of `residual`, ``(m, n)``, ``(B, m, n)`` of a batch, on flattened unknowns and equations: a function
-            of the same arguments. By default it is found by differentiation.
+            of the same arguments, which may also return a `kutta.algebra.BlockChain`. By default it is found by
+            differentiation.
         curvature: ``sum_i F_i F_i''`` of `residual`, ``(n, n)`` or ``(B, n, n)``: a function of the same arguments,
             for derivatives of the solution; by default they are found by a backward pass for each unknown.
 

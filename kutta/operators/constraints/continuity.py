@@ -5,8 +5,9 @@ u_l`` there,
 
     c d / sqrt(F)    and    c L dd/dn / sqrt(F)
 
-with the number ``F`` of places and the length ``L`` of the axis. Only neighbours meet in them, so that the blocks of
-the normal matrix are those of experts and of neighbours; it is factorised by Cholesky, all at once.
+with the number ``F`` of places and the length ``L`` of the axis. Only neighbours meet in them: where boxes are a chain,
+along one axis that does not wrap around, the normal matrix is block tridiagonal, and is factorised block by block.
+Elsewhere it is a dense one.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from kutta.operators.constraints.weights import Residual, Rows
 from kutta.pde.grids.boundary import Periodic
 from kutta.pde.grids.grid import Grid
 from kutta.problems import LeastSquaresProblem
+from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 
 
 class Faces(NamedTuple):
-    """Pairs of points beside each other, in the boxes of different experts.
+    """Pairs of points beside each other, in the boxes of different experts, one pair of experts after the other.
 
     Attributes:
         experts: ``(F, 2)``.
@@ -55,7 +57,9 @@ def faces_of(shares: Tensor, grid: Grid) -> Faces:
         experts.append(torch.stack([one[other] for one in pairs], 1))
         points.append(torch.stack([one[other] for one in _pairs(places, axis, isinstance(left, Periodic))], 1))
         steepness.append(torch.full((len(points[-1]),), float(count), dtype=torch.float64, device=owner.device))
-    return Faces(torch.cat(experts), torch.cat(points), torch.cat(steepness))
+    found = Faces(torch.cat(experts), torch.cat(points), torch.cat(steepness))
+    order = (found.experts[:, 0] * len(shares[0]) + found.experts[:, 1]).argsort(stable=True)
+    return Faces(*(one[order] for one in found))
 
 
 def _pairs(u: Tensor, axis: int, wraps: bool) -> tuple[Tensor, Tensor]:
@@ -69,7 +73,7 @@ class CoupledRows(Rows):
     """Those of all experts of each of ``n`` samples, ``(n, K, ...)``.
 
     Attributes:
-        faces: what the basis functions have there, value and slope, ``(n, 2 F, N)``.
+        faces: what the basis functions have there, value and slope one after the other, ``(n, 2 F, N)``.
     """
 
     faces: Tensor
@@ -96,7 +100,7 @@ class Coupled:
     def rows(self, rows: Rows, fields: Tensor) -> CoupledRows:
         """Those of all experts, ``(n K, ...)``, with the basis, fields ``(N, Q + 1, n, *shape)`` at the faces."""
         before, after = at_points(fields, self.faces.points, self.residual.space_time.grid.dim).unbind(-1)
-        both = torch.cat([0.5 * (before + after), self.faces.steepness * (after - before)], -1)
+        both = torch.stack([0.5 * (before + after), self.faces.steepness * (after - before)], -1).flatten(-2)
         scale = self.weight / math.sqrt(max(len(self.faces.points), 1))
         guess, basis, data, weight = (one.unflatten(0, (both.shape[1], -1)) for one in rows.parts)
         return CoupledRows(guess, basis, data, weight, scale * both.permute(1, 2, 0))
@@ -112,12 +116,15 @@ class Coupled:
         jumps = each[:, self._sides[0]] - each[:, self._sides[1]]
         return torch.cat([own.reshape(len(w), -1), (faces * jumps).sum(2)], 1)
 
-    def _jacobian(self, w: Tensor, *parts: Tensor) -> Tensor:
+    def _jacobian(self, w: Tensor, *parts: Tensor) -> Tensor | BlockChain:
         *of_experts, faces = parts
         count = of_experts[0].shape[1]
         each = w.unflatten(1, (count, -1)).flatten(0, 1)
-        own = self.residual.jacobian(each, *(one.flatten(0, 1) for one in of_experts))
-        blocks = _blocks(own.unflatten(0, (-1, count)))
+        own = self.residual.jacobian(each, *(one.flatten(0, 1) for one in of_experts)).unflatten(0, (-1, count))
+        if self._is_chain(count):
+            links = faces.unflatten(1, (count - 1, -1)).unsqueeze(3)
+            return BlockChain(own, torch.cat([links, -links], 3))
+        blocks = _blocks(own)
         places = torch.nn.functional.one_hot(torch.stack(self._sides), count).to(w)
         jumps = (places[0] - places[1])[:, :, None] * faces[:, :, None, :]
         return torch.cat([blocks, jumps.flatten(2)], 1)
@@ -133,8 +140,14 @@ class Coupled:
     @property
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The experts at both sides, for values and slopes."""
-        twice = self.faces.experts.repeat(2, 1)
+        twice = self.faces.experts.repeat_interleave(2, 0)
         return twice[:, 0], twice[:, 1]
+
+    def _is_chain(self, count: int) -> bool:
+        """Whether each expert meets the next one, at as many places as others do, and nobody else."""
+        left, right = self.faces.experts.unbind(1)
+        each = torch.arange(count - 1, device=left.device).repeat_interleave(len(left) // max(count - 1, 1))
+        return count > 1 and torch.equal(left, each) and torch.equal(right, left + 1)
 
 
 def _blocks(own: Tensor) -> Tensor:

@@ -48,6 +48,10 @@ class Expression:
         """Its derivative along an axis, given those of its leaves."""
         raise NotImplementedError
 
+    def mapped(self, of: Callable[[Leaf], Expression]) -> Expression:
+        """The same of other leaves."""
+        raise NotImplementedError
+
     def linear(self, of: Callable[[Expression], Expression | None]) -> Expression | None:
         """What a linear operation makes of it, given what it makes of parts, if it is a sum of multiples of these."""
         return None
@@ -110,6 +114,9 @@ class Leaf(Expression):
     def derivative(self, of: Callable[[Leaf], Expression]) -> Expression:
         return of(self)
 
+    def mapped(self, of: Callable[[Leaf], Expression]) -> Expression:
+        return of(self)
+
     def leaves(self) -> Iterator[Leaf]:
         yield self
 
@@ -159,6 +166,9 @@ class Pointwise(Expression):
 
     def derivative(self, of: Callable[[Leaf], Expression]) -> Expression:
         return Pointwise(self._change, (*self.fields, *(one.derivative(of) for one in self.fields)))
+
+    def mapped(self, of: Callable[[Leaf], Expression]) -> Expression:
+        return Pointwise(self.function, self._with(one.mapped(of) for one in self.fields), self.options)
 
     def linear(self, of: Callable[[Expression], Expression | None]) -> Expression | None:
         is_sum = self.function in _SUMS and len(self.fields) == len(self.arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from kutta.operators.constraints.mixture_of_experts import MixtureOfExperts, rows_at
 from kutta.operators.constraints.routing.boxes import Boxes
-from kutta.operators.constraints.sampled_points import Points
+from kutta.operators.constraints.sampled_points import Points, check_none_is_empty
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.weights import Residual
 
@@ -17,13 +19,13 @@ from kutta.operators.constraints.weights import Residual
 class JointExperts(MixtureOfExperts):
     """Experts as in `MixtureOfExperts`, with the weights of all for which their blended field fulfils the equation.
 
-        u = u_0 + s sum_k g_k sum_j w_kj b_j,    w = argmin  sum_i r(t_i, x_i)^2 / m  +  ridge^2 |w|^2
+        u = u_0 + s sum_k g_k sum_j w_kj b_j,    w = argmin  sum_i r(t_i, x_i)^2 / m  +  ridge^2 |w|^2 / K
 
-    The products ``g_k b_j`` are a basis of their own: that of a `ConstrainedBasis`, which they contain as the shares
-    add up to 1, and what varies from expert to expert. So for the same network the measured residual is never larger
-    than that of one constraint, and what is made least is what training makes small. Experts that are solved one by one
-    make the residuals of their own fields least instead, which are blended only afterwards, and which nothing holds
-    outside of their boxes; on the other hand they can be solved by several processes.
+    The products ``g_k b_j`` are a basis of their own: that of a `ConstrainedBasis`, which they contain with equal
+    weights of all ``K`` experts, as the shares add up to 1, and what varies from expert to expert. So for the same
+    network the least sum of squares is at most that of one constraint, and what is made least is what training makes
+    small. Experts that are solved one by one make the residuals of their own fields least instead, which are blended
+    only afterwards, and which nothing holds outside of their boxes; but they can be solved by several processes.
 
     It is made with the arguments of `MixtureOfExperts` but `continuity` and `processes`. Shares must be continuous:
     `Boxes` need an overlap. ``points`` are those of all experts together.
@@ -32,7 +34,7 @@ class JointExperts(MixtureOfExperts):
 
     Raises:
         TypeError: for `continuity` and `processes`.
-        ValueError: for boxes without an overlap.
+        ValueError: for boxes without an overlap, and when it is called for such as have no points.
 
     Example:
         >>> import torch, kutta as kt
@@ -46,7 +48,7 @@ class JointExperts(MixtureOfExperts):
 
     def __init__(self, backbone: nn.Module, steps: int, routing: Any, **options: Any):
         for name in ("continuity", "processes"):
-            if name in options:
+            if options.get(name):
                 raise TypeError(f"{name} is for experts that are solved apart, a MixtureOfExperts; leave it out")
         if isinstance(routing, Boxes) and routing.overlap == 0.0 and routing.experts > 1:
             raise ValueError(
@@ -58,6 +60,7 @@ class JointExperts(MixtureOfExperts):
     def _weights(
         self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        residual = replace(residual, ridge=residual.ridge / math.sqrt(shares.shape[1]))
         blended = (shares.movedim(0, 2).unsqueeze(1) * basis).flatten(0, 1)
         found = self.search(residual, rows_at(points, residual.space_time, blended), start.flatten(1))
         w, results, iterations = found
@@ -65,4 +68,5 @@ class JointExperts(MixtureOfExperts):
         return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
 
     def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
+        check_none_is_empty(shares[:, :, 1:], space_time.unknown)
         return super()._points(torch.ones_like(shares[:, :1]), space_time)

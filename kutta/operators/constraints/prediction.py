@@ -36,10 +36,10 @@ class Prediction:
 
     @property
     def sizes(self) -> Tensor:
-        """The root of the mean square of `error` of each sample, ``(n,)``."""
+        """The root of the mean square of `error` of each sample, ``(n,)``; NaN where that is not finite."""
         squares = self.error.square().mean(0).flatten(1).mean(1)
         some = squares > 0.0  # a root has no slope at 0
-        return torch.where(some, torch.where(some, squares, 1.0).sqrt(), 0.0)
+        return torch.where(some, torch.where(some, squares, 1.0).sqrt(), squares.detach())
 
     @property
     def solved(self) -> Tensor:

@@ -44,7 +44,7 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
     Raises:
         ValueError: for an expert without points.
     """
-    _check_none_is_empty(shares, unknown)
+    check_none_is_empty(shares, unknown)
     shares = torch.maximum(shares, walls.to(shares))
     has = ((shares > 0.0).any(0) & unknown).flatten(1)
     counts = has.sum(1)
@@ -60,13 +60,13 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
 
 def everywhere(shares: Tensor, unknown: Tensor) -> Points:
     """All points for each expert, with the weight that it has there; arguments as of `drawn`."""
-    _check_none_is_empty(shares, unknown)
+    check_none_is_empty(shares, unknown)
     flat = shares.flatten(2)
     index = torch.arange(flat.shape[2], device=flat.device).expand(flat.shape[1], -1)
     return Points(index, (flat / flat.sum(2, keepdim=True)).sqrt())
 
 
-def _check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
+def check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
     """Refuse experts without points."""
     counts = ((shares > 0.0) & unknown).flatten(2).sum(2)
     if not bool((counts > 0).all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,8 @@ def train_on_equation(
 ) -> Figures:
     """Train a network on problems that are drawn anew for every step, in place (needs the extra ``training``).
 
-    The loss is by how much its predictions miss the equation, `Prediction.loss`. No problem is solved.
+    It is trained on the device that it is on. The loss is by how much its predictions miss the equation,
+    `Prediction.loss`. No problem is solved.
 
     Args:
         model: such as a `MixtureOfExperts`.
@@ -82,6 +84,8 @@ def train_on_equation(
         schedule=schedules.one_cycle() if schedule is None else schedule,
     )
     torch.manual_seed(seed)
+    if _device(model).type == "cpu":
+        options.setdefault("accelerator", "cpu")
     seeds = _seeds(steps, seed, count, alike=experts is not None)
     return training.fit(task, training.Batches(seeds, count, shuffle=False), steps, **options)
 
@@ -109,6 +113,10 @@ def _seeds(steps: int, seed: int, count: int, alike: bool) -> Tensor:
     return _FIRST + steps * count * seed + torch.arange(steps * count)
 
 
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
 def _adam(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
     return Adam(parameters, lr=lr)
 
@@ -116,8 +124,8 @@ def _adam(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
 def _loss(
     family: Family, count: int, constants: bool, balance: float, model: Any, seed: Tensor, progress: float
 ) -> tuple[Tensor, dict[str, Any]]:
-    problem = family.draw(count, torch.Generator().manual_seed(int(seed)))
-    predicted = model(problem)
+    problem: Any = family.draw(count, torch.Generator().manual_seed(int(seed)))
+    predicted = model(replace(problem, u0=problem.u0.to(_device(model))))
     loss = predicted.loss_of_all if constants else predicted.loss
     if balance:
         loss = loss + balance * predicted.imbalance

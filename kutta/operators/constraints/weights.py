@@ -93,12 +93,13 @@ class Residual:
             return torch.func.vjp(of_images, *images)[1](p)  # type: ignore[return-value]
 
         _, bend = torch.func.vjp(slopes, *images)  # pyright: ignore[reportAssignmentType]
-        found = torch.zeros_like(basis[:, 0] @ basis[:, 0].mT)
+        found = basis.new_zeros(len(basis), basis.shape[2], basis.shape[2])
         for k in range(len(images)):
-            of_one = bend(tuple(torch.full_like(p, float(k == l)) for l in range(len(images))))
-            for row, other in zip(of_one, basis.unbind(1), strict=True):
-                if bool(row.any()):  # few images multiply each other
-                    found = found + (basis[:, k] * row.unsqueeze(1)) @ other.mT
+            row = bend(tuple(torch.full_like(p, float(k == l)) for l in range(len(images))))
+            for l in range(k, len(images)):
+                if bool(row[l].any()):  # few images multiply each other
+                    part = (basis[:, k] * row[l].unsqueeze(1)) @ basis[:, l].mT
+                    found = found + (part if k == l else part + part.mT)
         return found
 
     def _of_images(self, data: Tensor) -> Callable[..., Tensor]:
@@ -154,7 +155,7 @@ class Weights:
         singular = solved & ~found.y1.detach().isfinite().all(1)
         if bool(singular.any()):
             return self._differentiable(residual, rows, w, torch.where(singular, int(Result.SINGULAR), codes))
-        return chosen(solved, found.y1, w), codes
+        return chosen(solved, found.y1, w), torch.where(solved, found.result.codes, codes)
 
     def _searched(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, 0 where they are no numbers, codes and iterations."""

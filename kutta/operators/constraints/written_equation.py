@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from kutta.operators.constraints.expressions import Expression, Given, Image, Path
+from kutta.pde.elliptic.conductances import MEANS
 from kutta.pde.grids.boundary import Periodic
-from kutta.pde.grids.values import total
+from kutta.pde.grids.values import converted, total
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.finite_volume import Cells
 from kutta.pde.schemes.scheme import Discretisation, Field, Law
+
+# Operations that look along all axes; others name the one that they look along.
+_ALL_AROUND = ("laplacian", "inverse_laplacian", "diffusion")
 
 
 class Writing(Discretisation):
@@ -20,16 +25,18 @@ class Writing(Discretisation):
 
     Attributes:
         ops: those of the scheme.
+        device: of data.
         with_data: whether they have the boundary data of the grid.
     """
 
     product_rule = pointwise = True
 
-    def __init__(self, ops: Discretisation, with_data: bool = True):
-        self.ops, self.grid, self.t, self.with_data = ops, ops.grid, ops.t, with_data
+    def __init__(self, ops: Any, device: torch.device, with_data: bool = True):
+        self.ops, self.device, self.with_data = ops, device, with_data
+        self.grid, self.t = ops.grid, ops.t
 
-    def homogeneous(self) -> Writing:
-        return Writing(self.ops, with_data=False)
+    def homogeneous(self) -> Self:
+        return type(self)(self.ops, self.device, with_data=False)
 
     def split(self, u: Field) -> tuple[Field, ...]:
         if not isinstance(u, Given):
@@ -38,13 +45,13 @@ class Writing(Discretisation):
 
     def derivative(self, u: Field, axis: int, order: int = 1) -> Field:
         written = self._linear(u, "derivative", axis, order)
-        return self.homogeneous()._by_the_chain_rule(u, axis, order) if written is None else written
+        return self.homogeneous()._of_values(u, axis, order) if written is None else written
 
     def laplacian(self, u: Field) -> Field:
         written = self._linear(u, "laplacian")
         if written is not None:
             return written
-        return total(self.homogeneous()._by_the_chain_rule(u, axis, 2) for axis in range(self.grid.dim))
+        return total(self.homogeneous()._of_values(u, axis, 2) for axis in range(self.grid.dim))
 
     def inverse_laplacian(self, f: Field) -> Field:
         written = self._linear(f, "inverse_laplacian")
@@ -56,12 +63,12 @@ class Writing(Discretisation):
 
     def diffusion(self, u: Field, coefficient: Any) -> Field:
         coefficient = coefficient.tensor if isinstance(coefficient, Given) else coefficient
-        written = None if isinstance(coefficient, Expression) else self._linear(u, "diffusion", coefficient)
+        if isinstance(coefficient, Expression):
+            return self._diffusion_by_values(u, coefficient)
+        written = self._linear(u, "diffusion", coefficient)
         return super().diffusion(u, coefficient) if written is None else written
 
     def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
-        if isinstance(self.ops, CentralDifferences) and not self.grid.periodic and isinstance(u, Image):
-            return self._of_neighbours(function, u, axis, order)
         if self.ops.has_data:
             self._check_walls("a function", ("derivative", axis))
         return self.homogeneous().derivative(function(u), axis, order)
@@ -76,20 +83,29 @@ class Writing(Discretisation):
             self.derivative_of(lambda v, axis=axis: law.flux(v, axis), u, axis) for axis in range(self.grid.dim)
         )
 
-    def _of_neighbours(self, function: Any, u: Image, axis: int, order: int) -> Field:
-        """``sum_j w_j f(u_j)``: beyond walls it is the unknown that is continued, not the function of it."""
-
-        def neighbour(offset: int) -> Any:
-            return self._linear(u, "neighbour", axis, order, offset) if offset else u
-
-        stencil = self.ops.stencil(axis, order)  # type: ignore[attr-defined]
-        return total(weight * function(neighbour(offset)) for offset, weight in stencil)
-
     def points(self, u: Field) -> Tensor:
-        return self.grid.points()
+        return self.grid.points(torch.float64, self.device)
 
     def data(self, values: Any, u: Field) -> Field:
-        return Given(values) if isinstance(values, Tensor) and values.dim() else values
+        values = converted(values, torch.float64, self.device)
+        return Given(values) if values.dim() else values
+
+    def evaluated(self, function: Any, t: Any, u: Field) -> Tensor:
+        """At each of several times, as fields are: ``(Q, 1, ...)``."""
+        if not (isinstance(t, Tensor) and t.dim()):
+            return super().evaluated(function, t, u)
+        return torch.stack([super(Writing, self).evaluated(function, one, u) for one in t.flatten()]).unsqueeze(1)
+
+    def _of_values(self, u: Expression, axis: int, order: int) -> Expression:
+        """A derivative of what is computed at points, by the chain rule."""
+        self._check_walls("a product or a function", ("derivative", axis))
+        for _ in range(order):
+            u = u.derivative(lambda leaf: self.derivative(leaf, axis))
+        return u
+
+    def _diffusion_by_values(self, u: Field, coefficient: Expression) -> Field:
+        """With a coefficient that depends on the unknown."""
+        return super().diffusion(u, coefficient)
 
     def _linear(self, u: Field, *operation: Any) -> Expression | None:
         """An operation on what is linear in the unknown; ``None`` for anything else."""
@@ -104,19 +120,58 @@ class Writing(Discretisation):
 
     def _check_walls(self, what: str, operation: tuple[Any, ...]) -> None:
         """Refuse what a wall says nothing of: its conditions are those of the unknown."""
-        axes = operation[1:2] if operation[0] == "derivative" else range(self.grid.dim)
+        axes = range(self.grid.dim) if operation[0] in _ALL_AROUND else operation[1:2]
         if not all(isinstance(self.grid.boundary[axis][0], Periodic) for axis in axes):
             raise NotImplementedError(
                 f"constraints take derivatives between walls of the unknown alone; got {operation[0]} of {what}: write "
                 "the term with derivatives of the unknown, such as u * ops.derivative(u, 0), or where differences are "
-                "central as ops.derivative_of(function, u, axis)"
+                "central as ops.derivative_of(function, u, axis), of the unknown u itself"
             )
 
-    def _by_the_chain_rule(self, u: Expression, axis: int, order: int) -> Expression:
+
+class WritingDifferences(Writing):
+    """The same of central differences: a derivative is a sum over neighbours, whatever it is of.
+
+        df/dx (x_i)  ~  sum_j w_j f(x_{i+j})
+
+    What is at a neighbour is computed there from images at neighbours. So all is as the scheme has it, also for fields
+    that alternate from point to point, which first differences do not see.
+    """
+
+    ops: CentralDifferences
+    product_rule = pointwise = False
+
+    def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
+        """Beyond walls it is the unknown that is continued, not the function of it."""
+        if not isinstance(u, Image):
+            return super().derivative_of(function, u, axis, order)
+        stencil = self.ops.stencil(axis, order)
+        return total(weight * function(self._neighbour(u, axis, offset)) for offset, weight in stencil)
+
+    def _of_values(self, u: Expression, axis: int, order: int) -> Expression:
         self._check_walls("a product or a function", ("derivative", axis))
-        for _ in range(order):
-            u = u.derivative(lambda leaf: self.derivative(leaf, axis))
-        return u
+        return total(weight * self._neighbour(u, axis, offset) for offset, weight in self.ops.stencil(axis, order))
+
+    def _diffusion_by_values(self, u: Field, coefficient: Expression) -> Field:
+        for axis in range(self.grid.dim):
+            self._check_walls("a product or a function", ("derivative", axis))
+        if self.ops.accuracy > 2:
+            slopes = (self.derivative(coefficient, axis) * self.derivative(u, axis) for axis in range(self.grid.dim))
+            return coefficient * self.laplacian(u) + total(slopes)
+        return total(self._net_flow(u, coefficient, axis) for axis in range(self.grid.dim))
+
+    def _net_flow(self, u: Field, coefficient: Expression, axis: int) -> Expression:
+        """What flows in through both faces of a cell, with the harmonic means of coefficients there."""
+
+        def flow(offset: int) -> Expression:
+            beside = self._neighbour(coefficient, axis, offset)
+            return MEANS["harmonic"](coefficient, beside) * (self._neighbour(u, axis, offset) - u)  # type: ignore[arg-type]
+
+        return (flow(1) + flow(-1)) / self.grid.spacing[axis] ** 2
+
+    def _neighbour(self, u: Field, axis: int, offset: int) -> Any:
+        """A field so many points further on."""
+        return u.mapped(lambda leaf: self._linear(leaf, "neighbour", axis, offset)) if offset else u
 
 
 def written(problem: PDEProblem, ops: Discretisation, t: Any) -> Expression:
@@ -136,7 +191,8 @@ def written(problem: PDEProblem, ops: Discretisation, t: Any) -> Expression:
             f"constraints are for equations of one unknown; {type(equation).__name__} has "
             f"{', '.join(equation.components)}"
         )
-    writing, u = Writing(ops), Image()
+    kind, u = WritingDifferences if isinstance(ops, CentralDifferences) else Writing, Image()
+    writing = kind(ops, problem.u0.device)
     parts = equation.linear(writing, u), equation.nonlinear(writing, t, u)
     return total(part for part in parts if part is not None)
 

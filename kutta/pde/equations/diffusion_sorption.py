@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
@@ -53,12 +54,17 @@ class DiffusionSorption(Evolution):
     density: Any = 2880.0
     partition: Any = 3.5e-4
     exponent: Any = 0.874
-    cutoff: float = 1e-6
+    cutoff: Any = 1e-6
     dimensions: ClassVar[tuple[int, ...]] = (1,)
     degree: ClassVar[int] = 3
     fields: ClassVar[tuple[str, ...]] = ("diffusivity", "porosity", "density", "partition", "exponent", "cutoff")
     diffusive: ClassVar[tuple[str, ...]] = ("diffusivity",)
     ordered: ClassVar[bool] = True
+
+    def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
+        super().check(grid, scheme, u0)
+        if not bool((torch.as_tensor(self.cutoff) > 0.0).all()):
+            raise ValueError(f"cutoff must be more than 0; got {self.cutoff!r}: take a small one such as 1e-6")
 
     def scheme(self, grid: Grid) -> Scheme:
         return FiniteDifference()
@@ -74,5 +80,6 @@ class DiffusionSorption(Evolution):
 
     def _positive(self, u: Field) -> Field:
         """``u_+``, which has a continuous slope: searches for roots and minima stop at kinks."""
-        below = torch.clamp(u + self.cutoff, 0.0, 2.0 * self.cutoff)
-        return below * below / (4.0 * self.cutoff) + torch.clamp(u - self.cutoff, min=0.0)
+        above = torch.clamp(u - self.cutoff, min=0.0)
+        below = torch.clamp(u + self.cutoff, min=0.0) - above
+        return below * below / (4.0 * self.cutoff) + above

@@ -78,7 +78,7 @@ class NavierStokesVorticity(Evolution):
                 "kutta.pde.NavierStokes"
             )
         if isinstance(self.forcing, Tensor):
-            _check_force(self.forcing, grid)
+            _check_force(self.forcing, grid.shape)
             check_finite("forcing", self.forcing)
 
     def linear(self, ops: Discretisation, u: Field) -> Field:
@@ -91,9 +91,13 @@ class NavierStokesVorticity(Evolution):
             return -transport
         if isinstance(self.forcing, Tensor):
             return _curl(ops, ops.constant(self.forcing, u)) - transport
-        force = torch.as_tensor(self.forcing(ops.points(u), t))
-        _check_force(force, ops.grid)
-        return _curl(ops, ops.data(force, u)) - transport
+        return _curl(ops, ops.data(ops.evaluated(self._force, t, u), u)) - transport
+
+    def _force(self, x: Tensor, t: Any) -> Tensor:
+        """At points and a time."""
+        force = torch.as_tensor(self.forcing(x, t))  # type: ignore[operator]
+        _check_force(force, tuple(x.shape[1:]))
+        return force
 
     def stream_function(self, w: Tensor, grid: Grid) -> Tensor:
         """``psi`` of mean zero with ``laplace(psi) = -w``, by waves.
@@ -186,9 +190,8 @@ def _dragged(ops: Discretisation, w: Field, drag: Any) -> Field:
     return mean * w + ops.derivative(along_y, 0) - ops.derivative(along_x, 1)
 
 
-def _check_force(force: Tensor, grid: Grid) -> None:
-    if tuple(force.shape) != (2, *grid.shape):
+def _check_force(force: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(force.shape) != (2, *shape):
         raise ValueError(
-            f"forcing must have the shape {(2, *grid.shape)}, its two components at the points; got "
-            f"{tuple(force.shape)}"
+            f"forcing must have the shape {(2, *shape)}, its two components at the points; got {tuple(force.shape)}"
         )

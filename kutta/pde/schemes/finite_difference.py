@@ -82,10 +82,8 @@ class CentralDifferences(Discretisation):
 
     def derivative(self, u: Tensor, axis: int, order: int = 1) -> Tensor:
         check_axis(axis, self.grid)
-        if order not in self.prepared.weights:  # type: ignore[union-attr]
-            raise ValueError(f"order must be a whole number from 1 to {HIGHEST_DERIVATIVE}; got {order!r}")
-        weights = self.prepared.weights[order]  # type: ignore[union-attr]
-        return differentiated(self._padded(u, axis, order), weights, self.grid, axis, order)
+        weights = self._weights(order)
+        return differentiated(self._padded(u, axis, len(weights) // 2), weights, self.grid, axis, order)
 
     def laplacian(self, u: Tensor) -> Tensor:
         return total(self.derivative(u, axis, 2) for axis in range(self.grid.dim))
@@ -112,8 +110,8 @@ class CentralDifferences(Discretisation):
         return a * self.laplacian(u) + slopes
 
     def derivative_of(self, function: Callable[[Tensor], Tensor], u: Tensor, axis: int, order: int = 1) -> Tensor:
-        weights = self.prepared.weights[order]  # type: ignore[union-attr]
-        return differentiated(function(self._padded(u, axis, order)), weights, self.grid, axis, order)
+        weights = self._weights(order)
+        return differentiated(function(self._padded(u, axis, len(weights) // 2)), weights, self.grid, axis, order)
 
     def laplacian_of(self, function: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         if self.grid.periodic:
@@ -125,25 +123,28 @@ class CentralDifferences(Discretisation):
 
     def _change_of(self, law: Law, u: Tensor, axis: int) -> Tensor:
         """``dF(u)/dx`` along an axis; it is the unknown that is continued beyond the sides."""
-        flux = law.flux(self._padded(u, axis, 1, directions(law)), axis)
-        return differentiated(flux, self.prepared.weights[1], self.grid, axis, 1)  # type: ignore[union-attr]
+        weights = self._weights(1)
+        flux = law.flux(self._padded(u, axis, len(weights) // 2, directions(law)), axis)
+        return differentiated(flux, weights, self.grid, axis, 1)
 
     def stencil(self, axis: int, order: int) -> list[tuple[int, float]]:
         """Which neighbours a derivative takes, by how many points they are further on, and their weights."""
-        scale, width = self.grid.spacing[axis] ** -order, self._width(order)
-        weights = enumerate(self.prepared.weights[order], -width)  # type: ignore[union-attr]
-        return [(offset, scale * weight) for offset, weight in weights if weight != 0.0]
+        weights, scale = self._weights(order), self.grid.spacing[axis] ** -order
+        placed = enumerate(weights, -(len(weights) // 2))
+        return [(offset, scale * weight) for offset, weight in placed if weight != 0.0]
 
-    def neighbour(self, u: Tensor, axis: int, order: int, offset: int) -> Tensor:
-        """The values so many points further on, as a derivative sees them: beyond sides by their conditions."""
-        first = self._width(order) + offset
-        return self._padded(u, axis, order).narrow(axis - self.grid.dim, first, self.grid.shape[axis])
+    def neighbour(self, u: Tensor, axis: int, offset: int) -> Tensor:
+        """The values so many points further on; beyond sides by their conditions."""
+        width = abs(offset)
+        return self._padded(u, axis, width).narrow(axis - self.grid.dim, width + offset, self.grid.shape[axis])
 
-    def _width(self, order: int) -> int:
-        return len(self.prepared.weights[order]) // 2  # type: ignore[union-attr]
+    def _weights(self, order: int) -> tuple[float, ...]:
+        if order not in self.prepared.weights:  # type: ignore[union-attr]
+            raise ValueError(f"order must be a whole number from 1 to {HIGHEST_DERIVATIVE}; got {order!r}")
+        return self.prepared.weights[order]  # type: ignore[union-attr]
 
-    def _padded(self, u: Tensor, axis: int, order: int, directions: Sequence[int | None] = ()) -> Tensor:
-        return pad(u, self.grid, self._width(order), axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
+    def _padded(self, u: Tensor, axis: int, width: int, directions: Sequence[int | None] = ()) -> Tensor:
+        return pad(u, self.grid, width, axis=axis, accuracy=self.accuracy, t=self.t, directions=directions)
 
 
 class Prepared:

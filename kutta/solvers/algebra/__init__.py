@@ -16,6 +16,7 @@ from kutta.solvers.algebra.multigrid.smoothers.lines import Lines
 from kutta.solvers.algebra.multigrid.smoothers.red_black import RedBlack
 from kutta.solvers.algebra.multigrid.smoothers.smoother import Smoother
 from kutta.solvers.algebra.nonlinear.bands import Bands
+from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 from kutta.solvers.algebra.operators.banded import Banded
 from kutta.solvers.algebra.operators.block_diagonal import BlockDiagonal
 from kutta.solvers.algebra.operators.dense import Dense
@@ -41,6 +42,7 @@ __all__ = [
     "Bands",
     "BiCGSTAB",
     "Binned",
+    "BlockChain",
     "BlockDiagonal",
     "Chebyshev",
     "ChebyshevBandit",

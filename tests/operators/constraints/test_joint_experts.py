@@ -48,6 +48,20 @@ def test_what_is_measured_is_never_larger_than_with_one_constraint(measure, seed
     assert bool((joint.sizes < basis.sizes).all())
 
 
+@pytest.mark.parametrize("ridge", [1e-1, 1e-2, 1e-4])
+def test_the_ridge_costs_equal_weights_what_it_costs_one_constraint(ridge):
+    """So also where the ridge is what keeps residuals from zero."""
+    problem = heat()
+    basis = fixed(with_solution(problem, 4), ConstrainedBasis, ridge=ridge)(problem)
+    joint = fixed(with_solution(problem, 4), JointExperts, routing=BOXES, ridge=ridge)(problem)
+
+    def squares(predicted):
+        weights = predicted.weights.square().sum((1, 2)) / predicted.weights.shape[1]
+        return predicted.sizes.square() + ridge**2 * weights
+
+    assert bool((squares(joint) <= squares(basis) * (1.0 + 1e-9)).all())
+
+
 def test_a_solution_in_the_basis_is_found_with_equal_weights():
     """Of all that blend to it, equal ones are the shortest but for the ridge."""
     problem = heat()
@@ -133,9 +147,16 @@ def test_what_is_no_number_harms_no_other_sample():
     whole, harmed = (fixed(one, JointExperts, routing=BOXES, ridge=1e-3) for one in (fields, broken))
     expected, found = whole(burgers()), harmed(burgers())
     assert torch.equal(found.u[:, 0], expected.u[:, 0]) and found.solved.tolist() == [True, False]
-    assert bool((found.results[1] == int(Result.NON_FINITE)).all())
+    assert bool((found.results[1] == int(Result.NON_FINITE)).all()) and bool(found.sizes[1].isnan())
     found.loss.backward()
     assert bool(torch.isfinite(harmed.backbone.fields.grad[0]).all())
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_boxes_without_points_are_refused(measure):
+    model = fixed(random_fields(2), JointExperts, routing=kt.operators.Boxes((1, 40), 0.1), measure=MEASURES[measure])
+    with pytest.raises(ValueError, match="each expert must have at least one point of the grid"):
+        model(burgers())
 
 
 def test_experts_of_a_mixture_do_not_fulfil_the_equation_as_well_together():

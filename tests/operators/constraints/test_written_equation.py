@@ -5,6 +5,7 @@ import torch
 
 import kutta as kt
 from kutta.operators.constraints.expressions import Given, Image
+from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.written_equation import followed, written
 from kutta.pde.lowering.forms import operations
 from tests._helpers import F64, relative_error
@@ -19,6 +20,11 @@ def line(grid):
     return torch.sin(x) + 0.2 * torch.cos(2.0 * x)
 
 
+def zigzag(grid):
+    """What first differences do not see."""
+    return line(grid) + 0.1 * (-1.0) ** torch.arange(grid.shape[0])
+
+
 def vortices(grid):
     x, y = grid.points()
     return torch.sin(x) * torch.cos(2.0 * y) + 0.3 * torch.cos(3.0 * x + y)
@@ -26,6 +32,10 @@ def vortices(grid):
 
 def of_ones_own(ops, t, u):
     return 0.1 * ops.laplacian(u) + torch.exp(-u) * ops.derivative(u**3, 0) + u * (1.0 - u) / (2.0 + u)
+
+
+def through_what_is_there(ops, t, u):
+    return ops.diffusion(u, 1.0 + u**2)
 
 
 def of_porous_ground(ops, t, u):
@@ -49,26 +59,36 @@ def stirred(x, t):
 CASES = {
     "diffusion and sorption": (kt.pde.DiffusionSorption(), WALLS, line(WALLS) ** 2, None, 2, 1e-14),
     "Burgers, waves": (kt.pde.Burgers(0.02), PERIODIC, line(PERIODIC), None, 3, 1e-4),
-    "Burgers, differences": (kt.pde.Burgers(0.02), PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
+    "Burgers, differences": (kt.pde.Burgers(0.02), PERIODIC, line(PERIODIC), FINE, 7, 1e-13),
     "Kuramoto and Sivashinsky": (kt.pde.KuramotoSivashinsky(), PERIODIC, line(PERIODIC), None, 4, 1e-7),
     "Korteweg and de Vries": (kt.pde.KortewegDeVries(), PERIODIC, line(PERIODIC), None, 3, 1e-5),
     "Allen and Cahn": (kt.pde.AllenCahn(0.01), PERIODIC, line(PERIODIC), None, 2, 1e-5),
     "vorticity, waves": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), None, 5, 1e-7),
-    "vorticity, differences": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), FINE, 5, 1e-4),
+    "vorticity, differences": (kt.pde.NavierStokesVorticity(0.01), PLANE, vortices(PLANE), FINE, 53, 1e-13),
     "driven vorticity": (kt.pde.NavierStokesVorticity(0.01, forcing=stirred), PLANE, vortices(PLANE), None, 5, 1e-7),
     "vorticity driven by data": (
         kt.pde.NavierStokesVorticity(0.01, forcing=stirred(PLANE.points(), 0.0)),
         PLANE,
         vortices(PLANE),
         FINE,
-        5,
+        53,
         1e-4,
     ),
-    "one's own": (of_ones_own, PLANE, vortices(PLANE), FINE, 3, 1e-3),
+    "one's own": (of_ones_own, PLANE, vortices(PLANE), FINE, 8, 1e-13),
     "Burgers between walls": (kt.pde.Burgers(0.02), WALLS, line(WALLS), kt.pde.FiniteDifference(), 3, 1e-14),
     "Burgers between nodes": (kt.pde.Burgers(0.02), NODES, line(NODES) + 2.0, kt.pde.FiniteDifference(4), 5, 1e-14),
     "functions between walls": (of_porous_ground, WALLS, line(WALLS), None, 3, 1e-14),
-    "data": (carried, PERIODIC, line(PERIODIC), FINE, 3, 1e-6),
+    "functions all around": (of_porous_ground, PERIODIC, zigzag(PERIODIC), kt.pde.FiniteDifference(), 3, 1e-13),
+    "coefficients of it": (
+        through_what_is_there,
+        PERIODIC,
+        zigzag(PERIODIC),
+        kt.pde.FiniteDifference(),
+        3,
+        1e-13,
+    ),
+    "coefficients of it, fine": (through_what_is_there, PERIODIC, zigzag(PERIODIC), FINE, 9, 1e-13),
+    "data": (carried, PERIODIC, line(PERIODIC), FINE, 7, 1e-13),
 }
 
 
@@ -93,15 +113,21 @@ def test_it_is_the_right_hand_side_of_the_scheme(case):
     assert images == count
 
 
-def test_derivatives_of_products_converge_to_those_of_the_scheme():
-    errors = []
-    for points in (64, 128, 256):
-        grid = kt.pde.Grid(points)
-        u = line(grid)
-        problem = kt.pde.Burgers(0.0).problem(grid, u, (0.0, 1.0), kt.pde.FiniteDifference(2))
-        exact = problem.as_ode().f(torch.zeros((), dtype=F64), u)
-        errors.append(relative_error(right_hand_side(problem, u)[0], exact))
-    assert 3.5 < errors[0] / errors[1] < 4.5 and 3.5 < errors[1] / errors[2] < 4.5
+@pytest.mark.parametrize("scheme", [None, FINE])
+def test_forces_that_change_in_time(scheme):
+    """All times at once, as residuals have them."""
+
+    def force(x, t):
+        return torch.stack([torch.cos(t) * torch.sin(x[1]), torch.zeros_like(x[0])])
+
+    problem = kt.pde.NavierStokesVorticity(0.01, forcing=force).problem(PLANE, vortices(PLANE), (0.0, 1.0), scheme)
+    space_time = SpaceTime(problem, 3)
+    u = space_time.constant * torch.linspace(1.0, 2.0, 4, dtype=F64)[:, None, None, None]
+    f, times = problem.as_ode().f, space_time.times
+    exact = torch.stack([3.0 * (v - before) for v, before in zip(u[1:], u[:-1], strict=True)])
+    exact = exact - torch.stack([f(t, v) for t, v in zip(times[1:], u[1:], strict=True)])
+    found = space_time.residual_of(u)
+    assert relative_error(found, exact) < 1e-6
 
 
 def test_what_is_refused():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import kutta as kt
 from kutta.operators.metrics import seams
 from tests._helpers import F64
 
@@ -31,6 +32,23 @@ def test_the_axis_with_the_largest_jump_counts():
     assert torch.allclose(torch.stack(across), torch.stack(seams(u, (2, 1))))
     assert torch.allclose(torch.stack(across), torch.stack(seams(u.mT, (1, 2))))
     assert seams(u, (1, 2))[0] < 1.5 < 3.0 < across[0]
+
+
+@pytest.mark.parametrize("points", [16, 17, 18, 19])
+def test_faces_are_those_of_the_boxes(points):
+    """Where the values of each box are its number, differences are nothing but at faces."""
+    boxes = kt.operators.Boxes((1, 4))
+    owner = boxes.shares(X, kt.pde.Grid((2, points), boundary=kt.pde.Neumann()))[0].argmax(0)[1].double()
+    values, slopes = seams(owner, (4,))
+    assert values == torch.inf and slopes == torch.inf
+    assert seams(owner - owner, (4,)) == (1.0, 1.0)
+
+
+def test_the_last_box_meets_the_first_one_where_an_axis_wraps():
+    u = torch.sin(2.0 * torch.pi * X + 1.0)
+    smooth, jumping = seams(u, (2,), wraps=True), seams(u + 0.3 * X, (2,), wraps=True)
+    assert smooth[0] < 1.1 and smooth[1] < 1.1 and seams(u + 0.3 * X, (2,))[0] < 1.1
+    assert jumping[0] > 1.5 and jumping[1] > 5.0
 
 
 @pytest.mark.parametrize("boxes", [(1,), (32,), (0,)])

@@ -93,6 +93,17 @@ def test_what_moves_has_a_continuous_slope():
         assert float(slope(beside).diff().abs()) < 1e-4 * float(slope(torch.full((1,), 0.01, dtype=F64)))
 
 
+def test_each_sample_may_have_its_own_cutoff():
+    cutoffs = torch.tensor([[1e-3], [1e-2]], dtype=F64)
+    u0 = torch.full((2, 16), 0.05, dtype=F64)
+    both = solved(kt.pde.DiffusionSorption(cutoff=cutoffs), 16, u0, 50.0)
+    for one, cutoff in zip(both, cutoffs, strict=True):
+        alone = solved(kt.pde.DiffusionSorption(cutoff=float(cutoff)), 16, u0[0], 50.0)
+        assert relative_error(one, alone) < 1e-5
+    with pytest.raises(ValueError, match=r"cutoff must be more than 0; got 0\.0"):
+        solved(kt.pde.DiffusionSorption(cutoff=0.0), 16, u0, 50.0)
+
+
 def test_what_comes_into_clean_ground_stays_positive():
     u = solved(kt.pde.DiffusionSorption(), 64, torch.zeros(64, dtype=F64), 20.0, rtol=1e-4)
     assert u.min() > -1e-6 and u[0] > 0.9 and u[-1] < 1e-3

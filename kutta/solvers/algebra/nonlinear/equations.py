@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from kutta.solvers.algebra.nonlinear.bands import Bands
+from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 from kutta.solvers.algebra.nonlinear.jacobians import by_columns, by_rows
 from kutta.solvers.algebra.operators.dense import Dense
 from kutta.solvers.algebra.operators.linear_operator import LinearOperator
@@ -89,8 +90,8 @@ class Equations:
             raise ValueError(f"{self.name} must have as many equations as unknowns, {x.shape[1]}; got {self.count}")
         return rows
 
-    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``F`` and ``dF/dx``, ``(B, m, n)``.
+    def linearised(self, x: Tensor) -> tuple[Tensor, Any]:
+        """``F`` and ``dF/dx``, ``(B, m, n)``, or a `BlockChain` of that shape.
 
         By columns, a derivative in forward mode for every unknown, where there are more equations than unknowns; by
         rows, a backward pass for every equation, elsewhere.
@@ -112,20 +113,35 @@ class Equations:
         is_operator = isinstance(found, LinearOperator)
         return self._operator(found, x) if is_operator else Dense(self._matrix(found, x))
 
+    def dense_jacobian(self, x: Tensor) -> Tensor:
+        """``dF/dx``, ``(B, m, n)``."""
+        found = self.linearised(x)[1]
+        return found.dense() if isinstance(found, BlockChain) else found
+
     def square_matrix(self, name: str, found: Any, x: Tensor) -> Tensor:
         """A user's matrices of as many rows as unknowns, as ``(B, n, n)``."""
         return self._checked(name, found, x, x.shape[1])
 
-    def _matrix(self, found: Any, x: Tensor) -> Tensor:
+    def _matrix(self, found: Any, x: Tensor) -> Any:
         """The user's Jacobian, as ``(B, m, n)``."""
-        return self._checked("jacobian", found, x, self.count if self.count else self.image(x).shape[1])
+        m = self.count if self.count else self.image(x).shape[1]
+        if isinstance(found, BlockChain) and not self.square:
+            self._check_shape("jacobian", found, x, m)
+            return found.batched(self.rows)
+        return self._checked("jacobian", found, x, m)
 
     def _checked(self, name: str, found: Any, x: Tensor, m: int) -> Tensor:
-        wanted = (self.rows, m, x.shape[1]) if self.single.batch is not None else (m, x.shape[1])
-        if not isinstance(found, Tensor) or tuple(found.shape) != wanted or found.dtype != x.dtype:
-            kind = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"{name} must return a tensor {x.dtype} of shape {wanted}; got {kind}")
+        if not isinstance(found, Tensor):
+            raise ValueError(f"{name} must return a tensor; got {type(found).__name__}")
+        self._check_shape(name, found, x, m)
         return found.reshape(self.rows, m, x.shape[1])
+
+    def _check_shape(self, name: str, found: Tensor | BlockChain, x: Tensor, m: int) -> None:
+        wanted = (self.rows, m, x.shape[1]) if self.single.batch is not None else (m, x.shape[1])
+        if tuple(found.shape) != wanted or found.dtype != x.dtype:
+            raise ValueError(
+                f"{name} must return a tensor {x.dtype} of shape {wanted}; got {found.dtype} {tuple(found.shape)}"
+            )
 
     def _operator(self, found: LinearOperator, x: Tensor) -> LinearOperator:
         """The user's Jacobian, if it acts on rows."""

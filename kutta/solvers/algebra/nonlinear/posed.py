@@ -85,7 +85,9 @@ class Roots(Posed):
         return -self.equations.image(x)
 
     def slope(self, x: Tensor) -> LinearOperator | None:
-        return None if self.equations.given is None else self.equations.slope(x)
+        """An operator of the user's; not a matrix, which may be one that only leads to the solution."""
+        found = None if self.equations.given is None else self.equations.slope(x)
+        return None if isinstance(found, Dense) else found
 
 
 class FixedPoints(Posed):
@@ -126,7 +128,7 @@ class LeastSquares(Posed):
             return None
         equations = self.equations
         found = equations.square_matrix("curvature", self.curvature(equations.shaped(x), *equations.args), x)
-        jacobian = equations.linearised(x)[1]
+        jacobian = equations.dense_jacobian(x)
         return Dense(jacobian.mT @ jacobian + found, symmetric=True)
 
     def without_curvature(self, x: Tensor) -> Posed:
@@ -140,7 +142,7 @@ class WithoutCurvature(Posed):
 
     def __init__(self, equations: Equations, x: Tensor):
         self.equations = equations
-        self.transposed = equations.linearised(x)[1].detach().mT
+        self.transposed = equations.dense_jacobian(x).detach().mT
 
     def residual(self, x: Tensor) -> Tensor:
         return -(self.transposed @ self.equations.image(x).unsqueeze(-1)).squeeze(-1)

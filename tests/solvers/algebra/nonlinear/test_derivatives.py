@@ -187,3 +187,12 @@ def test_curvature_is_for_least_squares():
         kt.solve(problem, adjoint=kt.Implicit(curvature=False))
     with pytest.raises(TypeError, match=r"must be kutta\.Implicit"):
         kt.solve(problem, adjoint=kt.Direct())
+
+
+def test_a_matrix_that_only_leads_to_the_solution_is_not_taken_for_the_derivative():
+    def root(a):
+        start, frozen = torch.tensor([1.5], dtype=F64), torch.tensor([[5.0]], dtype=F64)
+        return kt.solve(kt.RootProblem(lambda x, a: x**2 - a, start, (a,), jacobian=lambda x, a: frozen)).y1[0]
+
+    slope = torch.func.grad(root)(torch.tensor(4.0, dtype=F64))
+    assert abs(float(slope) - 0.25) < 1e-7

@@ -7,7 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 from kutta.solvers.algebra.nonlinear.iteration import chosen
+from kutta.solvers.algebra.nonlinear.least_squares.gram import ChainGram, DenseGram, Gram
 
 
 class Quadratic:
@@ -19,26 +21,30 @@ class Quadratic:
     Attributes:
         value: ``|F|^2 / 2``, ``(B,)``.
         gradient: ``J^T F``, ``(B, n)``.
-        gram: ``J^T J``, ``(B, n, n)``.
+        gram: ``J^T J``.
         scale: the norms of the columns of ``J``, ``(B, n)``; 1 for a column of zeros.
     """
 
-    def __init__(self, value: Tensor, gradient: Tensor, gram: Tensor):
+    def __init__(self, value: Tensor, gradient: Tensor, gram: Gram):
         self.value, self.gradient, self.gram = value, gradient, gram
-        norms = gram.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+        norms = gram.diagonal().clamp(min=0.0).sqrt()
         self.scale = torch.where(norms > 0.0, norms, 1.0)
 
     @classmethod
-    def of(cls, r: Tensor, jacobian: Tensor) -> Quadratic:
-        """That of ``F``, ``(B, m)``, with the Jacobian ``(B, m, n)``."""
-        transposed = jacobian.mT
-        gradient = (transposed @ r.unsqueeze(-1)).squeeze(-1)
-        return cls(0.5 * r.square().sum(1), gradient, transposed @ jacobian)
+    def of(cls, r: Tensor, jacobian: Tensor | BlockChain, unit: Tensor) -> Quadratic:
+        """That of ``F``, ``(B, m)``, with the Jacobian ``(B, m, n)``, in a unit, ``(B, 1)``."""
+        r = r / unit
+        value = 0.5 * r.square().sum(1)
+        if isinstance(jacobian, BlockChain):
+            chain = jacobian.over(unit)
+            return cls(value, chain.pulled(r), ChainGram(*chain.products()))
+        transposed = (jacobian / unit[..., None]).mT
+        return cls(value, (transposed @ r.unsqueeze(-1)).squeeze(-1), DenseGram(transposed @ transposed.mT))
 
     def chosen(self, where: Tensor, other: Quadratic) -> Quadratic:
         """This one for some problems of a batch, another one for the others."""
-        pairs = (self.value, other.value), (self.gradient, other.gradient), (self.gram, other.gram)
-        return Quadratic(*(chosen(where, new, old) for new, old in pairs))
+        value, gradient = chosen(where, self.value, other.value), chosen(where, self.gradient, other.gradient)
+        return Quadratic(value, gradient, self.gram.chosen(where, other.gram))
 
     def minimiser(self, damping: Tensor, scale: Tensor) -> Tensor:
         """The ``d`` that makes the sum with ``damping |scale d|^2 / 2`` least, ``(B, n)``; NaN where there is none.
@@ -48,11 +54,7 @@ class Quadratic:
             scale: in what units of the unknowns, ``(B, n)``.
         """
         unit = 1.0 / scale
-        matrix = self.gram * unit[:, :, None] * unit[:, None, :]
-        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-        factor, info = torch.linalg.cholesky_ex(matrix + damping[:, None, None] * eye)
-        found = torch.cholesky_solve(-(unit * self.gradient).unsqueeze(-1), factor).squeeze(-1)
-        return torch.where((info == 0)[:, None], unit * found, torch.nan)
+        return unit * self.gram.solve(unit, damping, -(unit * self.gradient))
 
     @cached_property
     def nearest(self) -> Tensor:
@@ -62,7 +64,7 @@ class Quadratic:
 
     def bend(self, d: Tensor) -> Tensor:
         """``d . gram d``, ``(B,)``."""
-        return (d * (self.gram @ d.unsqueeze(-1)).squeeze(-1)).sum(1)
+        return (d * self.gram.apply(d)).sum(1)
 
     def decrease(self, d: Tensor) -> Tensor:
         """By how much the sum falls, ``(B,)``."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kutta.solution import Result
+from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 from kutta.solvers.algebra.nonlinear.equations import Equations
 from kutta.solvers.algebra.nonlinear.iteration import LARGEST_RATE, Iteration, chosen, distance
 from kutta.solvers.algebra.nonlinear.least_squares.quadratic import Quadratic
@@ -75,9 +76,9 @@ class TrustRegion(Iteration):
         least = self.quadratic.decrease(self.quadratic.nearest) <= _rounding(self.quadratic)
         self.breaks(lost, torch.where(least, int(Result.STAGNATION), int(Result.NOT_CONVERGED)))
 
-    def _quadratic(self, r: Tensor, jacobian: Tensor) -> Quadratic:
+    def _quadratic(self, r: Tensor, jacobian: Tensor | BlockChain) -> Quadratic:
         """In a unit in which squares neither overflow nor vanish."""
-        return Quadratic.of(r / self.unit, jacobian / self.unit[..., None])
+        return Quadratic.of(r, jacobian, self.unit)
 
     def _look(self, moved: Tensor) -> None:
         """How far from the solution those are that have moved."""
