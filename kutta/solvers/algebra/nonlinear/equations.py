@@ -59,7 +59,7 @@ class Equations:
         self.given: Any = jacobian
         self.single = layout_of(x0, batched, "x0")
         self.layout = self.single if batched else replace(self.single, batch=1)
-        self.start = self.flat(x0).detach()
+        self.start = self.flat(x0).detach().contiguous()  # derivatives in forward mode need a memory of its own
         self.evaluations = self.jacobians = self.count = 0
 
     @property

@@ -143,3 +143,11 @@ def test_where_there_is_no_root():
 def test_options_that_make_no_sense(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+@pytest.mark.parametrize("method", [kt.Newton(), kt.NewtonKrylov(), kt.Broyden()], ids=repr)
+def test_a_beginning_that_is_one_number_for_all(method):
+    """Expanded tensors hold their values once."""
+    start = torch.full((2, 1), 0.5, dtype=F64).expand(2, 3)
+    sol = kt.solve(kt.RootProblem(lambda x: x**3 - 2.0, start, batched=True), method)
+    torch.testing.assert_close(sol.y1, torch.full((2, 3), 2.0 ** (1.0 / 3.0), dtype=F64))
