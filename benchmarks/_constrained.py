@@ -42,6 +42,8 @@ class Case:
         solvers: that it is compared with, of `SOLVERS`.
         one_number: whether its problems differ by one number, their initial state.
         published: which models are also trained by residuals, as published.
+        steps: of training.
+        tests: problems that errors are taken of.
     """
 
     title: str
@@ -58,6 +60,8 @@ class Case:
     solvers: tuple[str, ...]
     one_number: bool = False
     published: tuple[str, ...] = ()
+    steps: int = 200
+    tests: int = 32
 
     @property
     def models(self) -> list[str]:
@@ -66,7 +70,8 @@ class Case:
 
     def small(self) -> Case:
         """The same in little."""
-        return replace(self, points=16, times=4, modes=tuple(2 for _ in self.modes), width=4)
+        modes = tuple(2 for _ in self.modes)
+        return replace(self, points=16, times=4, modes=modes, width=4, steps=2, tests=2)
 
 
 LSODA = "LSODA, banded (SciPy)"
@@ -75,7 +80,7 @@ _DIFFUSES = operators.EstimatedError(1.3e-4, waves=32)  # about D / R
 CASES = (
     Case(
         "Diffusion and sorption, constant initial states (as in PDEBench)",
-        lambda points: operators.data.diffusion_sorption(points, varied=False),
+        partial(operators.data.diffusion_sorption, varied=False),
         128, 32, (1, 4), (16, 16), 24, _DIFFUSES, 0.0, 6, 2e-3, ("RKC2", LSODA), True, (SOFT, HARD, APART),
     ),
     Case(
@@ -91,7 +96,7 @@ CASES = (
     ),
     Case(
         "Navier-Stokes, vorticity in the plane, viscosity 0.001",
-        lambda points: operators.data.navier_stokes(points, 1e-3, 5.0),
+        partial(operators.data.navier_stokes, viscosity=1e-3, end=5.0),
         24, 12, (1, 2, 2), (6, 8, 8), 16, operators.EstimatedError(1e-3, waves=16), 1.0, 2, 2e-3,
         ("RKC2", "ETDRK4"), False, (HARD, APART),
     ),
@@ -126,6 +131,11 @@ def solved(case: Case, count: int, seed: int) -> tuple[Any, Tensor]:
     family = case.family(case.points)
     problem = family.draw(count, torch.Generator().manual_seed(seed))
     return problem, kt.solve(problem, family.method, save_at=_times(case, problem), **family.options).ys
+
+
+def tests(case: Case) -> tuple[Any, Tensor]:
+    """Those that all errors of a case are taken of, and their solutions."""
+    return solved(case, case.tests, SEED_OF_TESTS)
 
 
 def errors(u: Tensor, exact: Tensor, problem: Any) -> Tensor:
