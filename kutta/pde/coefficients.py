@@ -89,7 +89,11 @@ def for_components(value: Any, grid: Grid) -> Any:
 def forcing(source: Any, ops: Discretisation, t: Any, u: Field) -> Field | None:
     """A source as a field; ``None`` where there is none."""
     if callable(source):
-        found = source(ops.points(u), t)
-        check_shape("source(x, t)", found, ops.grid)
-        return ops.data(found, u)
+
+        def checked(x: Tensor, t: Any) -> Any:
+            found = source(x, t)
+            check_shape("source(x, t)", found, ops.grid)
+            return found
+
+        return ops.data(ops.evaluated(checked, t, u), u)
     return None if isinstance(source, int | float) and source == 0 else ops.constant(source, u)

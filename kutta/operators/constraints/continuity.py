@@ -5,9 +5,9 @@ u_l`` there,
 
     c d / sqrt(F)    and    c L dd/dn / sqrt(F)
 
-with the number ``F`` of places and the length ``L`` of the axis. Only neighbours meet in them: where boxes are a chain,
-along one axis that does not wrap around, the normal matrix is block tridiagonal, and is factorised block by block.
-Elsewhere it is a dense one.
+with the number ``F`` of places, the length ``L`` of the axis and a difference of neighbours for ``dd/dn``. Only
+neighbours meet in them: where boxes are a chain, along one axis that does not wrap around, the normal matrix is block
+tridiagonal, and is factorised block by block. Elsewhere it is a dense one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Faces(NamedTuple):
     Attributes:
         experts: ``(F, 2)``.
         points: among all of all times, ``(F, 2)``.
-        steepness: what a difference of the two points is multiplied with: how many of them make the axis, ``(F,)``.
+        steepness: what a difference of the two points is multiplied with, ``L`` over the distance of points, ``(F,)``.
     """
 
     experts: Tensor
@@ -51,12 +51,13 @@ def faces_of(shares: Tensor, grid: Grid) -> Faces:
     owner = shares[0].argmax(0)
     places = torch.arange(owner.numel(), device=owner.device).reshape(owner.shape)
     experts, points, steepness = [], [], []
-    for axis, (count, (left, _)) in enumerate(zip(grid.shape, grid.boundary, strict=True)):
+    for axis, (left, _) in enumerate(grid.boundary):
+        steps = grid.length[axis] / grid.spacing[axis]  # type: ignore[index]
         pairs = _pairs(owner, axis, isinstance(left, Periodic))
         other = pairs[0] != pairs[1]
         experts.append(torch.stack([one[other] for one in pairs], 1))
         points.append(torch.stack([one[other] for one in _pairs(places, axis, isinstance(left, Periodic))], 1))
-        steepness.append(torch.full((len(points[-1]),), float(count), dtype=torch.float64, device=owner.device))
+        steepness.append(torch.full((len(points[-1]),), steps, dtype=torch.float64, device=owner.device))
     found = Faces(torch.cat(experts), torch.cat(points), torch.cat(steepness))
     order = (found.experts[:, 0] * len(shares[0]) + found.experts[:, 1]).argsort(stable=True)
     return Faces(*(one[order] for one in found))

@@ -62,8 +62,8 @@ class MixtureOfExperts(SpaceTimeNetwork):
             device mesh of one axis. All are given the same problems, and only weights travel. Gradients are averaged
             over processes afterwards, as `torch.nn.parallel.DistributedDataParallel` does.
         method: for least squares; by default `kutta.LevenbergMarquardt`.
-        options: of `kutta.solve` for them: ``rtol``, by default 1e-5, ``max_steps``, by default 50, and ``adjoint``, by
-            default ``kutta.Implicit(orders=1)``.
+        options: of `kutta.solve` for them: ``rtol``, by default 1e-5, ``atol``, ``max_steps``, by default 50, and
+            ``adjoint``, by default ``kutta.Implicit()``, which has two derivatives.
 
     Source: Chalapathi, Du, Krishnapriyan, Scaling physics-informed hard constraints with mixture-of-experts, ICLR
     2024, arXiv 2402.13412, whose boxes do not overlap, and whose derivatives are those of

@@ -77,14 +77,16 @@ class Prediction:
         Source: Shazeer et al., Outrageously large neural networks: the sparsely-gated mixture-of-experts layer, 2017.
         """
         mean = self._shares.flatten(2).mean(2)
-        return (mean.shape[1] * mean.square().sum(1) - 1.0).mean()
+        uneven = mean.shape[1] * mean.square().sum(1) - 1.0
+        return _mean(uneven, uneven.isfinite())
 
     @property
     def error_of_experts(self) -> Tensor:
-        """The root of the mean square of `error` where each expert predicts, over all samples, ``(K,)``."""
+        """The root of the mean square of `error` where each expert predicts, over samples that have one, ``(K,)``."""
+        finite = self.sizes.detach().isfinite()
+        square = self.error.detach()[:, finite].square()
         share = self._shares[:, :, 1:].detach().movedim(0, 2)
-        square = self.error.detach().square()
-        weights = share.expand(-1, *square.shape)
+        weights = share[:, :, finite] if share.shape[2] == len(finite) else share.expand(-1, *square.shape)
         return ((weights * square).flatten(1).sum(1) / weights.flatten(1).sum(1)).sqrt()
 
     @property

@@ -46,7 +46,7 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
     """
     check_none_is_empty(shares, unknown)
     shares = torch.maximum(shares, walls.to(shares))
-    has = ((shares > 0.0).any(0) & unknown).flatten(1)
+    has = ((shares != 0.0).any(0) & unknown).flatten(1)
     counts = has.sum(1)
     most = int(counts.max())
     m = most if count is None else min(count, most)
@@ -68,7 +68,7 @@ def everywhere(shares: Tensor, unknown: Tensor) -> Points:
 
 def check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
     """Refuse experts without points."""
-    counts = ((shares > 0.0) & unknown).flatten(2).sum(2)
+    counts = ((shares != 0.0) & unknown).flatten(2).sum(2)
     if not bool((counts > 0).all()):
         raise ValueError(
             f"each expert must have at least one point of the grid; expert {int(counts.amin(0).argmin())} of "

@@ -27,6 +27,8 @@ from kutta.pde.lowering.forms import operations
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.scheme import Discretisation
 
+_MOST_DIMENSIONS = 2
+
 
 class SpaceTime:
     """A problem at equally spaced times, in double precision.
@@ -169,6 +171,11 @@ def _lead(problem: PDEProblem) -> tuple[int, ...]:
     lead = tuple(problem.u0.shape[: problem.u0.dim() - problem.grid.dim - (len(problem.equation.components) > 1)])
     if problem.u0.is_complex():
         raise TypeError(f"constraints are for real fields; got u0 of {problem.u0.dtype}")
+    if problem.grid.dim > _MOST_DIMENSIONS:
+        raise NotImplementedError(
+            f"constraints are for grids of at most {_MOST_DIMENSIONS} dimensions in space, as time is one more for the "
+            f"network; got {problem.grid.dim}"
+        )
     if len(lead) > 1 or 0 in lead:
         raise ValueError(
             f"u0 must have at most one axis of samples, with at least one; got the shape {tuple(problem.u0.shape)}"

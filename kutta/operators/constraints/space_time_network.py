@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from kutta.operators.constraints.estimated_error import EstimatedError, Propagator
+from kutta.operators.constraints.finite_samples import applied
 from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.operator import check_counts
 from kutta.operators.scope import read_inputs
 from kutta.solution import Result
+
+# What a grid has along an axis at least, without the initial state.
+_FEWEST_STEPS = 2
 
 
 class SpaceTimeNetwork(nn.Module):
@@ -32,6 +36,8 @@ class SpaceTimeNetwork(nn.Module):
         if not isinstance(backbone, nn.Module):
             raise TypeError(f"backbone must be a network such as kutta.operators.FNO; got {type(backbone).__name__}")
         check_counts(steps=steps)
+        if steps < _FEWEST_STEPS:
+            raise ValueError(f"steps must be at least {_FEWEST_STEPS}; got {steps}")
         if not (measure is None or isinstance(measure, EstimatedError)):
             raise TypeError(f"measure must be None or a kutta.operators.EstimatedError; got {measure!r}")
         if isinstance(ramp, bool) or not isinstance(ramp, int | float) or not 0.0 <= ramp <= 1.0:
@@ -50,7 +56,7 @@ class SpaceTimeNetwork(nn.Module):
 
     def changes(self, a: Tensor, space_time: SpaceTime) -> Tensor:
         """Fields that leave alone what is given, ``(N, Q + 1, n, *shape)``, in double precision."""
-        found = self.backbone(a, space_time.whole_grid)
+        found = applied(self.backbone, a, space_time.whole_grid)
         wanted = (a.shape[0], *a.shape[2:])
         if not isinstance(found, Tensor) or (found.shape[0], *found.shape[2:]) != wanted:
             kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from kutta.operators.constraints.mixture_of_experts import MixtureOfExperts
 from kutta.operators.constraints.space_time_network import SpaceTimeNetwork
 from kutta.operators.data.family import Family
-from kutta.operators.operator import check_counts
+from kutta.operators.operator import check_counts, checked_at_least_zero
 from kutta.optional import needed
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def train_on_equation(
         the figures of every epoch.
 
     Raises:
-        ValueError: for another number of processes than has experts.
+        TypeError, ValueError: for another number of processes than has experts, and options that do not fit.
 
     Example:
         >>> import torch, kutta as kt
@@ -74,6 +75,10 @@ def train_on_equation(
     training = needed("kutta.training", "kutta.operators.train_on_equation", "training")
     schedules = needed("kutta.training.schedules", "kutta.operators.train_on_equation", "training")
     check_counts(steps=steps, batch=batch)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be a whole number; got {seed!r}")
+    if checked_at_least_zero("balance", balance) and not isinstance(model, MixtureOfExperts):
+        raise TypeError(f"balance is for experts, such as a MixtureOfExperts; got {type(model).__name__}")
     count, experts = _processes(options), getattr(model, "processes", None)
     if experts is not None and experts.size != count:
         raise ValueError(f"devices must be {experts.size}, the number of processes that have experts; got {count}")
@@ -84,8 +89,7 @@ def train_on_equation(
         schedule=schedules.one_cycle() if schedule is None else schedule,
     )
     torch.manual_seed(seed)
-    if _device(model).type == "cpu":
-        options.setdefault("accelerator", "cpu")
+    options = _placed(_device(model), options)
     seeds = _seeds(steps, seed, count, alike=experts is not None)
     return training.fit(task, training.Batches(seeds, count, shuffle=False), steps, **options)
 
@@ -97,6 +101,16 @@ def _processes(options: Mapping[str, Any]) -> int:
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise ValueError(f"devices must be a number of processes, of at least 1, or a list; got {devices!r}")
     return found * nodes
+
+
+def _placed(device: torch.device, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the device that a model is on, where they do not name others."""
+    if device.type == "cpu":
+        return {"accelerator": "cpu", **options}
+    if device.type != "cuda":
+        return options
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return {"accelerator": "gpu", "devices": [index], **options}
 
 
 def _seeds(steps: int, seed: int, count: int, alike: bool) -> Tensor:

@@ -15,9 +15,11 @@ from kutta.pde.grids.values import total
 from kutta.problems import LeastSquaresProblem
 from kutta.solution import Result
 from kutta.solve import solve
-from kutta.solvers.algebra.nonlinear.derivatives import Implicit
 from kutta.solvers.algebra.nonlinear.iteration import chosen
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
+
+# Of `kutta.solve`, those that a user may say.
+OPTIONS = ("rtol", "atol", "max_steps", "adjoint")
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,18 @@ class Weights:
     Attributes:
         method: for least squares.
         options: of `kutta.solve`.
+
+    Raises:
+        TypeError: for other options than `OPTIONS`.
     """
 
     method: LeastSquaresMethod | None
     options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.options if name not in OPTIONS]
+        if unknown:
+            raise TypeError(f"options of the search for weights are {', '.join(OPTIONS)}; got {', '.join(unknown)}")
 
     def __call__(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The weights ``(B, N)``, how each problem ended, a code of `kutta.Result`, and its iterations, ``(B,)``.
@@ -164,7 +174,7 @@ class Weights:
         return w, found.result.codes, found.stats.steps
 
     def _solve(self, problem: LeastSquaresProblem) -> Any:
-        given = {"rtol": 1e-5, "max_steps": 50, "adjoint": Implicit(orders=1), **self.options}
+        given = {"rtol": 1e-5, "max_steps": 50, **self.options}
         return solve(problem, self.method, **{"atol": 1e-3 * given["rtol"], "throw": False, **given})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from kutta.operators.constraints.expressions import Expression, Given, Image, Path
 from kutta.pde.elliptic.conductances import MEANS
 from kutta.pde.grids.boundary import Periodic
-from kutta.pde.grids.values import converted, total
+from kutta.pde.grids.values import converted, is_number, total
 from kutta.pde.problem import PDEProblem
 from kutta.pde.schemes.finite_difference import CentralDifferences
 from kutta.pde.schemes.finite_volume import Cells
@@ -62,11 +63,19 @@ class Writing(Discretisation):
         return written
 
     def diffusion(self, u: Field, coefficient: Any) -> Field:
-        coefficient = coefficient.tensor if isinstance(coefficient, Given) else coefficient
-        if isinstance(coefficient, Expression):
+        if isinstance(coefficient, Expression) and not isinstance(coefficient, Given):
             return self._diffusion_by_values(u, coefficient)
-        written = self._linear(u, "diffusion", coefficient)
-        return super().diffusion(u, coefficient) if written is None else written
+        values = coefficient.tensor if isinstance(coefficient, Given) else coefficient
+        written = self._linear(u, "diffusion", values)
+        if written is not None:
+            return written
+        if is_number(values):
+            return super().diffusion(u, values)
+        return self._diffusion_by_values(u, Given(values))
+
+    def advection(self, u: Field, velocity: Sequence[Any]) -> Field:
+        self._check_unlimited()
+        return super().advection(u, velocity)
 
     def derivative_of(self, function: Any, u: Field, axis: int, order: int = 1) -> Field:
         if self.ops.has_data:
@@ -77,8 +86,7 @@ class Writing(Discretisation):
         return total(self.derivative_of(function, u, axis, 2) for axis in range(self.grid.dim))
 
     def convection(self, law: Law, u: Field) -> Field:
-        if isinstance(self.ops, Cells):
-            raise NotImplementedError("constraints are not for limited fluxes: take kutta.pde.FiniteDifference()")
+        self._check_unlimited()
         return total(
             self.derivative_of(lambda v, axis=axis: law.flux(v, axis), u, axis) for axis in range(self.grid.dim)
         )
@@ -90,11 +98,20 @@ class Writing(Discretisation):
         values = converted(values, torch.float64, self.device)
         return Given(values) if values.dim() else values
 
-    def evaluated(self, function: Any, t: Any, u: Field) -> Tensor:
-        """At each of several times, as fields are: ``(Q, 1, ...)``."""
+    def evaluated(self, function: Any, t: Any, u: Field) -> Any:
+        """At each of several times, one after the other, as fields are: ``(Q, 1 or n, *shape)``."""
         if not (isinstance(t, Tensor) and t.dim()):
             return super().evaluated(function, t, u)
-        return torch.stack([super(Writing, self).evaluated(function, one, u) for one in t.flatten()]).unsqueeze(1)
+        each = [super(Writing, self).evaluated(function, one, u) for one in t.flatten()]
+        if isinstance(each[0], Tensor | int | float):
+            return self._at_all_times(each)
+        return [self._at_all_times(parts) for parts in zip(*each, strict=True)]
+
+    def _at_all_times(self, values: Sequence[Any]) -> Tensor:
+        """Numbers or fields, ``(*shape)`` or ``(n, *shape)``, of one time after the other: ``(Q, 1 or n, *shape)``."""
+        fields = [converted(one, torch.float64, self.device) for one in values]
+        lasting = [one.reshape(*[1] * (self.grid.dim + 1 - one.dim()), *one.shape) for one in fields]
+        return torch.stack(torch.broadcast_tensors(*lasting))
 
     def _of_values(self, u: Expression, axis: int, order: int) -> Expression:
         """A derivative of what is computed at points, by the chain rule."""
@@ -117,6 +134,10 @@ class Writing(Discretisation):
         if self.with_data and self.ops.has_data:
             self._check_walls("a sum or a product", operation)
         return u.linear(lambda part: self.homogeneous()._linear(part, *operation))
+
+    def _check_unlimited(self) -> None:
+        if isinstance(self.ops, Cells):
+            raise NotImplementedError("constraints are not for limited fluxes: take kutta.pde.FiniteDifference()")
 
     def _check_walls(self, what: str, operation: tuple[Any, ...]) -> None:
         """Refuse what a wall says nothing of: its conditions are those of the unknown."""

@@ -28,7 +28,8 @@ def seams(u: Tensor, boxes: Sequence[int], wraps: bool = False) -> tuple[Tensor,
         of values, and of slopes.
 
     Raises:
-        ValueError: for boxes of fewer than 4 points along an axis, and where nothing is divided.
+        ValueError: for other than real fields of as many axes, for boxes of fewer than 4 points along an axis, and
+            where nothing is divided.
 
     Example:
         >>> import torch, kutta as kt
@@ -37,6 +38,11 @@ def seams(u: Tensor, boxes: Sequence[int], wraps: bool = False) -> tuple[Tensor,
         >>> bool(values > 5.0), bool(slopes > 100.0)
         (True, True)
     """
+    if not u.is_floating_point() or u.dim() < len(boxes):
+        raise ValueError(
+            f"u must be real fields with an axis for each of {len(boxes)} numbers of boxes; got {u.dtype} of the shape "
+            f"{tuple(u.shape)}"
+        )
     divided = [(axis - len(boxes), count) for axis, count in enumerate(boxes) if count != 1]
     shape = tuple(u.shape[-len(boxes) :])
     if not divided or any(count < 1 or u.shape[axis] < _FEWEST * count for axis, count in divided):

@@ -52,12 +52,17 @@ class Advection(Evolution):
         return -ops.advection(u, [one if is_number(one) else ops.constant(one, u) for one in winds])
 
     def nonlinear(self, ops: Discretisation, t: Any, u: Field) -> Field | None:
-        if not callable(self.velocity):
+        velocity = self.velocity
+        if not callable(velocity):
             return None
-        winds = _along_axes(ops.grid, self.velocity(ops.points(u), t))
-        for axis, wind in enumerate(winds):
-            check_shape(f"velocity(x, t)[{axis}]", wind, ops.grid)
-        return -ops.advection(u, [ops.data(wind, u) for wind in winds])
+
+        def checked(x: Tensor, t: Any) -> list[Any]:
+            winds = _along_axes(ops.grid, velocity(x, t))
+            for axis, wind in enumerate(winds):
+                check_shape(f"velocity(x, t)[{axis}]", wind, ops.grid)
+            return winds
+
+        return -ops.advection(u, [ops.data(wind, u) for wind in ops.evaluated(checked, t, u)])
 
     def speeds(self, grid: Grid, t: Any, u: Tensor) -> list[Any]:
         velocity = (

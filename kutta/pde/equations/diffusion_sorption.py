@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kutta.autodiff import read
 from kutta.pde.equations.evolution import Evolution
 from kutta.pde.grids.grid import Grid
 from kutta.pde.schemes.finite_difference import FiniteDifference
@@ -63,7 +64,8 @@ class DiffusionSorption(Evolution):
 
     def check(self, grid: Grid, scheme: Scheme, u0: Tensor) -> None:
         super().check(grid, scheme, u0)
-        if not bool((torch.as_tensor(self.cutoff) > 0.0).all()):
+        positive = torch.as_tensor(self.cutoff).detach() > 0.0
+        if not torch.compiler.is_compiling() and read((~positive).any()):
             raise ValueError(f"cutoff must be more than 0; got {self.cutoff!r}: take a small one such as 1e-6")
 
     def scheme(self, grid: Grid) -> Scheme:

@@ -90,14 +90,15 @@ class NavierStokesVorticity(Evolution):
         if self.forcing is None:
             return -transport
         if isinstance(self.forcing, Tensor):
-            return _curl(ops, ops.constant(self.forcing, u)) - transport
-        return _curl(ops, ops.data(ops.evaluated(self._force, t, u), u)) - transport
+            return _curl(ops, *ops.split(ops.constant(self.forcing, u))) - transport
+        along_x, along_y = ops.evaluated(self._force, t, u)
+        return _curl(ops, ops.data(along_x, u), ops.data(along_y, u)) - transport
 
-    def _force(self, x: Tensor, t: Any) -> Tensor:
-        """At points and a time."""
+    def _force(self, x: Tensor, t: Any) -> tuple[Tensor, ...]:
+        """Along both axes, at points and a time."""
         force = torch.as_tensor(self.forcing(x, t))  # type: ignore[operator]
         _check_force(force, tuple(x.shape[1:]))
-        return force
+        return force.unbind()
 
     def stream_function(self, w: Tensor, grid: Grid) -> Tensor:
         """``psi`` of mean zero with ``laplace(psi) = -w``, by waves.
@@ -170,8 +171,7 @@ def _mixed(ops: Discretisation, u: Field) -> Field:
     return ops.derivative(ops.derivative(u, 0), 1)
 
 
-def _curl(ops: Discretisation, force: Field) -> Field:
-    along_x, along_y = ops.split(force)
+def _curl(ops: Discretisation, along_x: Field, along_y: Field) -> Field:
     return ops.derivative(along_y, 0) - ops.derivative(along_x, 1)
 
 

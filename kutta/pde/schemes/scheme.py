@@ -129,9 +129,9 @@ class Discretisation:
         """`data` that an equation holds: the same ones, whenever it asks."""
         return self.data(values, u)
 
-    def evaluated(self, function: Callable[[Tensor, Any], Any], t: Any, u: Field) -> Tensor:
-        """The values of a function of points and time."""
-        return torch.as_tensor(function(self.points(u), t))
+    def evaluated(self, function: Callable[[Tensor, Any], Any], t: Any, u: Field) -> Any:
+        """What a function of points and time returns: values at the points, or several of them."""
+        return function(self.points(u), t)
 
     def image(self, function: Callable[[Any, Field], Field], u: Field) -> Field:
         """A linear function ``(ops, u)`` of one field, made of these operations and of no data."""

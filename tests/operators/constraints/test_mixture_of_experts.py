@@ -329,6 +329,29 @@ def test_imbalance_is_none_for_equal_shares_and_most_for_one_expert():
         kt.operators.SoftConstraint(tiny(1), STEPS)(burgers()).imbalance  # noqa: B018
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("kind", ["basis", "experts", "continuity", "joint"])
+def test_second_derivatives(kind, measure):
+    """Of the field in the initial state, by differences of gradients."""
+    boxes = kt.operators.Boxes((1, 2), 0.25)
+    fields, options = random_fields(3), {"measure": MEASURES[measure], "ridge": 1e-3, "ramp": 0.0, "rtol": 1e-12}
+    model = {
+        "basis": lambda: fixed(fields, **options),
+        "experts": lambda: fixed(fields, MixtureOfExperts, routing=boxes, **options),
+        "continuity": lambda: fixed(fields, MixtureOfExperts, routing=boxes, continuity=1.0, **options),
+        "joint": lambda: fixed(fields, kt.operators.JointExperts, routing=boxes, **options),
+    }[kind]()
+    direction = torch.randn(U0.shape, generator=torch.Generator().manual_seed(5), dtype=F64)
+
+    def gradient(u0, **given):
+        return torch.autograd.grad((model(burgers(u0)).u * TARGET).sum(), u0, **given)[0]
+
+    u0 = U0.clone().requires_grad_()
+    (found,) = torch.autograd.grad(gradient(u0, create_graph=True), u0, direction)
+    ends = [gradient((U0 + sign * 1e-5 * direction).requires_grad_()) for sign in (1.0, -1.0)]
+    assert relative_error(found, (ends[0] - ends[1]) / 2e-5) < 1e-5
+
+
 def test_boxes_are_split_where_the_error_is():
     model = fixed(random_fields(3), MixtureOfExperts, routing=kt.operators.Boxes((1, 2)))
     predicted = model(burgers())
@@ -359,7 +382,8 @@ def test_boxes_are_split_where_the_error_is():
         (lambda: ConstrainedBasis(tiny(2), 4)(kt.pde.Grid(4)), TypeError, "problem must be such as"),
         (lambda: ConstrainedBasis(Fields(torch.zeros(2, 3, 4, 16)), STEPS)(burgers()), ValueError, "backbone must ret"),
         (lambda: ConstrainedBasis(tiny(2), 4, inputs=("nu",))(burgers()), ValueError, "the model reads 'nu'"),
-        (lambda: ConstrainedBasis(tiny(2), 4, rtoll=1.0)(burgers()), TypeError, "rtoll"),
+        (lambda: ConstrainedBasis(tiny(2), 4, rtoll=1.0), TypeError, r"options of the search .* got rtoll"),
+        (lambda: ConstrainedBasis(tiny(2), 1), ValueError, "steps must be at least 2; got 1"),
     ],
 )
 def test_what_is_refused(make, kind, message):

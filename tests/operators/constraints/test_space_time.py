@@ -110,5 +110,8 @@ def test_what_is_refused():
         SpaceTime(kt.pde.Heat(0.1).problem(grid, torch.zeros(2, 3, 8), (0.0, 1.0)), 2)
     with pytest.raises(TypeError, match="real fields"):
         SpaceTime(kt.pde.Heat(0.1).problem(grid, torch.zeros(8, dtype=torch.complex128), (0.0, 1.0)), 2)
+    cube = kt.pde.Grid((4, 4, 4))
+    with pytest.raises(NotImplementedError, match=r"at most 2 dimensions in space, .* got 3"):
+        SpaceTime(kt.pde.Heat(0.1).problem(cube, torch.zeros(4, 4, 4), (0.0, 1.0)), 2)
     with pytest.raises(TypeError, match="problem must be such as"):
         SpaceTime(grid, 2)  # type: ignore[arg-type]

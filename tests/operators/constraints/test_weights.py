@@ -65,6 +65,14 @@ def test_first_and_second_derivatives(name, measure):
     assert relative_error(curvature, hessians - found.mT @ found) < 1e-7
 
 
+def test_slopes_at_faces_are_those_along_the_whole_axis():
+    """At nodes there is one distance less than there are points; time has nodes."""
+    grid = kt.pde.Grid((5, 9), (1.0, 3.0), ("node", "cell"), kt.pde.Neumann())
+    for counts, wanted in (((2, 1), 4.0), ((1, 3), 9.0)):
+        faces = faces_of(kt.operators.Boxes(counts).shares(torch.zeros(1), grid), grid)
+        assert faces.steepness.unique().tolist() == pytest.approx([wanted])
+
+
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize(("counts", "is_chain"), [((1, 3), True), ((3, 1), True), ((2, 2), False)])
 def test_experts_that_agree(measure, counts, is_chain):

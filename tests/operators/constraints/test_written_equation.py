@@ -1,5 +1,7 @@
 """Equations written down: the same right-hand side as the scheme's, from few images of the unknown."""
 
+import math
+
 import pytest
 import torch
 
@@ -50,6 +52,10 @@ def carried(ops, t, u):
     return ops.laplacian(u) + ops.derivative(SOURCE * u, 0) - SOURCE
 
 
+def in_front_of_it(ops, t, u):
+    return ops.diffusion(u**2, ops.constant(SOURCE, u))
+
+
 def stirred(x, t):
     """A force with a curl."""
     return torch.stack([torch.sin(x[1]), torch.cos(x[0] + x[1])])
@@ -88,6 +94,8 @@ CASES = {
         1e-13,
     ),
     "coefficients of it, fine": (through_what_is_there, PERIODIC, zigzag(PERIODIC), FINE, 9, 1e-13),
+    "data in front": (in_front_of_it, PERIODIC, zigzag(PERIODIC), kt.pde.FiniteDifference(), 3, 1e-13),
+    "data in front, fine": (in_front_of_it, PERIODIC, zigzag(PERIODIC), FINE, 7, 1e-13),
     "data": (carried, PERIODIC, line(PERIODIC), FINE, 7, 1e-13),
 }
 
@@ -130,6 +138,46 @@ def test_forces_that_change_in_time(scheme):
     assert relative_error(found, exact) < 1e-6
 
 
+def of_one_time(x, t):
+    return math.cos(float(t)) * x[0]
+
+
+def of_a_condition(x, t):
+    return x[0] if t < 0.5 else torch.zeros_like(x[0])
+
+
+def of_samples(x, t):
+    return torch.stack([x[0], t * torch.ones_like(x[0])])
+
+
+def of_a_number(x, t):
+    return float(t)
+
+
+@pytest.mark.parametrize("function", [of_one_time, of_a_condition, of_samples, of_a_number])
+@pytest.mark.parametrize("kind", ["source", "velocity"])
+def test_functions_of_time_are_asked_for_one_time_after_the_other(kind, function):
+    grid = kt.pde.Grid(16, boundary=kt.pde.Neumann())
+    equation = kt.pde.Heat(0.1, source=function) if kind == "source" else kt.pde.Advection(lambda *at: [function(*at)])
+    u0 = torch.stack([line(grid), line(grid) ** 2])
+    problem = kt.pde.PDEProblem(equation, grid, u0, (0.0, 1.0), kt.pde.FiniteDifference())
+    space_time = SpaceTime(problem, 3)
+    u, f = space_time.constant, problem.as_ode().f
+    exact = -torch.stack([f(t, v) for t, v in zip(space_time.times[1:], u[1:], strict=True)])
+    assert relative_error(space_time.residual_of(u), exact) < 1e-13
+
+
+def test_velocities_along_several_axes():
+    def wind(x, t):
+        return [torch.sin(x[1]) * float(t), 2.0]
+
+    problem = kt.pde.PDEProblem(kt.pde.Advection(wind), PLANE, vortices(PLANE), (0.0, 1.0), FINE)
+    space_time = SpaceTime(problem, 2)
+    u, f = space_time.constant, problem.as_ode().f
+    exact = -torch.stack([f(t, v) for t, v in zip(space_time.times[1:], u[1:], strict=True)])
+    assert relative_error(space_time.residual_of(u), exact) < 1e-13
+
+
 def test_what_is_refused():
     u = vortices(PLANE)
     several = kt.pde.GrayScott().problem(PLANE, torch.stack([u, u]), (0.0, 1.0))
@@ -158,6 +206,9 @@ def beside_walls(equation, boundary=None, scheme=None):
         (beside_walls(lambda ops, t, u: ops.laplacian(2.0 * u)), "got laplacian of a sum or a product"),
         (beside_walls(lambda ops, t, u: ops.diffusion(u, 1.0 + u**2), kt.pde.Neumann()), "of a product or a function"),
         (beside_walls(kt.pde.Burgers(0.05), kt.pde.Periodic(), kt.pde.FiniteVolume()), "not for limited fluxes"),
+        (beside_walls(kt.pde.Advection(0.5)), "not for limited fluxes"),
+        (beside_walls(kt.pde.Advection(0.5), kt.pde.Periodic(), kt.pde.FiniteVolume()), "not for limited fluxes"),
+        (beside_walls(lambda ops, t, u: ops.advection(u, [u]), scheme=kt.pde.FiniteVolume()), "not for limited fluxes"),
         (beside_walls(lambda ops, t, u: u - torch.mean(u)), "point by point from derivatives; got torch.mean"),
     ],
 )

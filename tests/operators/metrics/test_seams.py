@@ -55,3 +55,9 @@ def test_the_last_box_meets_the_first_one_where_an_axis_wraps():
 def test_boxes_that_do_not_fit(boxes):
     with pytest.raises(ValueError, match=r"boxes must divide an axis, and have 4 points along each; got \(\d+,\) of"):
         seams(X, boxes)
+
+
+@pytest.mark.parametrize("u", [X, torch.zeros(16, 16, dtype=torch.long)])
+def test_fields_that_do_not_fit(u):
+    with pytest.raises(ValueError, match="u must be real fields with an axis for each of 2 numbers of boxes; got"):
+        seams(u, (2, 2))

@@ -130,3 +130,10 @@ def test_gradients():
 def test_more_axes_are_refused():
     with pytest.raises(ValueError, match="1 dimensions"):
         kt.pde.DiffusionSorption().problem(kt.pde.Grid((8, 8)), torch.zeros(8, 8), (0.0, 1.0))
+
+
+def test_cutoffs_under_vmap():
+    u0, cutoffs = torch.full((16,), 0.05, dtype=F64), torch.tensor([1e-3, 1e-2], dtype=F64)
+    both = torch.func.vmap(lambda cutoff: solved(kt.pde.DiffusionSorption(cutoff=cutoff), 16, u0, 50.0))(cutoffs)
+    each = torch.stack([solved(kt.pde.DiffusionSorption(cutoff=float(one)), 16, u0, 50.0) for one in cutoffs])
+    torch.testing.assert_close(both, each, rtol=1e-4, atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kutta.operators.constraints.finite_samples import applied
 from kutta.operators.operator import check_counts
 from kutta.pde.grids.grid import Grid
 
@@ -37,8 +38,8 @@ class Gate(nn.Module):
         self.network, self.experts = network, experts
 
     def shares(self, a: Tensor, grid: Grid) -> Tensor:
-        """The share of each expert in the prediction, ``(n, K, *shape)``."""
-        found = self.network(a.to(next(self.network.parameters(), a)), grid)
+        """The share of each expert in the prediction, ``(n, K, *shape)``; NaN where the network says no numbers."""
+        found = applied(self.network, a.to(next(self.network.parameters(), a)), grid)
         if found.shape[1] != self.experts:
             raise ValueError(f"network must return a field for each of {self.experts} experts; got {found.shape[1]}")
         return (torch.softmax(found, 1) + _LEAST) / (1.0 + self.experts * _LEAST)

@@ -25,7 +25,8 @@ class BlockChain:
             return first all of the former, block after block, and then these.
 
     Raises:
-        ValueError: for shapes that do not belong together.
+        TypeError: for what are no tensors, or tensors of two dtypes.
+        ValueError: for shapes, or devices, that do not belong together.
 
     Example:
         >>> import torch, kutta as kt
@@ -43,6 +44,9 @@ class BlockChain:
     between: Float[Tensor, "*batch links f 2 n"]
 
     def __post_init__(self) -> None:
+        self._check_kinds()
+        if self.own.dim() < 3:
+            raise ValueError(f"own must have the shape (..., K, m, N); got {tuple(self.own.shape)}")
         lead, (count, _, size) = self.own.shape[:-3], self.own.shape[-3:]
         wanted = (*lead, count - 1, *self.between.shape[-3:-2], 2, size)
         if self.between.dim() != self.own.dim() + 1 or tuple(self.between.shape) != wanted:
@@ -50,6 +54,15 @@ class BlockChain:
                 f"between must have the shape (..., {count - 1}, f, 2, {size}) beside own of {tuple(self.own.shape)}; "
                 f"got {tuple(self.between.shape)}"
             )
+
+    def _check_kinds(self) -> None:
+        for name, one in (("own", self.own), ("between", self.between)):
+            if not isinstance(one, torch.Tensor):
+                raise TypeError(f"{name} must be a tensor; got {type(one).__name__}")
+        if self.own.dtype != self.between.dtype:
+            raise TypeError(f"between must be of the dtype of own, {self.own.dtype}; got {self.between.dtype}")
+        if self.own.device != self.between.device:
+            raise ValueError(f"between must be on the device of own, {self.own.device}; got {self.between.device}")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -102,3 +102,15 @@ def test_what_does_not_fit():
     ):
         with pytest.raises((TypeError, ValueError), match="jacobian must return"):
             kt.solve(problem)
+    for lists, kind, words in (
+        (([[1.0]], torch.zeros(2, 1, 2, 2)), TypeError, "own must be a tensor; got list"),
+        ((own, own.double()), TypeError, r"between must be of the dtype of own, torch\.float32; got torch\.float64"),
+        ((torch.zeros(3, 2), own), ValueError, r"own must have the shape \(\.\.\., K, m, N\); got \(3, 2\)"),
+        (
+            (own, torch.zeros(2, 1, 2, 2, device="meta")),
+            ValueError,
+            "between must be on the device of own, cpu; got meta",
+        ),
+    ):
+        with pytest.raises(kind, match=words):
+            BlockChain(*lists)

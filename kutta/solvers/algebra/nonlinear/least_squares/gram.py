@@ -33,10 +33,6 @@ class Gram:
         """This one for some problems of a batch, another one of its kind for the others."""
         raise NotImplementedError
 
-    def dense(self) -> Tensor:
-        """``(B, n, n)``."""
-        raise NotImplementedError
-
 
 class DenseGram(Gram):
     """All entries.
@@ -62,9 +58,6 @@ class DenseGram(Gram):
 
     def chosen(self, where: Tensor, other: Gram) -> Gram:
         return DenseGram(chosen(where, self.matrix, other.matrix))  # type: ignore[attr-defined]
-
-    def dense(self) -> Tensor:
-        return self.matrix
 
 
 class ChainGram(Gram):
@@ -103,15 +96,6 @@ class ChainGram(Gram):
     def chosen(self, where: Tensor, other: Gram) -> Gram:
         pairs = (self.own, other.own), (self.below, other.below)  # type: ignore[attr-defined]
         return ChainGram(*(chosen(where, new, old) for new, old in pairs))
-
-    def dense(self) -> Tensor:
-        count, size = self.own.shape[1:3]
-        found = self.own.new_zeros(len(self.own), count, size, count, size)
-        for k in range(count):
-            found[:, k, :, k] = self.own[:, k]
-        for k in range(count - 1):
-            found[:, k + 1, :, k], found[:, k, :, k + 1] = self.below[:, k], self.below[:, k].mT
-        return found.flatten(3).flatten(1, 2)
 
 
 def _factorised(own: Tensor, below: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
