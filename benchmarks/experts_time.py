@@ -179,7 +179,8 @@ NOTES = (
     "As many weights: one constraint whose basis has as many functions as the experts have weights together, so that "
     "predictions are as free. As many functions: one with the functions of a single expert, which has a quarter of the "
     "weights: normal matrices then cost the same, and so do both.",
-    "Weights that are not found have no derivatives, so that times are compared only where all are solved.",
+    "Searches for weights that are not found go on to the last iteration, and have no derivatives: ratios say "
+    "something only where all are solved, and bars are given only there.",
     "Times include the network and the images of its functions at all points.",
 )
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kutta.operators.constraints.mixture_of_experts import MixtureOfExperts, rows_at
+from kutta.operators.constraints.mixture_of_experts import MixtureOfExperts
 from kutta.operators.constraints.routing.boxes import Boxes
-from kutta.operators.constraints.sampled_points import Points, check_none_is_empty
-from kutta.operators.constraints.space_time import SpaceTime
-from kutta.operators.constraints.weights import Residual
+from kutta.operators.constraints.weights_of_experts import Finding, Joint
 
 
 class JointExperts(MixtureOfExperts):
@@ -57,16 +52,6 @@ class JointExperts(MixtureOfExperts):
             )
         super().__init__(backbone, steps, routing, **options)
 
-    def _weights(
-        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        residual = replace(residual, ridge=residual.ridge / math.sqrt(shares.shape[1]))
-        blended = (shares.movedim(0, 2).unsqueeze(1) * basis).flatten(0, 1)
-        found = self.search(residual, rows_at(points, residual.space_time, blended), start.flatten(1))
-        w, results, iterations = found
-        every = start.shape[:2]
-        return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
-
-    def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
-        check_none_is_empty(shares[:, :, 1:], space_time.unknown)
-        return super()._points(torch.ones_like(shares[:, :1]), space_time)
+    @property
+    def finding(self) -> Finding:
+        return Joint()

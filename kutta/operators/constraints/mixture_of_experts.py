@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from kutta.operators.constraints.continuity import Coupled, faces_of
 from kutta.operators.constraints.estimated_error import EstimatedError
 from kutta.operators.constraints.experts_of_processes import ExpertsOfProcesses
 from kutta.operators.constraints.prediction import Prediction
 from kutta.operators.constraints.routing.boxes import Boxes
 from kutta.operators.constraints.routing.everywhere import Everywhere
-from kutta.operators.constraints.sampled_points import Points, drawn, everywhere
-from kutta.operators.constraints.space_time import SpaceTime, at_points
+from kutta.operators.constraints.sampled_points import Points, check_none_is_empty, drawn, everywhere
+from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.space_time_network import SpaceTimeNetwork
-from kutta.operators.constraints.weights import Residual, Rows, Weights
+from kutta.operators.constraints.weights import Residual, Weights
+from kutta.operators.constraints.weights_of_experts import Agreeing, Apart, Finding, InProcesses, Sought
 from kutta.operators.operator import check_counts, checked_at_least_zero
 from kutta.pde.problem import PDEProblem
 from kutta.solvers.algebra.nonlinear.method import LeastSquaresMethod
@@ -133,40 +133,24 @@ class MixtureOfExperts(SpaceTimeNetwork):
         points = self._points(shares, space_time)
         residual = Residual(space_time, self.ridge, measure)
         start = _checked(start, (basis.shape[2], shares.shape[1], len(basis)), basis)
-        w, results, iterations = self._weights(residual, basis, shares, points, start)
+        w, results, iterations = self.finding(self.search, Sought(residual, basis, shares, points, start))
         mixed = torch.einsum("nk...,nkj->jn...", shares.expand(len(w), *shares.shape[1:]), w)
         u = space_time.constant + (basis * mixed.transpose(1, 2)).sum(0)
         return self.predicted(space_time, u, measure, results, weights=w, iterations=iterations, shares=shares)
 
-    def _weights(
-        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights ``(n, K, N)``, and how the search for those of each expert ended, and after how many steps."""
-        if self.continuity:
-            return self._coupled(residual, basis, shares, points, start)
-        count = shares.shape[1]
-        own = list(range(count)) if self.processes is None else self.processes.own(count)
-        rows = rows_at(points.of(own), residual.space_time, basis)
-        found = self.search(residual, rows, start[:, own].flatten(0, 1))
-        w, results, iterations = (one.unflatten(0, (len(start), len(own))) for one in found)
-        if self.processes is None:
-            return w, results, iterations
-        return tuple(self.processes.gathered(one, count) for one in (w, results, iterations))  # type: ignore[return-value]
-
-    def _coupled(
-        self, residual: Residual, basis: Tensor, shares: Tensor, points: Points, start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, of experts that agree at faces."""
-        coupled = Coupled(residual, faces_of(shares, residual.space_time.whole_grid), self.continuity)
-        rows = coupled.rows(rows_at(points, residual.space_time, basis), basis)
-        w, results, iterations = self.search(coupled, rows, start.flatten(1))
-        every = (len(w), start.shape[1])
-        return w.reshape(start.shape), results[:, None].expand(every), iterations[:, None].expand(every)
-
     def _points(self, shares: Tensor, space_time: SpaceTime) -> Points:
+        check_none_is_empty(shares[:, :, 1:], space_time.unknown)
+        seen = self.finding.seen(shares)[:, :, 1:]
         if self.measure is not None:
-            return everywhere(shares[:, :, 1:], space_time.unknown)
-        return drawn(shares[:, :, 1:], space_time.unknown, space_time.walls, self.points, self.training)
+            return everywhere(seen)
+        return drawn(seen, space_time.unknown, space_time.walls, self.points, self.training)
+
+    @property
+    def finding(self) -> Finding:
+        """How weights are found."""
+        if self.continuity:
+            return Agreeing(self.continuity)
+        return Apart() if self.processes is None else InProcesses(self.processes)
 
 
 class ConstrainedBasis(MixtureOfExperts):
@@ -199,20 +183,3 @@ def _checked(start: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tens
     if start is not None and tuple(start.shape) != shape:
         raise ValueError(f"start must have the shape {shape}; got {tuple(start.shape)}")
     return like.new_ones(shape) if start is None else start.to(like)
-
-
-def rows_at(points: Points, space_time: SpaceTime, basis: Tensor) -> Rows:
-    """Images and data at the points of each expert, for all samples.
-
-    Args:
-        points: of each expert.
-        space_time: the equation.
-        basis: functions, ``(N, Q + 1, n, *shape)``.
-    """
-    dim = space_time.grid.dim
-    guess = at_points(space_time.images(space_time.constant), points.index, dim)
-    changes = at_points(space_time.images_of_changes(basis), points.index, dim).movedim(1, -2)
-    data = at_points(space_time.data(), points.index, dim)
-    weight = points.weight.expand(basis.shape[2], -1, -1)
-    guess, changes, data = (one.movedim(0, 2).flatten(0, 1) for one in (guess, changes, data))
-    return Rows(guess, changes, data, weight.flatten(0, 1))

@@ -41,10 +41,7 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
         count: of the points of an expert; all that it has if that is ``None`` or more.
         anew: whether points are drawn by PyTorch's random numbers, or always the same.
 
-    Raises:
-        ValueError: for an expert without points.
     """
-    check_none_is_empty(shares, unknown)
     shares = torch.maximum(shares, walls.to(shares))
     has = ((shares != 0.0).any(0) & unknown).flatten(1)
     counts = has.sum(1)
@@ -58,16 +55,15 @@ def drawn(shares: Tensor, unknown: Tensor, walls: Tensor, count: int | None, ane
     return Points(index, (share / here.sum(1, keepdim=True)).sqrt())
 
 
-def everywhere(shares: Tensor, unknown: Tensor) -> Points:
-    """All points for each expert, with the weight that it has there; arguments as of `drawn`."""
-    check_none_is_empty(shares, unknown)
+def everywhere(shares: Tensor) -> Points:
+    """All points for each expert, with the weight that it has there; shares as of `drawn`."""
     flat = shares.flatten(2)
     index = torch.arange(flat.shape[2], device=flat.device).expand(flat.shape[1], -1)
     return Points(index, (flat / flat.sum(2, keepdim=True)).sqrt())
 
 
 def check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
-    """Refuse experts without points."""
+    """Refuse experts without points; arguments as of `drawn`."""
     counts = ((shares != 0.0) & unknown).flatten(2).sum(2)
     if not bool((counts > 0).all()):
         raise ValueError(

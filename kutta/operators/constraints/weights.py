@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -116,6 +116,14 @@ class Residual:
         return self.measure(shaped).flatten(-self.space_time.grid.dim - 1)
 
 
+class Posing(Protocol):
+    """A residual that makes problems of rows: a `Residual`, or those of several experts that are `Coupled`."""
+
+    def problem(self, rows: Any, start: Tensor) -> LeastSquaresProblem:
+        """For `kutta.solve`, beginning with the weights `start`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Weights:
     """How weights are found.
@@ -136,13 +144,13 @@ class Weights:
         if unknown:
             raise TypeError(f"options of the search for weights are {', '.join(OPTIONS)}; got {', '.join(unknown)}")
 
-    def __call__(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, residual: Posing, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The weights ``(B, N)``, how each problem ended, a code of `kutta.Result`, and its iterations, ``(B,)``.
 
         Weights that are solutions have derivatives; others are constants.
 
         Args:
-            residual: what makes a problem of rows and a beginning: a `Residual`, or several that are `Coupled`.
+            residual: of each problem.
             rows: of all problems.
             start: of the search, ``(B, N)``.
         """
@@ -152,7 +160,7 @@ class Weights:
             w, codes = self._differentiable(residual, rows, w, codes)
         return w, codes, steps
 
-    def _differentiable(self, residual: Any, rows: Rows, w: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _differentiable(self, residual: Posing, rows: Rows, w: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Weights with derivatives, and codes: also of those whose derivatives lead to a singular system.
 
         Others do not see derivatives, which may be no numbers: in their place another problem is solved.
@@ -167,7 +175,7 @@ class Weights:
             return self._differentiable(residual, rows, w, torch.where(singular, int(Result.SINGULAR), codes))
         return chosen(solved, found.y1, w), torch.where(solved, found.result.codes, codes)
 
-    def _searched(self, residual: Any, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _searched(self, residual: Posing, rows: Rows, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, 0 where they are no numbers, codes and iterations."""
         found = self._solve(residual.problem(rows, start))
         w = torch.where(found.y1.isfinite().all(1, keepdim=True), found.y1, 0.0)

@@ -5,10 +5,10 @@ import torch
 
 import kutta as kt
 from kutta.operators.constraints.continuity import Coupled, faces_of
-from kutta.operators.constraints.mixture_of_experts import rows_at
 from kutta.operators.constraints.sampled_points import everywhere
 from kutta.operators.constraints.space_time import SpaceTime
 from kutta.operators.constraints.weights import Residual
+from kutta.operators.constraints.weights_of_experts import rows_at
 from kutta.solvers.algebra.nonlinear.block_chain import BlockChain
 from tests._helpers import F64, relative_error
 from tests.operators.constraints._networks import MEASURES, pointwise, random_fields, transported
@@ -36,7 +36,7 @@ def posed(problem, measure, shares=None):
     basis = basis_of(problem)
     space_time = SpaceTime(problem, basis.shape[1] - 1)
     shares = torch.ones(1, 1, *space_time.whole_grid.shape, dtype=F64) if shares is None else shares(space_time)
-    rows = rows_at(everywhere(shares[:, :, 1:], space_time.unknown), space_time, basis)
+    rows = rows_at(everywhere(shares[:, :, 1:]), space_time, basis)
     measure = None if measure is None else measure.on(space_time)
     return Residual(space_time, 1e-3, measure), rows, basis, shares
 
