@@ -74,6 +74,9 @@ def check_none_is_empty(shares: Tensor, unknown: Tensor) -> None:
 
 def _shuffled(has: Tensor, m: int, anew: bool) -> Tensor:
     """The indices of `m` points of each row, those that it has before others."""
-    generator = None if anew else torch.Generator(has.device).manual_seed(_SEED)
-    keys = torch.rand(has.shape[-1], generator=generator, device=has.device)
+    count, device = has.shape[-1], has.device
+    if anew:
+        keys = torch.rand(count, device=device)
+    else:  # the same ones on all devices
+        keys = torch.rand(count, generator=torch.Generator().manual_seed(_SEED)).to(device)
     return torch.where(has, keys, -1.0).topk(m, 1).indices.sort(1).values

@@ -12,11 +12,18 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 FAMILY = kt.operators.data.diffusion_sorption(32, 100.0)
 BOXES = kt.operators.Boxes((1, 2), 0.25)
 MEASURE = kt.operators.EstimatedError(1.3e-4, 16)
+
+
+def gate():
+    return kt.operators.Gate(kt.operators.FNO(4, 2, (4, 4), width=4, layers=1).double(), 2)
+
+
 MODELS = {
     "basis": lambda net, **options: kt.operators.ConstrainedBasis(net, 8, **options),
     "points": lambda net, **options: kt.operators.ConstrainedBasis(net, 8, **{**options, "measure": None}, points=60),
     "mixture": lambda net, **options: kt.operators.MixtureOfExperts(net, 8, BOXES, **options),
     "continuity": lambda net, **options: kt.operators.MixtureOfExperts(net, 8, BOXES, continuity=1.0, **options),
+    "gate": lambda net, **options: kt.operators.MixtureOfExperts(net, 8, gate(), **options),
     "joint": lambda net, **options: kt.operators.JointExperts(net, 8, BOXES, **options),
 }
 
