@@ -85,8 +85,8 @@ class Prediction:
         """The root of the mean square of `error` where each expert predicts, over samples that have one, ``(K,)``."""
         finite = self.sizes.detach().isfinite()
         square = self.error.detach()[:, finite].square()
-        share = self._shares[:, :, 1:].detach().movedim(0, 2)
-        weights = share[:, :, finite] if share.shape[2] == len(finite) else share.expand(-1, *square.shape)
+        shares = self._shares[:, :, 1:].detach().movedim(0, 2)
+        weights = shares.expand(-1, *self.error.shape)[:, :, finite]
         return ((weights * square).flatten(1).sum(1) / weights.flatten(1).sum(1)).sqrt()
 
     @property
