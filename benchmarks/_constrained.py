@@ -18,6 +18,8 @@ import kutta as kt
 
 operators = kt.operators
 LAYERS, FUNCTIONS, RIDGE, MOST, OVERLAP = 4, 8, 1e-3, 12, 0.25
+LSODA = "LSODA, banded (SciPy)"
+SOFT, HARD, APART, JOINT = "PI-SC", "PI-HC", "MoE, apart", "MoE, joint"
 DRAWN = 1000  # points of an expert where residuals count themselves
 SEED_OF_TESTS, SEED_OF_KNOWN = 11, 12
 ROUNDS = 3
@@ -44,6 +46,7 @@ class Case:
         published: which models are also trained by residuals, as published.
         steps: of training.
         tests: problems that errors are taken of.
+        experts: which of them are trained.
     """
 
     title: str
@@ -62,11 +65,12 @@ class Case:
     published: tuple[str, ...] = ()
     steps: int = 200
     tests: int = 32
+    experts: tuple[str, ...] = (APART, JOINT)
 
     @property
     def models(self) -> list[str]:
         """Those of its table, from the worst to the best that can be expected."""
-        return [f"{name}, residual, boxes that meet" for name in self.published] + [SOFT, HARD, APART, JOINT]
+        return [f"{name}, residual, boxes that meet" for name in self.published] + [SOFT, HARD, *self.experts]
 
     def small(self) -> Case:
         """The same in little."""
@@ -74,8 +78,6 @@ class Case:
         return replace(self, points=16, times=4, modes=modes, width=4, steps=2, tests=2)
 
 
-LSODA = "LSODA, banded (SciPy)"
-SOFT, HARD, APART, JOINT = "PI-SC", "PI-HC", "MoE, apart", "MoE, joint"
 _DIFFUSES = operators.EstimatedError(1.3e-4, waves=32)  # about D / R
 CASES = (
     Case(

@@ -76,6 +76,16 @@ def all_runs(cases: Sequence[Case], seeds: int) -> list[dict[str, list[tuple[Run
     return [{name: [found[case, name, seed] for seed in range(seeds)] for name in case.models} for case in cases]
 
 
+def reported(name: str, title: str, cases: Sequence[Case], seeds: int) -> tuple[Report, list[dict[str, Tensor]]]:
+    """All networks of these cases trained, in a table for each; and what those of the first seed predict."""
+    report = Report(name, title, settings(cases, seeds))
+    found = all_runs(cases, seeds)
+    for case, runs in zip(cases, found, strict=True):
+        add_table(report, case, {name: [run for run, _ in each] for name, each in runs.items()})
+    report.notes += NOTES
+    return report, [{name: each[0][1] for name, each in runs.items()} for runs in found]
+
+
 def settings(cases: Sequence[Case], seeds: int) -> dict[str, Any]:
     """What all tables have in common."""
     steps, tests = cases[0].steps, cases[0].tests

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks import _constrained as constrained
 from benchmarks._constrained import APART, CASES, HARD, JOINT, SOFT, Case
-from benchmarks._constrained_table import NOTES, add_table, all_runs, settings
+from benchmarks._constrained_table import reported
 from benchmarks._report import Report, arguments, finish
 
 SEEDS = 3
@@ -22,13 +22,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
     options = arguments(argv, __doc__, repeats=SEEDS)
     torch.set_num_threads(1)
     cases = [case.small() for case in CASES] if options.quick else CASES
-    report = Report("hard-constraints", "What do hard constraints and experts gain?", settings(cases, options.repeats))
-    found = all_runs(cases, options.repeats)
-    for case, runs in zip(cases, found, strict=True):
-        add_table(report, case, {name: [run for run, _ in each] for name, each in runs.items()})
-    report.notes += NOTES
-    pictured = [(cases[place], {name: found[place][name][0][1] for name in PICTURED}) for place in (1, 2)]
-    finish(report, options, lambda path: picture(pictured, path))
+    title = "What do hard constraints and experts gain?"
+    report, predicted = reported("hard-constraints", title, cases, options.repeats)
+    finish(report, options, lambda path: picture([(cases[place], predicted[place]) for place in (1, 2)], path))
     return report
 
 
@@ -42,6 +38,7 @@ def picture(predicted: Sequence[tuple[Case, dict[str, Tensor]]], path: Path) -> 
         problem, solutions = constrained.tests(case)
         exact = solutions[:, 0]
         box = (0.0, 1.0, 0.0, float(problem.t_span[1]))
+        of_models = {name: of_models[name] for name in PICTURED}
         largest = max(float((u - exact).abs().max()) for u in of_models.values())
         low, high = float(exact.min()), float(exact.max())
         rows = ({"vmin": low, "vmax": high}, {"vmin": -largest, "vmax": largest, "cmap": "RdBu"})

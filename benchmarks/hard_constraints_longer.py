@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks._constrained import CASES
-from benchmarks._constrained_table import NOTES, add_table, all_runs, settings
+from benchmarks._constrained_table import reported
 from benchmarks._report import Report, arguments, finish
 
 SEEDS, STEPS = 3, 1500
@@ -20,10 +20,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     torch.set_num_threads(1)
     case = CASES[0].small() if options.quick else replace(CASES[0], steps=STEPS, published=())
     title = "What do hard constraints and experts gain after a longer training?"
-    report = Report("hard-constraints-longer", title, settings([case], options.repeats))
-    (runs,) = all_runs([case], options.repeats)
-    add_table(report, case, {name: [run for run, _ in each] for name, each in runs.items()})
-    report.notes += NOTES
+    report, _ = reported("hard-constraints-longer", title, [case], options.repeats)
     finish(report, options)
     return report
 

@@ -42,6 +42,7 @@ BENCHMARKS = {
     "deeponet": ("deepxde", "pytorch_lightning"),
     "graph_fixed_point": (),
     "hard_constraints": ("pytorch_lightning",),
+    "hard_constraints_fronts": ("pytorch_lightning",),
     "hard_constraints_longer": ("pytorch_lightning",),
     "experts_time": (),
     "differences_in_time": (),
