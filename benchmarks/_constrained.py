@@ -103,6 +103,7 @@ CASES = (
         ("RKC2", "ETDRK4"), False, (HARD, APART),
     ),
 )  # fmt: skip
+CONSTANT_SORPTION, _, BURGERS, _ = CASES
 
 
 def model_of(name: str, case: Case) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +19,16 @@ import kutta as kt
 from benchmarks import _constrained as constrained
 from benchmarks._constrained import APART, HARD, JOINT, SOFT, Case
 from benchmarks._measure import Spread, ratio
-from benchmarks._report import Report, Table, verdict
+from benchmarks._report import Report, Table, arguments, finish, verdict
 
+SEEDS = 3
 LARGEST_ERROR, LARGEST_JUMP = 10.0, 2.0  # of experts: in percent, and over those beside
 MUCH = 2.0  # by what one constraint is better than a penalty
 TOLERANCES = (0.3, 0.1, 1e-2, 1e-3, 1e-4)
 COLUMNS = ("model", "relative L2, %", "unsolved, %", "training, s", "ms a problem", "jump of u", "of u_x", "bars")
+
+# Fields of each model.
+Predicted = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,36 @@ def all_runs(cases: Sequence[Case], seeds: int) -> list[dict[str, list[tuple[Run
     return [{name: [found[case, name, seed] for seed in range(seeds)] for name in case.models} for case in cases]
 
 
-def reported(name: str, title: str, cases: Sequence[Case], seeds: int) -> tuple[Report, list[dict[str, Tensor]]]:
-    """All networks of these cases trained, in a table for each; and what those of the first seed predict."""
-    report = Report(name, title, settings(cases, seeds))
-    found = all_runs(cases, seeds)
+def reported(
+    argv: Sequence[str] | None,
+    description: str | None,
+    name: str,
+    title: str,
+    cases: Sequence[Case],
+    draw: Callable[[list[tuple[Case, Predicted]], Path], None] | None = None,
+) -> Report:
+    """All networks of these cases trained, in a table for each, reported and saved as the command line says.
+
+    Args:
+        argv: options, see `benchmarks._report.arguments`.
+        description: of the benchmark.
+        name: of its files.
+        title: of the report.
+        cases: likewise.
+        draw: a picture of what networks of the first seed predict for each case, in a file.
+    """
+    options = arguments(argv, description, repeats=SEEDS)
+    torch.set_num_threads(1)
+    cases = [case.small() for case in cases] if options.quick else cases
+    report = Report(name, title, settings(cases, options.repeats))
+    found = all_runs(cases, options.repeats)
     for case, runs in zip(cases, found, strict=True):
         add_table(report, case, {name: [run for run, _ in each] for name, each in runs.items()})
     report.notes += NOTES
-    return report, [{name: each[0][1] for name, each in runs.items()} for runs in found]
+    firsts = [{name: each[0][1] for name, each in runs.items()} for runs in found]
+    predicted = list(zip(cases, firsts, strict=True))
+    finish(report, options, draw and (lambda path: draw(predicted, path)))
+    return report
 
 
 def settings(cases: Sequence[Case], seeds: int) -> dict[str, Any]:

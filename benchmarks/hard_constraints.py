@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from benchmarks import _constrained as constrained
 from benchmarks._constrained import APART, CASES, HARD, JOINT, SOFT, Case
-from benchmarks._constrained_table import reported
-from benchmarks._report import Report, arguments, finish
+from benchmarks._constrained_table import Predicted, reported
+from benchmarks._report import Report
 
-SEEDS = 3
 PICTURED = (SOFT, HARD, APART, JOINT)
 
 
 def main(argv: Sequence[str] | None = None) -> Report:
     """Run and report."""
-    options = arguments(argv, __doc__, repeats=SEEDS)
-    torch.set_num_threads(1)
-    cases = [case.small() for case in CASES] if options.quick else CASES
     title = "What do hard constraints and experts gain?"
-    report, predicted = reported("hard-constraints", title, cases, options.repeats)
-    finish(report, options, lambda path: picture([(cases[place], predicted[place]) for place in (1, 2)], path))
-    return report
+    return reported(argv, __doc__, "hard-constraints", title, CASES, lambda each, path: picture(each[1:3], path))
 
 
-def picture(predicted: Sequence[tuple[Case, dict[str, Tensor]]], path: Path) -> None:
+def picture(predicted: Sequence[tuple[Case, Predicted]], path: Path) -> None:
     """The first tests of some cases: solution, predictions, and what they are off by."""
     import matplotlib.pyplot as plt
 
