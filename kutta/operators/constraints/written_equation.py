@@ -102,7 +102,8 @@ class Writing(Discretisation):
         """At each of several times, one after the other, as fields are: ``(Q, 1 or n, *shape)``."""
         if not (isinstance(t, Tensor) and t.dim()):
             return super().evaluated(function, t, u)
-        each = [super(Writing, self).evaluated(function, one, u) for one in t.flatten()]
+        x = self.points(u)
+        each = [function(x, one) for one in t.flatten()]
         if isinstance(each[0], Tensor | int | float):
             return self._at_all_times(each)
         return [self._at_all_times(parts) for parts in zip(*each, strict=True)]
